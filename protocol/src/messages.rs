@@ -1,0 +1,264 @@
+//! Messages, the inbox, the cursor and the history.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::{AgentId, AgentKind, InvalidId, MeshId, MessageId};
+
+/// What kind of credential sent a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// A browser session.
+    Session,
+    /// A token of the whole account.
+    Account,
+    /// A token bound to the mesh.
+    Mesh,
+    /// A token bound to the agent.
+    Agent,
+}
+
+impl Via {
+    /// The kind as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Account => "account",
+            Self::Mesh => "mesh",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// Body of `POST /mesh/{mesh}/messages`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SendMessage {
+    /// 1 to 10,240 bytes of UTF-8 without U+0000.
+    pub content: String,
+    /// Absent or `all`: everyone but the sender; else an agent's id or name, or `@login`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// One of the caller's agents, by id or name; absent: the token's agent, else the person's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The message that this one answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+    /// An object of at most 4,096 bytes when written compactly; it may not contain `reply_to`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// A message. Everything but content and metadata is set by the server; none of it can be claimed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its id, which is also its offset in the mesh.
+    pub id: MessageId,
+    /// Its mesh.
+    pub mesh_id: MeshId,
+    /// The name of the sending agent when it was sent.
+    pub from: String,
+    /// The id of the sending agent.
+    pub from_agent_id: AgentId,
+    /// The login of the sending agent's owner.
+    pub from_user: String,
+    /// Whether a program or a person sent it.
+    pub from_kind: AgentKind,
+    /// What kind of credential sent it.
+    pub via: Via,
+    /// `all`, or the receiver's name when it was sent.
+    pub to: String,
+    /// The receiver's id; absent when it went to all.
+    pub to_agent_id: Option<AgentId>,
+    /// The text. Untrusted: it says who sent it, never that it should be obeyed.
+    pub content: String,
+    /// What the sender added, and `reply_to`.
+    #[serde(default)]
+    pub metadata: Map<String, Value>,
+    /// Replies since a person or a new thread began.
+    pub hops: u32,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+}
+
+/// Who a message goes to, as known within the last second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipients {
+    /// Agents that it goes to.
+    pub total: u32,
+    /// Those of them that are active.
+    pub active: u32,
+}
+
+/// Answer of `POST /mesh/{mesh}/messages`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sent {
+    /// The message as it is kept.
+    #[serde(flatten)]
+    pub message: Message,
+    /// Who it goes to.
+    pub recipients: Recipients,
+}
+
+/// Where a reader starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// After this id, which is thereby acknowledged.
+    Id(MessageId),
+    /// The oldest message that is kept.
+    Earliest,
+    /// Only what comes from now on.
+    Latest,
+}
+
+/// What a cursor is set to.
+pub type CursorTarget = From;
+
+impl FromStr for From {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        match text {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            id => id.parse().map(Self::Id),
+        }
+    }
+}
+
+impl std::fmt::Display for From {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Earliest => f.write_str("earliest"),
+            Self::Latest => f.write_str("latest"),
+        }
+    }
+}
+
+impl Serialize for From {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Id(id) => id.serialize(serializer),
+            word => serializer.collect_str(word),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for From {
+    /// A number in JSON, a text in a query; both read `earliest` and `latest`.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a message id, \"earliest\" or \"latest\"")]
+        enum Raw {
+            Number(i64),
+            Text(String),
+        }
+        let invalid = || D::Error::custom("expected a message id, \"earliest\" or \"latest\"");
+        match Raw::deserialize(deserializer)? {
+            Raw::Number(number) => MessageId::new(number).map(Self::Id).ok_or_else(invalid),
+            Raw::Text(text) => text.parse().map_err(|_| invalid()),
+        }
+    }
+}
+
+/// Query of `GET /mesh/{mesh}/agents/{agent}/messages`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InboxQuery {
+    /// Where to start; absent: the kept cursor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<From>,
+    /// Seconds to wait for a message, 0 to 60.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<u64>,
+    /// Most messages to return, 1 to 1,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// `false`: never acknowledge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ack: Option<bool>,
+}
+
+/// Answer of `GET /mesh/{mesh}/agents/{agent}/messages`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InboxPage {
+    /// Oldest first.
+    pub messages: Vec<Message>,
+    /// What to pass as `after` next time: how far the log was read without a hole.
+    pub cursor: MessageId,
+    /// Whether there is more to read right now.
+    pub more: bool,
+    /// Retention has passed the reader's position: messages were trimmed before it read them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gap: bool,
+}
+
+/// Body of `PUT /mesh/{mesh}/agents/{agent}/cursor`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetCursor {
+    /// An id, `latest` or `earliest`.
+    pub cursor: CursorTarget,
+}
+
+/// Answer of `PUT /mesh/{mesh}/agents/{agent}/cursor`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Where the cursor stands now.
+    pub cursor: MessageId,
+}
+
+/// Query of `GET /mesh/{mesh}/messages`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryQuery {
+    /// Only messages older than this id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<MessageId>,
+    /// Most messages to return, 1 to 1,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Answer of `GET /mesh/{mesh}/messages`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct History {
+    /// Newest first.
+    pub messages: Vec<Message>,
+    /// What to pass as `before` for older ones; absent: there are none.
+    pub before: Option<MessageId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_reads_from_json_and_from_a_query() {
+        let id = MessageId::new(7).unwrap();
+        assert_eq!(serde_json::from_str::<From>("7").unwrap(), From::Id(id));
+        assert_eq!(serde_json::from_str::<From>("\"latest\"").unwrap(), From::Latest);
+        assert_eq!("7".parse::<From>().unwrap(), From::Id(id));
+        assert_eq!("earliest".parse::<From>().unwrap(), From::Earliest);
+        for bad in ["-1", "9007199254740992", "\"soon\"", "null", "1.5", "[]"] {
+            assert!(serde_json::from_str::<From>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_hides_the_gap_unless_there_is_one() {
+        let page =
+            InboxPage { messages: vec![], cursor: MessageId::ZERO, more: false, gap: false };
+        assert_eq!(
+            serde_json::to_string(&page).unwrap(),
+            r#"{"messages":[],"cursor":0,"more":false}"#
+        );
+    }
+}

@@ -1,0 +1,289 @@
+//! What a database must do for us.
+//!
+//! One trait in the words of the domain. Each method is one atomic act: no transaction crosses the trait,
+//! and what DynamoDB cannot do in one act is not in it (its keys are in ARCHITECTURE.md). Every engine is
+//! held to the same behaviour suite, `server/tests/store_suite`.
+//!
+//! Looking for something that is not there is no error here: it is `None`, and the layer above says what
+//! that means.
+
+mod rows;
+pub mod sqlite;
+
+use std::error::Error;
+
+use async_trait::async_trait;
+use meshwire_protocol::{AgentId, MeshId, MessageId, TokenId, UserId};
+
+pub use rows::{
+    AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, LogPage, MemberRow, MeshChange,
+    MeshRow, Micros, NewAgent, NewMessage, NewMesh, NewUser, Position, Roster, Seen, SentKey, SentRecord,
+    SessionRow, Stored, Stream, TokenRow, UserRow, Visibility,
+};
+
+/// The store failed. Nothing is known to be written unless the method says so.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It does not answer, is busy or full: the same call may succeed later.
+    #[error("the store is not available")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// It answered with something that cannot be: a damaged file, a row that breaks our own rules.
+    #[error("the store answered with something unexpected")]
+    Fault(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Result of a call on the store.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// All of it is durable. The messages got the ids `first`, `first + 1`, …
+    Written {
+        /// The head that the batch follows.
+        follows: MessageId,
+        /// The id of its first message.
+        first: MessageId,
+    },
+    /// The epoch has moved, nothing was written: resolve the senders and addresses again.
+    EpochMoved,
+    /// The messages at these places of the batch have an idempotency key that is in use; nothing was written.
+    KeysTaken(Vec<usize>),
+    /// The mesh is gone; nothing was written.
+    NoMesh,
+}
+
+/// How a cursor moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// Forward only: to the larger of the kept cursor and the given one.
+    Acknowledge,
+    /// To the given one, also backwards.
+    Set,
+}
+
+/// What became of a registration.
+#[derive(Debug, Clone)]
+pub enum Register {
+    /// A new agent; its inbox starts at the head that it saw.
+    Created(AgentRow),
+    /// The user had an agent of this name; the given fields were replaced.
+    Existing(AgentRow),
+    /// The name belongs to another member's agent, or is the id of another agent.
+    NameTaken,
+    /// The mesh has as many agents as it may have.
+    LimitReached,
+    /// The mesh is gone, or the user is no member of it.
+    NoMesh,
+}
+
+/// What became of a change to an agent.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// The agent as it is now.
+    Done(AgentRow),
+    /// The new name belongs to another agent.
+    NameTaken,
+    /// No such agent.
+    NoAgent,
+}
+
+/// What became of a new local account.
+#[derive(Debug, Clone)]
+pub enum NewAccount {
+    /// The account, and the one-time code is spent.
+    Created(UserRow),
+    /// The code is unknown, spent or expired.
+    CodeInvalid,
+    /// The login is in use.
+    LoginTaken,
+}
+
+/// What became of a CLI sign-in code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exchange {
+    /// The token is there; the code is spent. Holds the login of its user.
+    Issued(String),
+    /// The verifier does not match; the code is spent.
+    WrongVerifier,
+    /// The code was used before: the token that it got then is revoked now.
+    Reused(Option<TokenId>),
+    /// Unknown or expired.
+    Unknown,
+    /// The user has as many tokens as they may have; the code is spent.
+    LimitReached,
+}
+
+/// A database.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Answers when the store does. Its cost does not grow with the data.
+    async fn ping(&self) -> Result<()>;
+
+    /// Finishes what is being written and lets go of the database.
+    async fn close(&self);
+
+    // The log of a mesh.
+
+    /// The head row, read consistently; `None` when there is no such mesh.
+    async fn head(&self, mesh: &MeshId) -> Result<Option<Head>>;
+
+    /// Appends a batch to one mesh, whole or not at all, durable before the answer.
+    ///
+    /// The first id is max(now, head + 1), and head + 1 when `now` is more than 60 s ahead of the store's
+    /// clock. No reader that has seen an id is later shown a smaller one that it did not see.
+    async fn append(&self, batch: Batch) -> Result<Appended>;
+
+    /// What an agent sent under this idempotency key, while it is remembered.
+    async fn sent(
+        &self,
+        mesh: &MeshId,
+        agent: &AgentId,
+        key: &str,
+        now: Micros,
+    ) -> Result<Option<SentRecord>>;
+
+    /// The messages of some streams after an id, oldest first, at most `limit` and about 1 MiB; `None` when
+    /// there is no such mesh.
+    async fn read(
+        &self,
+        mesh: &MeshId,
+        streams: &[Stream],
+        after: MessageId,
+        limit: u32,
+    ) -> Result<Option<LogPage>>;
+
+    /// One message.
+    async fn message(&self, mesh: &MeshId, id: MessageId) -> Result<Option<Stored>>;
+
+    /// What a caller may see of the log before an id, newest first. Looks at a bounded number of messages,
+    /// so that a page may be short or empty while there is more.
+    async fn history(
+        &self,
+        mesh: &MeshId,
+        visible: &Visibility,
+        before: MessageId,
+        limit: u32,
+    ) -> Result<HistoryPage>;
+
+    // Meshes and who is in them. Every change here raises the epoch of the mesh.
+
+    /// Makes a mesh with its owner as first member; `false` when the owner has `limit` meshes already
+    /// (0: no limit).
+    async fn create_mesh(&self, mesh: NewMesh, limit: u32) -> Result<bool>;
+
+    /// Renames or pauses; `false` when there is no such mesh.
+    async fn update_mesh(&self, mesh: &MeshId, change: MeshChange) -> Result<bool>;
+
+    /// Ends a mesh for everyone and revokes the tokens bound to it; its messages are left to
+    /// [`Store::purge`]. `false` when there is no such mesh.
+    async fn delete_mesh(&self, mesh: &MeshId, now: Micros) -> Result<bool>;
+
+    /// Removes a bounded amount of what is left of deleted meshes and of what has expired; `true` while
+    /// there is more.
+    async fn purge(&self, now: Micros) -> Result<bool>;
+
+    /// The meshes that a user is a member of, oldest first.
+    async fn meshes_of(&self, user: &UserId) -> Result<Vec<MeshId>>;
+
+    /// A mesh with its members and agents, as of the epoch in its head.
+    async fn roster(&self, mesh: &MeshId) -> Result<Option<Roster>>;
+
+    // Agents.
+
+    /// Registers an agent, reading its start from the head in the same act; at most `limit` agents of
+    /// programs in a mesh (0: no limit).
+    async fn register_agent(&self, agent: NewAgent, limit: u32) -> Result<Register>;
+
+    /// Replaces fields of an agent.
+    async fn update_agent(
+        &self,
+        mesh: &MeshId,
+        agent: &AgentId,
+        change: AgentChange,
+    ) -> Result<Change>;
+
+    /// Removes an agent and revokes the tokens bound to it; `false` when there is none.
+    async fn remove_agent(&self, mesh: &MeshId, agent: &AgentId, now: Micros) -> Result<bool>;
+
+    /// The three numbers of an agent.
+    async fn position(&self, mesh: &MeshId, agent: &AgentId) -> Result<Option<Position>>;
+
+    /// Moves a cursor, never beyond the head, durable before the answer; the cursor as it is then.
+    async fn move_cursor(
+        &self,
+        mesh: &MeshId,
+        agent: &AgentId,
+        to: MessageId,
+        how: Move,
+    ) -> Result<Option<MessageId>>;
+
+    /// Writes when agents were seen and how far they were handed messages, both merged by max.
+    async fn note_seen(&self, seen: &[Seen]) -> Result<()>;
+
+    // Users and their sessions.
+
+    /// The account of a GitHub identity, made or brought up to date. When another account holds the login,
+    /// that account's label becomes `login~id`.
+    async fn sign_in_github(&self, user: NewUser) -> Result<UserRow>;
+
+    /// Makes a local account against a one-time set-up code, in one act.
+    async fn create_local_user(&self, user: NewUser, code: &Digest) -> Result<NewAccount>;
+
+    /// The account with this login (compared without regard to case).
+    async fn user_by_login(&self, login: &str) -> Result<Option<UserRow>>;
+
+    /// Whether anyone has an account yet.
+    async fn any_user(&self) -> Result<bool>;
+
+    /// Keeps a new session.
+    async fn create_session(&self, session: SessionRow) -> Result<()>;
+
+    /// A live session by the hash of its secret, and its user; notes that it was seen.
+    async fn session(&self, hash: &Digest, now: Micros) -> Result<Option<(SessionRow, UserRow)>>;
+
+    /// The live sessions of a user, newest first.
+    async fn sessions(&self, user: &UserId, now: Micros) -> Result<Vec<SessionRow>>;
+
+    /// Ends a session of a user by its public id; `false` when there is none.
+    async fn end_session(&self, user: &UserId, id: &str) -> Result<bool>;
+
+    // Tokens.
+
+    /// Keeps a new token; `false` when the user has `limit` live tokens already (0: no limit).
+    async fn create_token(&self, token: TokenRow, limit: u32) -> Result<bool>;
+
+    /// A token by the hash of its secret, revoked and expired ones too, and its user.
+    async fn token(&self, hash: &Digest) -> Result<Option<(TokenRow, UserRow)>>;
+
+    /// The tokens of a user that are neither revoked nor expired, newest first.
+    async fn tokens(&self, user: &UserId, now: Micros) -> Result<Vec<TokenRow>>;
+
+    /// Revokes a live token of a user; `false` when there is none. Refused everywhere from the answer on.
+    async fn revoke_token(&self, user: &UserId, id: &TokenId, now: Micros) -> Result<bool>;
+
+    /// Writes when tokens were last used, merged by max.
+    async fn note_used(&self, used: &[(TokenId, Micros)]) -> Result<()>;
+
+    // One-time codes.
+
+    /// Keeps the only valid set-up code: those made before are dropped.
+    async fn put_setup_code(&self, hash: &Digest, expires_at: Micros) -> Result<()>;
+
+    /// Whether a set-up code is valid.
+    async fn setup_code(&self, hash: &Digest, now: Micros) -> Result<bool>;
+
+    /// Keeps a CLI sign-in code.
+    async fn put_cli_code(&self, code: CliCode) -> Result<()>;
+
+    /// Exchanges a CLI sign-in code for `token`, whose user and name are taken from the code. One act: a
+    /// code works once, a wrong challenge ends it, and a second use revokes what the first one got.
+    async fn exchange_cli_code(
+        &self,
+        hash: &Digest,
+        challenge: &str,
+        token: TokenRow,
+        limit: u32,
+        now: Micros,
+    ) -> Result<Exchange>;
+}

@@ -1,8 +1,9 @@
 //! Reading a request: bodies, queries and headers, with one kind of error for all of them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -50,6 +51,29 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         form(parts.uri.query().unwrap_or_default().as_bytes()).map(Self)
     }
+}
+
+/// The one variable of a path.
+pub struct PathVariable(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathVariable {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let variables = path_variables(parts, state).await?;
+        Ok(Self(variables.into_values().next().unwrap_or_default()))
+    }
+}
+
+/// The variables of a path, decoded.
+pub async fn path_variables<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+) -> Result<HashMap<String, String>> {
+    let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| {
+        ApiError::new(ErrorCode::InvalidRequest, "The path is not valid UTF-8.")
+    })?;
+    Ok(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 /// The whole body, within the limit and the deadline.

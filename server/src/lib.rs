@@ -3,7 +3,12 @@
 //! Data flows one way: `routes` → `access` → `mesh` → `store`. ARCHITECTURE.md follows one message through
 //! all of them.
 
+pub mod app;
 pub mod clock;
 pub mod error;
+pub mod extract;
+pub mod pages;
 pub mod secret;
+pub mod settings;
+pub mod sign_in;
 pub mod store;

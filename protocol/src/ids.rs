@@ -88,11 +88,7 @@ impl MessageId {
 
     /// The id of that many microseconds since 1970, or `None` outside 0 to 2^53 - 1.
     pub const fn new(micros: i64) -> Option<Self> {
-        if micros >= 0 && micros <= Self::MAX.0 {
-            Some(Self(micros))
-        } else {
-            None
-        }
+        if micros >= 0 && micros <= Self::MAX.0 { Some(Self(micros)) } else { None }
     }
 
     /// Microseconds since 1970.
@@ -137,33 +133,16 @@ mod tests {
     #[test]
     fn an_id_has_its_length_and_alphabet() {
         assert!("kR9xQpLmW3aZ".parse::<MeshId>().is_ok());
-        for bad in [
-            "",
-            "kR9xQpLmW3a",
-            "kR9xQpLmW3aZZ",
-            "kR9xQpLmW3a_",
-            "kR9xQpLmW3aé",
-        ] {
+        for bad in ["", "kR9xQpLmW3a", "kR9xQpLmW3aZZ", "kR9xQpLmW3a_", "kR9xQpLmW3aé"] {
             assert!(bad.parse::<MeshId>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn a_message_id_stays_within_53_bits() {
-        assert_eq!(
-            "1748123456789000".parse::<MessageId>().unwrap().get(),
-            1_748_123_456_789_000
-        );
+        assert_eq!("1748123456789000".parse::<MessageId>().unwrap().get(), 1_748_123_456_789_000);
         assert_eq!("9007199254740991".parse::<MessageId>(), Ok(MessageId::MAX));
-        for bad in [
-            "",
-            "-1",
-            "+1",
-            "9007199254740992",
-            "99999999999999999999",
-            "1.0",
-            "x",
-        ] {
+        for bad in ["", "-1", "+1", "9007199254740992", "99999999999999999999", "1.0", "x"] {
             assert!(bad.parse::<MessageId>().is_err(), "{bad}");
         }
     }

@@ -155,10 +155,7 @@ impl<'de> Deserialize<'de> for From {
     /// A number in JSON, a text in a query; both read `earliest` and `latest`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(
-            untagged,
-            expecting = "expected a message id, \"earliest\" or \"latest\""
-        )]
+        #[serde(untagged, expecting = "expected a message id, \"earliest\" or \"latest\"")]
         enum Raw {
             Number(i64),
             Text(String),
@@ -247,10 +244,7 @@ mod tests {
     fn a_start_reads_from_json_and_from_a_query() {
         let id = MessageId::new(7).unwrap();
         assert_eq!(serde_json::from_str::<From>("7").unwrap(), From::Id(id));
-        assert_eq!(
-            serde_json::from_str::<From>("\"latest\"").unwrap(),
-            From::Latest
-        );
+        assert_eq!(serde_json::from_str::<From>("\"latest\"").unwrap(), From::Latest);
         assert_eq!("7".parse::<From>().unwrap(), From::Id(id));
         assert_eq!("earliest".parse::<From>().unwrap(), From::Earliest);
         for bad in ["-1", "9007199254740992", "\"soon\"", "null", "1.5", "[]"] {
@@ -260,12 +254,8 @@ mod tests {
 
     #[test]
     fn a_page_hides_the_gap_unless_there_is_one() {
-        let page = InboxPage {
-            messages: vec![],
-            cursor: MessageId::ZERO,
-            more: false,
-            gap: false,
-        };
+        let page =
+            InboxPage { messages: vec![], cursor: MessageId::ZERO, more: false, gap: false };
         assert_eq!(
             serde_json::to_string(&page).unwrap(),
             r#"{"messages":[],"cursor":0,"more":false}"#

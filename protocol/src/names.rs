@@ -23,9 +23,7 @@ pub fn check_agent_name(name: &str) -> Result<(), InvalidName> {
         ));
     }
     if name.eq_ignore_ascii_case("all") {
-        return Err(InvalidName(
-            "\"all\" is the address of everyone, choose another name",
-        ));
+        return Err(InvalidName("\"all\" is the address of everyone, choose another name"));
     }
     Ok(())
 }
@@ -43,9 +41,7 @@ pub fn check_mesh_name(name: &str) -> Result<(), InvalidName> {
 /// and at most `longest` characters.
 pub fn check_printable(text: &str, longest: usize) -> Result<(), InvalidName> {
     if text.chars().any(is_invisible) {
-        return Err(InvalidName(
-            "must not contain control or invisible characters",
-        ));
+        return Err(InvalidName("must not contain control or invisible characters"));
     }
     if text.chars().count() > longest {
         return Err(InvalidName("is too long"));
@@ -64,18 +60,14 @@ pub fn check_capability(capability: &str) -> Result<(), InvalidName> {
 /// Checks the login of a local account: 1 to 39 of `a-z 0-9 -`, starting with a letter or digit.
 pub fn check_login(login: &str) -> Result<(), InvalidName> {
     let mut bytes = login.bytes();
-    let starts_well = bytes
-        .next()
-        .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let starts_well = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     if starts_well
         && login.len() <= MAX_LOGIN
         && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     {
         return Ok(());
     }
-    Err(InvalidName(
-        "must be 1 to 39 characters of a-z 0-9 - and start with a letter or digit",
-    ))
+    Err(InvalidName("must be 1 to 39 characters of a-z 0-9 - and start with a letter or digit"))
 }
 
 /// The name of a person's agent.
@@ -133,14 +125,8 @@ impl<'a> Address<'a> {
             // A label of an account that lost its login looks like `login~id`.
             let plausible = !login.is_empty()
                 && login.len() <= 64
-                && login
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~'));
-            return if plausible {
-                Ok(Self::Person(login))
-            } else {
-                Err(AddressError::Malformed)
-            };
+                && login.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~'));
+            return if plausible { Ok(Self::Person(login)) } else { Err(AddressError::Malformed) };
         }
         check_agent_name(text).map_err(|_| AddressError::Malformed)?;
         Ok(Self::Name(text))
@@ -174,30 +160,13 @@ mod tests {
     #[test]
     fn agent_names() {
         let longest = "a".repeat(64);
-        for good in [
-            "a",
-            "copilot-agent",
-            "0",
-            "A.b_c-d",
-            "allx",
-            longest.as_str(),
-        ] {
+        for good in ["a", "copilot-agent", "0", "A.b_c-d", "allx", longest.as_str()] {
             assert_eq!(check_agent_name(good), Ok(()), "{good}");
         }
         let too_long = "a".repeat(65);
-        for bad in [
-            "",
-            "-a",
-            ".a",
-            "a b",
-            "a@b",
-            "é",
-            "all",
-            "ALL",
-            "a\n",
-            "role:x",
-            too_long.as_str(),
-        ] {
+        for bad in
+            ["", "-a", ".a", "a b", "a@b", "é", "all", "ALL", "a\n", "role:x", too_long.as_str()]
+        {
             assert!(check_agent_name(bad).is_err(), "{bad}");
         }
     }
@@ -208,15 +177,7 @@ mod tests {
             assert_eq!(check_mesh_name(good), Ok(()), "{good}");
         }
         let too_long = "é".repeat(65);
-        for bad in [
-            "",
-            "   ",
-            "a\nb",
-            "a\u{202E}b",
-            "a\u{200B}b",
-            "a\u{0}",
-            too_long.as_str(),
-        ] {
+        for bad in ["", "   ", "a\nb", "a\u{202E}b", "a\u{200B}b", "a\u{0}", too_long.as_str()] {
             assert!(check_mesh_name(bad).is_err(), "{bad:?}");
         }
     }
@@ -238,14 +199,8 @@ mod tests {
         assert_eq!(Address::parse("@ada"), Ok(Address::Person("ada")));
         assert_eq!(Address::parse("@ada~42"), Ok(Address::Person("ada~42")));
         assert_eq!(Address::parse("bob"), Ok(Address::Name("bob")));
-        assert_eq!(
-            Address::parse("role:coder"),
-            Err(AddressError::Reserved("role:"))
-        );
-        assert_eq!(
-            Address::parse("room:x"),
-            Err(AddressError::Reserved("room:"))
-        );
+        assert_eq!(Address::parse("role:coder"), Err(AddressError::Reserved("role:")));
+        assert_eq!(Address::parse("room:x"), Err(AddressError::Reserved("room:")));
         for bad in ["", "@", "@a b", "a b", "*"] {
             assert_eq!(Address::parse(bad), Err(AddressError::Malformed), "{bad}");
         }
@@ -253,13 +208,7 @@ mod tests {
 
     #[test]
     fn harness_names_are_those_of_the_contract() {
-        assert_eq!(
-            serde_json::to_string(&Harness::ClaudeDesktop).unwrap(),
-            "\"claude-desktop\""
-        );
-        assert_eq!(
-            serde_json::from_str::<Harness>("\"vscode\"").unwrap(),
-            Harness::Vscode
-        );
+        assert_eq!(serde_json::to_string(&Harness::ClaudeDesktop).unwrap(), "\"claude-desktop\"");
+        assert_eq!(serde_json::from_str::<Harness>("\"vscode\"").unwrap(), Harness::Vscode);
     }
 }

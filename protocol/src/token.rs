@@ -37,23 +37,14 @@ pub fn check_token(token: &str) -> Result<(), InvalidToken> {
         return Err(InvalidToken);
     }
     let (random, sum) = body.split_at(RANDOM_LENGTH);
-    if checksum(random) == sum {
-        Ok(())
-    } else {
-        Err(InvalidToken)
-    }
+    if checksum(random) == sum { Ok(()) } else { Err(InvalidToken) }
 }
 
 /// A token as it may be shown: its prefix, dots, and the last six characters.
 pub fn mask_token(token: &str) -> String {
     let suffix = token
         .is_ascii()
-        .then(|| {
-            token
-                .len()
-                .checked_sub(CHECKSUM_LENGTH)
-                .and_then(|at| token.get(at..))
-        })
+        .then(|| token.len().checked_sub(CHECKSUM_LENGTH).and_then(|at| token.get(at..)))
         .flatten()
         .unwrap_or_default();
     format!("{TOKEN_PREFIX}••••••••••••{suffix}")
@@ -109,14 +100,8 @@ mod tests {
     #[test]
     fn other_texts_are_no_tokens() {
         let token = finish_token(RANDOM).unwrap();
-        for bad in [
-            "",
-            "mw_",
-            &token[1..],
-            &token[..38],
-            &format!("{token}0"),
-            &token.replace('a', "é"),
-        ] {
+        for bad in ["", "mw_", &token[1..], &token[..38], &format!("{token}0"), &token.replace('a', "é")]
+        {
             assert_eq!(check_token(bad), Err(InvalidToken), "{bad}");
         }
     }

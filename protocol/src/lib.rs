@@ -35,6 +35,6 @@ pub use messages::{
 };
 pub use names::{
     Address, AddressError, Harness, InvalidName, check_agent_name, check_capability, check_login,
-    check_mesh_name, check_printable, person_name,
+    check_mesh_name, check_printable, is_invisible, person_name,
 };
 pub use token::{InvalidToken, TOKEN_LENGTH, TOKEN_PREFIX, check_token, finish_token, mask_token};

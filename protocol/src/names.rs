@@ -78,7 +78,7 @@ pub fn person_name(login: &str) -> String {
 /// Characters that show nothing or steer what shows them: controls, bidirectional marks, zero-width and
 /// tag characters, line and paragraph separators. Used to deceive a reader or to hide instructions from
 /// one (Unicode TR 36 section 2).
-pub(crate) fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'

@@ -1,0 +1,81 @@
+//! Runs the user's command for a message.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use meshwire_protocol::Message;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::clean::clean_line;
+use crate::output::note;
+
+/// Pauses before a command that failed is tried again.
+const PAUSES: [Duration; 3] = [
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+];
+
+/// Runs the command until it ends with 0; the reason when it never does.
+pub(super) async fn run(command: &str, message: &Message, json: &str) -> Result<(), String> {
+    let mut pauses = PAUSES.iter();
+    loop {
+        let why = match attempt(command, message, json).await {
+            Ok(()) => return Ok(()),
+            Err(why) => why,
+        };
+        let Some(pause) = pauses.next() else {
+            return Err(why);
+        };
+        note(&format!(
+            "message {}: {why}, trying again in {} s",
+            message.id,
+            pause.as_secs()
+        ));
+        tokio::time::sleep(*pause).await;
+    }
+}
+
+async fn attempt(command: &str, message: &Message, json: &str) -> Result<(), String> {
+    let (shell, flag) = if cfg!(windows) {
+        ("cmd", "/C")
+    } else {
+        ("sh", "-c")
+    };
+    let mut child = Command::new(shell)
+        .arg(flag)
+        .arg(command)
+        .env_remove("MESHWIRE_TOKEN")
+        .env("MESHWIRE_MESSAGE_ID", message.id.to_string())
+        .env("MESHWIRE_FROM", clean_line(&message.from))
+        .env("MESHWIRE_TO", clean_line(&message.to))
+        .stdin(Stdio::piped())
+        // When we end, it ends.
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("the command cannot be started: {error}"))?;
+    let stdin = child.stdin.take();
+    let feed = async {
+        if let Some(mut stdin) = stdin {
+            // A command need not read it.
+            let _ = stdin.write_all(json.as_bytes()).await;
+            let _ = stdin.write_all(b"\n").await;
+            let _ = stdin.shutdown().await;
+        }
+    };
+    // A command may end without having read it all.
+    let mut feed = std::pin::pin!(feed);
+    let mut fed = false;
+    let ended = loop {
+        tokio::select! {
+            ended = child.wait() => break ended,
+            () = &mut feed, if !fed => fed = true,
+        }
+    };
+    match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("the command ended with {status}")),
+        Err(error) => Err(format!("the command was lost: {error}")),
+    }
+}

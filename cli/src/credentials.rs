@@ -1,0 +1,350 @@
+//! What this computer remembers, in `~/.meshwire`: a token for each profile, and the names that agents got
+//! when a teammate had theirs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use meshwire_protocol::{MeshId, check_token, mask_token};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::failure::{Failure, Outcome};
+use crate::files::{self, Readers};
+
+/// A token. It shows itself only masked.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Token(String);
+
+impl Token {
+    /// Checks the form of a token; `from` says where it stands, for the error, which never repeats it.
+    pub(crate) fn parse(text: &str, from: &str) -> Outcome<Self> {
+        let text = text.trim();
+        check_token(text).map_err(|error| {
+            Failure::usage(format!("{from} is {error}")).hint("run `meshwire login` to get one")
+        })?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The secret itself: for the Authorization header, and nothing else.
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
+    }
+
+    /// As it may be shown.
+    pub(crate) fn masked(&self) -> String {
+        mask_token(&self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
+/// What a profile holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// The server that issued the token, and the only one that ever sees it.
+    pub(crate) url: String,
+    /// The token.
+    pub(crate) token: Token,
+    /// Whose it is.
+    pub(crate) login: String,
+    /// The mesh that `mesh use` keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mesh_id: Option<MeshId>,
+    /// What a later version wrote.
+    #[serde(flatten)]
+    pub(crate) more: Map<String, Value>,
+}
+
+/// `credentials.json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Credentials {
+    /// By the name of the profile.
+    #[serde(default)]
+    pub(crate) profiles: BTreeMap<String, Entry>,
+    /// What a later version wrote.
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+/// Mesh, wanted name, name that was registered instead.
+type Aliases = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The folder `~/.meshwire`.
+#[derive(Debug, Clone)]
+pub(crate) struct Home(PathBuf);
+
+impl Home {
+    /// The user's own.
+    pub(crate) fn find() -> Outcome<Self> {
+        match etcetera::home_dir() {
+            Ok(home) if !home.as_os_str().is_empty() => Ok(Self(home.join(".meshwire"))),
+            _ => Err(Failure::failed("cannot find your home folder").hint("set HOME")),
+        }
+    }
+
+    /// Another one, for tests.
+    #[cfg(test)]
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+
+    /// Where the credentials are.
+    pub(crate) fn credentials_path(&self) -> PathBuf {
+        self.0.join("credentials.json")
+    }
+
+    /// Reads the credentials; none yet is an empty set.
+    pub(crate) fn credentials(&self) -> Outcome<Credentials> {
+        let path = self.credentials_path();
+        guard(&path)?;
+        read_json(&path)
+    }
+
+    /// Changes the credentials. What another process writes meanwhile is not lost.
+    pub(crate) fn change_credentials(&self, change: impl FnOnce(&mut Credentials)) -> Outcome<()> {
+        let _lock = self.lock()?;
+        let mut credentials = self.credentials()?;
+        change(&mut credentials);
+        write_json(&self.credentials_path(), &credentials)
+    }
+
+    /// The name under which this computer registered an agent whose own name was taken.
+    pub(crate) fn alias(&self, mesh: &MeshId, wanted: &str) -> Outcome<Option<String>> {
+        let aliases: Aliases = read_json(&self.0.join("agents.json"))?;
+        Ok(aliases
+            .get(mesh.as_str())
+            .and_then(|names| names.get(wanted))
+            .cloned())
+    }
+
+    /// Remembers such a name.
+    pub(crate) fn remember_alias(&self, mesh: &MeshId, wanted: &str, name: &str) -> Outcome<()> {
+        let _lock = self.lock()?;
+        let path = self.0.join("agents.json");
+        let mut aliases: Aliases = read_json(&path)?;
+        aliases
+            .entry(mesh.as_str().to_owned())
+            .or_default()
+            .insert(wanted.to_owned(), name.to_owned());
+        write_json(&path, &aliases)
+    }
+
+    /// Makes the folder, for its owner only, and holds its lock until the answer is dropped.
+    fn lock(&self) -> Outcome<File> {
+        let failed = |error| Failure::failed(format!("cannot write {}: {error}", self.0.display()));
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&self.0).map_err(failed)?;
+        #[cfg(unix)]
+        restrict(&self.0, 0o700);
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.0.join(".lock"))
+            .map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        Ok(lock)
+    }
+}
+
+/// A link could make us write secrets where others read them; a loose mode is mended.
+fn guard(path: &Path) -> Outcome<()> {
+    if let Ok(found) = fs::symlink_metadata(path) {
+        if found.is_symlink() {
+            return Err(
+                Failure::failed(format!("{} is a symbolic link", path.display()))
+                    .hint("put the file itself there, or remove the link and run `meshwire login`"),
+            );
+        }
+        #[cfg(unix)]
+        restrict(path, 0o600);
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn restrict(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    if let Ok(found) = fs::metadata(path)
+        && found.permissions().mode() & 0o077 != 0
+    {
+        // Not ours to change, then not ours to keep secret either.
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    }
+}
+
+fn read_json<T: DeserializeOwned + Default>(path: &Path) -> Outcome<T> {
+    let Some(text) = files::read(path)? else {
+        return Ok(T::default());
+    };
+    serde_json::from_str(&text).map_err(|error| {
+        // Line and column only: the message of serde_json may quote what stands there.
+        Failure::failed(format!(
+            "{} is damaged, at line {} column {}",
+            path.display(),
+            error.line(),
+            error.column()
+        ))
+        .hint("mend it, or remove it and run `meshwire login` again")
+    })
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Outcome<()> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
+    text.push('\n');
+    files::write(path, &text, Readers::Owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use meshwire_protocol::finish_token;
+
+    fn entry(url: &str) -> Entry {
+        Entry {
+            url: url.to_owned(),
+            token: Token::parse(
+                &finish_token("abcdefghijklmnopqrstuvwxyz0123").unwrap(),
+                "it",
+            )
+            .unwrap(),
+            login: "ada".to_owned(),
+            mesh_id: None,
+            more: Map::new(),
+        }
+    }
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().join(".meshwire"));
+        (folder, home)
+    }
+
+    #[test]
+    fn profiles_are_kept_and_only_for_their_owner() {
+        let (_folder, home) = home();
+        assert_eq!(home.credentials().unwrap(), Credentials::default());
+        for name in ["default", "work"] {
+            home.change_credentials(|all| {
+                all.profiles.insert(name.to_owned(), entry("http://x"));
+            })
+            .unwrap();
+        }
+        let names: Vec<_> = home.credentials().unwrap().profiles.into_keys().collect();
+        assert_eq!(names, ["default", "work"]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(&home.credentials_path()), 0o600);
+            assert_eq!(mode(&home.0), 0o700);
+            fs::set_permissions(home.credentials_path(), fs::Permissions::from_mode(0o644))
+                .unwrap();
+            home.credentials().unwrap();
+            assert_eq!(mode(&home.credentials_path()), 0o600);
+        }
+        let left: Vec<_> = fs::read_dir(&home.0)
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect();
+        assert_eq!(left.len(), 2, "only the file and its lock: {left:?}");
+    }
+
+    #[test]
+    fn what_a_later_version_wrote_is_kept() {
+        let (_folder, home) = home();
+        home.change_credentials(|all| {
+            all.profiles.insert("default".to_owned(), entry("http://x"));
+        })
+        .unwrap();
+        let path = home.credentials_path();
+        let text = fs::read_to_string(&path)
+            .unwrap()
+            .replacen('{', "{\"version\":9,", 1);
+        fs::write(
+            &path,
+            text.replace("\"login\"", "\"colour\":\"red\",\"login\""),
+        )
+        .unwrap();
+        home.change_credentials(|_| {}).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.contains("\"version\": 9") && text.contains("\"colour\": \"red\""),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn many_writers_lose_nothing() {
+        let (_folder, home) = home();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let home = &home;
+                scope.spawn(move || {
+                    home.change_credentials(|all| {
+                        all.profiles.insert(format!("p{number}"), entry("http://x"));
+                    })
+                    .unwrap();
+                });
+            }
+        });
+        assert_eq!(home.credentials().unwrap().profiles.len(), 8);
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_and_not_quoted() {
+        let (_folder, home) = home();
+        fs::create_dir_all(&home.0).unwrap();
+        let secret = finish_token("abcdefghijklmnopqrstuvwxyz0123").unwrap();
+        for text in ["{", "[]", &format!("{{\"profiles\":\"{secret}\"}}"), ""] {
+            fs::write(home.credentials_path(), text).unwrap();
+            let failure = home.credentials().unwrap_err();
+            assert_eq!(failure.exit(), crate::failure::Exit::Failed);
+            assert!(failure.message().contains("credentials.json"), "{failure}");
+            assert!(!failure.message().contains("mw_"), "{failure}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_refused() {
+        let (folder, home) = home();
+        fs::create_dir_all(&home.0).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), home.credentials_path())
+            .unwrap();
+        assert!(home.credentials().is_err());
+    }
+
+    #[test]
+    fn a_name_is_remembered_for_its_mesh() {
+        let (_folder, home) = home();
+        let (here, there) = (
+            "kR9xQpLmW3aZ".parse().unwrap(),
+            "AAAAAAAAAAAA".parse().unwrap(),
+        );
+        home.remember_alias(&here, "bob", "bob-ada").unwrap();
+        assert_eq!(
+            home.alias(&here, "bob").unwrap().as_deref(),
+            Some("bob-ada")
+        );
+        assert_eq!(home.alias(&there, "bob").unwrap(), None);
+        assert_eq!(home.alias(&here, "eve").unwrap(), None);
+    }
+
+    #[test]
+    fn a_token_shows_itself_masked() {
+        let entry = entry("http://x");
+        assert!(!format!("{entry:?}").contains("abcdef"), "{entry:?}");
+    }
+}

@@ -1,0 +1,371 @@
+//! `.mesh.json`: which mesh a project talks in, and as whom. It is committed, so it holds no secret, and
+//! what others wrote into it stays as it is.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use meshwire_protocol::{Harness, MeshId, TOKEN_LENGTH, TOKEN_PREFIX, check_agent_name};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::failure::{Failure, Outcome};
+use crate::files::{self, Readers};
+use crate::server_url::ServerUrl;
+
+/// Its name.
+pub(crate) const FILE_NAME: &str = ".mesh.json";
+
+/// A `.mesh.json`, with every key in its place.
+#[derive(Debug)]
+pub(crate) struct MeshFile {
+    path: PathBuf,
+    keys: Object<Box<RawValue>>,
+}
+
+impl MeshFile {
+    /// The one of a folder, or of the nearest folder above it.
+    pub(crate) fn find(folder: &Path) -> Outcome<Option<Self>> {
+        for folder in folder.ancestors() {
+            let path = folder.join(FILE_NAME);
+            if let Some(text) = files::read(&path)? {
+                return Self::parse(path, &text).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// A new one, not yet written.
+    pub(crate) fn new_in(folder: &Path) -> Self {
+        Self {
+            path: folder.join(FILE_NAME),
+            keys: Object(Vec::new()),
+        }
+    }
+
+    fn parse(path: PathBuf, text: &str) -> Outcome<Self> {
+        let keys: Object<Box<RawValue>> = serde_json::from_str(text).map_err(|error| {
+            Failure::usage(format!(
+                "{} is not a JSON object, see line {} column {}",
+                path.display(),
+                error.line(),
+                error.column()
+            ))
+            .hint("mend it, or remove it and run `meshwire init`")
+        })?;
+        let file = Self { path, keys };
+        for (key, value) in &file.keys.0 {
+            if key.to_ascii_lowercase().contains("token")
+                || holds_token(key)
+                || holds_token(value.get())
+            {
+                // A key may be the token itself.
+                let key = if holds_token(key) { "a key" } else { key };
+                return Err(Failure::usage(format!(
+                    "{}: {key:?} looks like a token, and this file is committed",
+                    file.path.display()
+                ))
+                .hint("remove it, revoke the token with `meshwire token revoke`, and run `meshwire login`"));
+            }
+        }
+        // All of ours are read once, so that a slip is told wherever it stands.
+        file.mesh_id()?;
+        file.harness()?;
+        file.agents()?;
+        file.text("workspace_name")?;
+        if let Some(name) = file.text("agent_name")? {
+            file.check_name("agent_name", &name)?;
+        }
+        file.url()?;
+        Ok(file)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The project's mesh.
+    pub(crate) fn mesh_id(&self) -> Outcome<Option<MeshId>> {
+        self.text("mesh_id")?
+            .map(|id| {
+                id.parse()
+                    .map_err(|error| self.wrong("mesh_id", &format!("{error}")))
+            })
+            .transpose()
+    }
+
+    /// The project's server, when it is not the default.
+    pub(crate) fn url(&self) -> Outcome<Option<ServerUrl>> {
+        let from = format!("{}: \"url\"", self.path.display());
+        self.text("url")?
+            .map(|url| ServerUrl::parse(&url, &from))
+            .transpose()
+    }
+
+    /// The harness of `agent_name`.
+    pub(crate) fn harness(&self) -> Outcome<Option<Harness>> {
+        self.text("harness")?
+            .map(|name| {
+                parse_harness(&name).ok_or_else(|| {
+                    self.wrong(
+                        "harness",
+                        &format!("{name:?} is no harness that this version knows"),
+                    )
+                })
+            })
+            .transpose()
+    }
+
+    /// The agent of a harness: its own one under `agents`, else the project's.
+    pub(crate) fn agent_of(&self, harness: Option<Harness>) -> Outcome<Option<String>> {
+        if let Some(harness) = harness
+            && self.harness()? != Some(harness)
+            && let Some((_, name)) = self
+                .agents()?
+                .into_iter()
+                .find(|(key, _)| parse_harness(key) == Some(harness))
+        {
+            return Ok(Some(name));
+        }
+        self.text("agent_name")
+    }
+
+    /// Whether the project has a name.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.keys.0.iter().any(|(found, _)| found == key)
+    }
+
+    /// Sets a key of ours, in its old place or at the end.
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Outcome<()> {
+        let raw = raw(value)?;
+        put(&mut self.keys.0, key, raw);
+        Ok(())
+    }
+
+    /// Takes a key of ours away.
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.keys.0.retain(|(found, _)| found != key);
+    }
+
+    /// Names the agent of a further harness.
+    pub(crate) fn set_agent_of(&mut self, harness: Harness, name: &str) -> Outcome<()> {
+        let mut agents = self.agents()?;
+        put(&mut agents, &harness_name(harness), name.to_owned());
+        let mut lines = Vec::new();
+        for (key, name) in &agents {
+            lines.push(format!("    {}: {}", raw(key)?.get(), raw(name)?.get()));
+        }
+        let object = format!("{{\n{}\n  }}", lines.join(",\n"));
+        let object = RawValue::from_string(object).map_err(|error| broken(&error))?;
+        put(&mut self.keys.0, "agents", object);
+        Ok(())
+    }
+
+    /// Writes it, with two spaces and a line end.
+    pub(crate) fn save(&self) -> Outcome<()> {
+        let mut lines = Vec::new();
+        for (key, value) in &self.keys.0 {
+            lines.push(format!("  {}: {}", raw(key)?.get(), value.get()));
+        }
+        files::write(
+            &self.path,
+            &format!("{{\n{}\n}}\n", lines.join(",\n")),
+            Readers::Anyone,
+        )
+    }
+
+    fn agents(&self) -> Outcome<Vec<(String, String)>> {
+        let agents: Option<Object<String>> =
+            self.value("agents", "must be an object of harness and agent name")?;
+        let agents = agents.map(|object| object.0).unwrap_or_default();
+        for (_, name) in &agents {
+            self.check_name("agents", name)?;
+        }
+        Ok(agents)
+    }
+
+    fn text(&self, key: &str) -> Outcome<Option<String>> {
+        self.value(key, "must be a string")
+    }
+
+    fn value<T: DeserializeOwned>(&self, key: &str, rule: &str) -> Outcome<Option<T>> {
+        self.keys
+            .0
+            .iter()
+            .find(|(found, _)| found == key)
+            .map(|(_, value)| serde_json::from_str(value.get()).map_err(|_| self.wrong(key, rule)))
+            .transpose()
+    }
+
+    fn check_name(&self, key: &str, name: &str) -> Outcome<()> {
+        check_agent_name(name)
+            .map_err(|rule| self.wrong(key, &format!("{name:?}: an agent's name {rule}")))
+    }
+
+    fn wrong(&self, key: &str, what: &str) -> Failure {
+        Failure::usage(format!("{}: {key:?}: {what}", self.path.display()))
+    }
+}
+
+/// Reads the name of a harness.
+pub(crate) fn parse_harness(name: &str) -> Option<Harness> {
+    serde_json::from_value(serde_json::Value::from(name)).ok()
+}
+
+/// The name of a harness, as it is written.
+pub(crate) fn harness_name(harness: Harness) -> String {
+    match serde_json::to_value(harness) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
+
+/// Whether a text holds what looks like a token, real or not.
+fn holds_token(text: &str) -> bool {
+    text.match_indices(TOKEN_PREFIX).any(|(at, _)| {
+        let body = text.as_bytes().iter().skip(at + TOKEN_PREFIX.len());
+        let length = TOKEN_LENGTH - TOKEN_PREFIX.len();
+        body.take(length)
+            .filter(|byte| byte.is_ascii_alphanumeric())
+            .count()
+            == length
+    })
+}
+
+fn raw(text: &str) -> Outcome<Box<RawValue>> {
+    serde_json::value::to_raw_value(text).map_err(|error| broken(&error))
+}
+
+fn broken(error: &serde_json::Error) -> Failure {
+    Failure::failed(format!("cannot write {FILE_NAME}: {error}"))
+}
+
+fn put<T>(keys: &mut Vec<(String, T)>, key: &str, value: T) {
+    match keys.iter_mut().find(|(found, _)| found == key) {
+        Some((_, old)) => *old = value,
+        None => keys.push((key.to_owned(), value)),
+    }
+}
+
+/// A JSON object whose keys keep their order.
+#[derive(Debug)]
+struct Object<T>(Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Keys<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<T>, A::Error> {
+                let mut keys = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, T>()? {
+                    // As every JSON reader does: of two equal keys the last one counts.
+                    put(&mut keys, &key, value);
+                }
+                Ok(Object(keys))
+            }
+        }
+
+        deserializer.deserialize_map(Keys(std::marker::PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Exit;
+
+    const TEXT: &str = "{\n  \"zeta\": [1,   2.50],\n  \"mesh_id\": \"kR9xQpLmW3aZ\",\n  \
+        \"agent_name\": \"copilot-agent\",\n  \"harness\": \"copilot\",\n  \"alpha\": {\"b\": 1, \"a\": 2}\n}\n";
+
+    fn folder(text: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE_NAME), text).unwrap();
+        folder
+    }
+
+    #[test]
+    fn it_is_found_above() {
+        let folder = folder(TEXT);
+        let deep = folder.path().join("a/b/c");
+        std::fs::create_dir_all(&deep).unwrap();
+        let file = MeshFile::find(&deep).unwrap().unwrap();
+        assert_eq!(file.mesh_id().unwrap().unwrap().as_str(), "kR9xQpLmW3aZ");
+        assert_eq!(file.harness().unwrap(), Some(Harness::Copilot));
+        assert_eq!(file.path(), folder.path().join(FILE_NAME));
+    }
+
+    #[test]
+    fn a_rewrite_keeps_what_others_wrote_and_its_order() {
+        let folder = folder(TEXT);
+        let mut file = MeshFile::find(folder.path()).unwrap().unwrap();
+        file.save().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), TEXT);
+        file.set("agent_name", "bob").unwrap();
+        file.set("url", "http://x").unwrap();
+        file.set_agent_of(Harness::Generic, "gen").unwrap();
+        file.save().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let wanted = TEXT.replace("copilot-agent", "bob").replace(
+            "\"a\": 2}\n}",
+            "\"a\": 2},\n  \"url\": \"http://x\",\n  \"agents\": {\n    \"generic\": \"gen\"\n  }\n}",
+        );
+        assert_eq!(text, wanted);
+        let file = MeshFile::find(folder.path()).unwrap().unwrap();
+        assert_eq!(
+            file.agent_of(Some(Harness::Generic)).unwrap().as_deref(),
+            Some("gen")
+        );
+        assert_eq!(
+            file.agent_of(Some(Harness::Copilot)).unwrap().as_deref(),
+            Some("bob")
+        );
+        assert_eq!(file.agent_of(None).unwrap().as_deref(), Some("bob"));
+    }
+
+    #[test]
+    fn a_token_is_refused_wherever_it_hides() {
+        let token = meshwire_protocol::finish_token("abcdefghijklmnopqrstuvwxyz0123").unwrap();
+        for text in [
+            format!("{{\"mesh_id\":\"{token}\"}}"),
+            format!("{{\"x\":{{\"deep\":[\"see {token}!\"]}}}}"),
+            format!("{{\"{token}\":1}}"),
+            "{\"token\":\"x\"}".to_owned(),
+            "{\"api_Token\":null}".to_owned(),
+        ] {
+            let failure = MeshFile::find(folder(&text).path()).unwrap_err();
+            assert_eq!(failure.exit(), Exit::Usage, "{text}");
+            assert!(!failure.message().contains("mw_"), "{failure}");
+        }
+        let failure = MeshFile::find(folder("{\"my_token\":1}").path()).unwrap_err();
+        assert!(failure.message().contains("my_token"), "{failure}");
+    }
+
+    #[test]
+    fn slips_name_the_file_and_the_key() {
+        for (text, key) in [
+            ("{\"mesh_id\":\"short\"}", "mesh_id"),
+            ("{\"mesh_id\":7}", "mesh_id"),
+            ("{\"agent_name\":\"a b\"}", "agent_name"),
+            ("{\"harness\":\"vim\"}", "harness"),
+            ("{\"url\":\"ftp://x\"}", "url"),
+            ("{\"agents\":[]}", "agents"),
+            ("{\"agents\":{\"copilot\":\"all\"}}", "agents"),
+            ("[]", "line 1"),
+            ("{", "line 1"),
+        ] {
+            let failure = MeshFile::find(folder(text).path()).unwrap_err();
+            assert_eq!(failure.exit(), Exit::Usage, "{text}");
+            assert!(failure.message().contains(FILE_NAME), "{failure}");
+            assert!(failure.message().contains(key), "{failure}");
+        }
+    }
+}

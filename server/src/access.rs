@@ -69,8 +69,12 @@ impl Action {
         }
         match self {
             A::WhoAmI | A::RevokeOwnToken | A::ListMeshes => any(),
-            A::ListTokens | A::CreateToken | A::RevokeToken | A::CreateMesh => account(Scope::Admin),
-            A::ShowMesh | A::Integrate | A::ListAgents | A::ShowAgent => in_mesh(Scope::Read, Member),
+            A::ListTokens | A::CreateToken | A::RevokeToken | A::CreateMesh => {
+                account(Scope::Admin)
+            }
+            A::ShowMesh | A::Integrate | A::ListAgents | A::ShowAgent => {
+                in_mesh(Scope::Read, Member)
+            }
             A::ReadInbox | A::MoveCursor | A::Heartbeat | A::ReadHistory => {
                 in_mesh(Scope::Read, Member)
             }

@@ -38,6 +38,5 @@ pub fn micros(duration: Duration) -> Micros {
 
 /// Microseconds since 1970 as a time; the nearest one that can be written, for a value out of range.
 pub fn timestamp(at: Micros) -> Timestamp {
-    Timestamp::from_microsecond(at)
-        .unwrap_or(if at < 0 { Timestamp::MIN } else { Timestamp::MAX })
+    Timestamp::from_microsecond(at).unwrap_or(if at < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }

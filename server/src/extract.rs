@@ -70,9 +70,9 @@ pub async fn path_variables<S: Send + Sync>(
     parts: &mut Parts,
     state: &S,
 ) -> Result<HashMap<String, String>> {
-    let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| {
-        ApiError::new(ErrorCode::InvalidRequest, "The path is not valid UTF-8.")
-    })?;
+    let params = RawPathParams::from_request_parts(parts, state)
+        .await
+        .map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "The path is not valid UTF-8."))?;
     Ok(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
@@ -85,10 +85,9 @@ pub async fn read_body(request: Request) -> Result<Vec<u8>> {
             ErrorCode::PayloadTooLarge,
             format!("The body is larger than {MAX_BODY_BYTES} bytes."),
         )),
-        Ok(Err(_)) => Err(ApiError::new(
-            ErrorCode::InvalidRequest,
-            "The body ended before it was complete.",
-        )),
+        Ok(Err(_)) => {
+            Err(ApiError::new(ErrorCode::InvalidRequest, "The body ended before it was complete."))
+        }
         Err(_) => Err(ApiError::new(
             ErrorCode::RequestTimeout,
             format!("The body did not arrive within {} s.", BODY_DEADLINE.as_secs()),
@@ -99,6 +98,11 @@ pub async fn read_body(request: Request) -> Result<Vec<u8>> {
 fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     if body.is_empty() {
         return Err(ApiError::new(ErrorCode::InvalidRequest, "The body is empty; expected JSON."));
+    }
+    // serde would also take an array, field by field.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        let detail = "The body is not a JSON object.";
+        return Err(ApiError::new(ErrorCode::InvalidRequest, detail));
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
@@ -153,7 +157,10 @@ fn data_error(path: &str, message: &str) -> ApiError {
         return ApiError::field(field, reason);
     }
     if path == "." || path.is_empty() {
-        return ApiError::new(ErrorCode::InvalidRequest, format!("The request is not valid: {message}."));
+        return ApiError::new(
+            ErrorCode::InvalidRequest,
+            format!("The request is not valid: {message}."),
+        );
     }
     ApiError::field(path, message)
 }

@@ -75,7 +75,7 @@ async fn run(settings: Settings) -> Result<()> {
     let data = settings.sqlite.display().to_string();
     let (stop, stopping) = watch::channel(false);
     let app = App::new(settings, public_url, store.clone(), Arc::new(Clock::default()), stopping);
-    let set_up = sign_in::first_start(&app).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let set_up = sign_in::first_start(&app).await?;
     greet(&app, &address.to_string(), &data, set_up.as_deref())?;
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -90,12 +90,16 @@ async fn run(settings: Settings) -> Result<()> {
         stop.send_replace(true);
     };
     tokio::select! {
-        () = listen::serve(
+        ended = listen::serve(
             listener,
             routes::router(app.clone()),
             listen::Limits::default(),
             told_to_stop,
-        ) => {}
+        ) => {
+            if ended.cut_off > 0 {
+                tracing::warn!(connections = ended.cut_off, "cut off what took too long to end");
+            }
+        }
         () = app.meshes.background() => {}
     }
     app.meshes.flush().await;
@@ -110,7 +114,10 @@ fn greet(app: &App, address: &str, data: &str, set_up: Option<&str>) -> Result<(
     writeln!(out, "Data: {data}")?;
     writeln!(out)?;
     if let Some(link) = set_up {
-        writeln!(out, "Nobody has an account here yet. Open this link once to make the first one:")?;
+        writeln!(
+            out,
+            "Nobody has an account here yet. Open this link once to make the first one:"
+        )?;
         writeln!(out, "  {link}")?;
         writeln!(out)?;
         writeln!(out, "Then sign in on the command line:")?;

@@ -19,20 +19,20 @@ use std::time::Duration;
 use meshwire_protocol::{AgentId, AgentKind, MeshId, MessageId, Scope, TokenId, UserId, Via};
 use tokio::sync::{Notify, watch};
 
-pub use self::inbox::{Reader, Step};
-pub use self::send::Delivered;
-pub(crate) use self::send::{not_a_member, not_your_agent};
 use self::appender::Queue;
+pub use self::inbox::{Reader, Step};
 use self::presence::Presence;
 use self::roster::CachedRoster;
+pub use self::send::Delivered;
+pub(crate) use self::send::{not_a_member, not_your_agent};
 use self::tail::Tail;
 use crate::clock::Clock;
 use crate::error::{ApiError, Result, chain};
 use crate::secret;
 use crate::settings::Limits;
 use crate::store::{
-    AgentChange, AgentRow, Change, MeshChange, Micros, Move, NewAgent, NewMesh, Register, Roster, Seen,
-    Store, UserRow,
+    AgentChange, AgentRow, Change, MeshChange, Micros, Move, NewAgent, NewMesh, Register, Roster,
+    Seen, Store, UserRow,
 };
 
 /// How often what was seen and used is written.
@@ -122,17 +122,17 @@ impl Meshes {
     /// Writes when agents were seen, how far they were handed messages, and when tokens were used.
     pub async fn flush(&self) {
         let states: Vec<Arc<MeshState>> = self.shared.lock_states().values().cloned().collect();
-        let seen: Vec<Seen> = states.iter().flat_map(|state| state.presence.take(&state.id)).collect();
+        let seen: Vec<Seen> =
+            states.iter().flat_map(|state| state.presence.take(&state.id)).collect();
         if !seen.is_empty()
             && let Err(error) = self.shared.store.note_seen(&seen).await
         {
             tracing::warn!(error = %chain(&error), "when agents were seen could not be written");
         }
-        let used: Vec<(TokenId, Micros)> = std::mem::take(
-            &mut *self.shared.used.lock().unwrap_or_else(PoisonError::into_inner),
-        )
-        .into_iter()
-        .collect();
+        let used: Vec<(TokenId, Micros)> =
+            std::mem::take(&mut *self.shared.used.lock().unwrap_or_else(PoisonError::into_inner))
+                .into_iter()
+                .collect();
         if !used.is_empty()
             && let Err(error) = self.shared.store.note_used(&used).await
         {

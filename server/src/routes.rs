@@ -9,8 +9,8 @@ mod tokens;
 
 use axum::extract::Request;
 use axum::handler::Handler;
-use axum::http::Method;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -35,16 +35,25 @@ pub fn router(app: App) -> Router {
         .route("/me", api(Method::GET, Action::WhoAmI, tokens::me))
         .route(
             "/tokens",
-            api(Method::GET, Action::ListTokens, tokens::list)
-                .merge(api(Method::POST, Action::CreateToken, tokens::create)),
+            api(Method::GET, Action::ListTokens, tokens::list).merge(api(
+                Method::POST,
+                Action::CreateToken,
+                tokens::create,
+            )),
         )
-        .route("/tokens/current", api(Method::DELETE, Action::RevokeOwnToken, tokens::revoke_current))
+        .route(
+            "/tokens/current",
+            api(Method::DELETE, Action::RevokeOwnToken, tokens::revoke_current),
+        )
         .route("/tokens/{token}", api(Method::DELETE, Action::RevokeToken, tokens::revoke))
         // Meshes.
         .route(
             "/mesh",
-            api(Method::GET, Action::ListMeshes, meshes::list)
-                .merge(api(Method::POST, Action::CreateMesh, meshes::create)),
+            api(Method::GET, Action::ListMeshes, meshes::list).merge(api(
+                Method::POST,
+                Action::CreateMesh,
+                meshes::create,
+            )),
         )
         .route(
             "/mesh/{mesh}",
@@ -56,8 +65,11 @@ pub fn router(app: App) -> Router {
         // Agents.
         .route(
             "/mesh/{mesh}/agents",
-            api(Method::GET, Action::ListAgents, agents::list)
-                .merge(api(Method::POST, Action::RegisterAgent, agents::register)),
+            api(Method::GET, Action::ListAgents, agents::list).merge(api(
+                Method::POST,
+                Action::RegisterAgent,
+                agents::register,
+            )),
         )
         .route(
             "/mesh/{mesh}/agents/{agent}",
@@ -72,8 +84,11 @@ pub fn router(app: App) -> Router {
         // Messages.
         .route(
             "/mesh/{mesh}/messages",
-            api(Method::GET, Action::ReadHistory, messages::history)
-                .merge(api(Method::POST, Action::Send, messages::send)),
+            api(Method::GET, Action::ReadHistory, messages::history).merge(api(
+                Method::POST,
+                Action::Send,
+                messages::send,
+            )),
         )
         .route(
             "/mesh/{mesh}/agents/{agent}/messages",
@@ -84,11 +99,13 @@ pub fn router(app: App) -> Router {
             api(Method::PUT, Action::MoveCursor, messages::set_cursor),
         );
 
-    Router::new()
-        .merge(api)
-        .merge(pages::router())
+    let pages = pages::router()
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(pages::html_errors));
+    Router::new()
+        .merge(api.method_not_allowed_fallback(method_not_allowed))
+        .merge(pages)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(log_request))
         .layer(middleware::from_fn_with_state(app.clone(), pages::security_headers))
@@ -113,15 +130,14 @@ fn answer(body: &impl Serialize) -> Response {
     }
 }
 
-async fn not_found(request: Request) -> Response {
-    let path = request.uri().path().to_owned();
-    let error = ApiError::new(ErrorCode::NotFound, format!("There is nothing at {}.", shown(&path)));
-    pages::refuse(request.headers(), error)
+async fn not_found(uri: Uri) -> ApiError {
+    let detail = format!("There is nothing at {}.", shown(uri.path()));
+    ApiError::new(ErrorCode::NotFound, detail)
 }
 
-async fn method_not_allowed(request: Request) -> Response {
-    let detail = format!("{} does not take {}.", shown(request.uri().path()), request.method());
-    pages::refuse(request.headers(), ApiError::new(ErrorCode::MethodNotAllowed, detail))
+async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    let detail = format!("{} does not take {method}.", shown(uri.path()));
+    ApiError::new(ErrorCode::MethodNotAllowed, detail)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]

@@ -17,7 +17,12 @@ const MIN_SECRET_KEY: usize = 32;
 #[command(name = "meshwire-server", version)]
 pub struct Args {
     /// Address and port to listen on
-    #[arg(long, env = "MESHWIRE_BIND", default_value = "127.0.0.1:4200", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        env = "MESHWIRE_BIND",
+        default_value = "127.0.0.1:4200",
+        value_name = "ADDRESS:PORT"
+    )]
     pub bind: SocketAddr,
 
     /// URL under which people and agents reach this server [default: http://BIND]
@@ -33,7 +38,12 @@ pub struct Args {
     pub github_client_id: Option<String>,
 
     /// Client secret of that app
-    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_SECRET", value_name = "SECRET", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "MESHWIRE_GITHUB_CLIENT_SECRET",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
     pub github_client_secret: Option<String>,
 
     /// File that holds the client secret
@@ -41,7 +51,12 @@ pub struct Args {
     pub github_client_secret_file: Option<PathBuf>,
 
     /// GitHub, or your GitHub Enterprise
-    #[arg(long, env = "MESHWIRE_GITHUB_URL", default_value = "https://github.com", value_name = "URL")]
+    #[arg(
+        long,
+        env = "MESHWIRE_GITHUB_URL",
+        default_value = "https://github.com",
+        value_name = "URL"
+    )]
     pub github_url: Url,
 
     /// The API that belongs to it
@@ -169,8 +184,12 @@ impl Settings {
                 url: check_base_url("MESHWIRE_GITHUB_URL", args.github_url)?,
                 api_url: check_base_url("MESHWIRE_GITHUB_API_URL", args.github_api_url)?,
             }),
-            (Some(_), None) => bail!("MESHWIRE_GITHUB_CLIENT_SECRET is missing: MESHWIRE_GITHUB_CLIENT_ID is set"),
-            (None, Some(_)) => bail!("MESHWIRE_GITHUB_CLIENT_ID is missing: MESHWIRE_GITHUB_CLIENT_SECRET is set"),
+            (Some(_), None) => {
+                bail!("MESHWIRE_GITHUB_CLIENT_SECRET is missing: MESHWIRE_GITHUB_CLIENT_ID is set")
+            }
+            (None, Some(_)) => {
+                bail!("MESHWIRE_GITHUB_CLIENT_ID is missing: MESHWIRE_GITHUB_CLIENT_SECRET is set")
+            }
         };
         let given =
             secret("MESHWIRE_SECRET_KEY", args.secret_key, args.secret_key_file.as_deref())?;
@@ -234,9 +253,8 @@ fn check_public_url(url: Url) -> Result<Url> {
 
 fn sqlite_path(store: Option<&str>) -> Result<PathBuf> {
     let Some(store) = store else {
-        let folders = etcetera::choose_base_strategy().context(
-            "no home folder to keep data in: set MESHWIRE_STORE=sqlite:PATH, or HOME",
-        )?;
+        let folders = etcetera::choose_base_strategy()
+            .context("no home folder to keep data in: set MESHWIRE_STORE=sqlite:PATH, or HOME")?;
         return Ok(folders.data_dir().join("meshwire").join("meshwire.db"));
     };
     match store.strip_prefix("sqlite:") {
@@ -287,8 +305,9 @@ fn kept_secret_key(sqlite: &Path) -> Result<String> {
         // Another server was quicker; the lock on the database will tell it or us.
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => read_if_there(&path)?
             .with_context(|| format!("the secret key {} has just gone", path.display())),
-        Err(error) => Err(error)
-            .with_context(|| format!("cannot write the secret key to {}", path.display())),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot write the secret key to {}", path.display()))
+        }
     }
 }
 

@@ -16,9 +16,9 @@ use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, MessageId, TokenId, UserId};
 
 pub use rows::{
-    AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, LogPage, MemberRow, MeshChange,
-    MeshRow, Micros, NewAgent, NewMessage, NewMesh, NewUser, Position, Roster, Seen, SentKey, SentRecord,
-    SessionRow, Stored, Stream, TokenRow, UserRow, Visibility,
+    AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, LogPage, MemberRow,
+    MeshChange, MeshRow, Micros, NewAgent, NewMesh, NewMessage, NewUser, Position, Roster, Seen,
+    SentKey, SentRecord, SessionRow, Stored, Stream, TokenRow, UserRow, Visibility,
 };
 
 /// The store failed. Nothing is known to be written unless the method says so.

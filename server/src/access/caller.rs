@@ -149,9 +149,8 @@ impl InMesh {
     pub async fn check_again(&self, app: &App, agent: &AgentId) -> Result<()> {
         let principal = Principal::by_hash(app, &self.hash).await?;
         let (roster, _) = admit(app, &principal, self.mesh().as_str(), self.action).await?;
-        let agent = roster
-            .agent_by_id(agent)
-            .ok_or_else(|| ApiError::agent_not_found(agent.as_str()))?;
+        let agent =
+            roster.agent_by_id(agent).ok_or_else(|| ApiError::agent_not_found(agent.as_str()))?;
         self.check_own(agent)
     }
 }

@@ -106,7 +106,9 @@ impl Shared {
         if start {
             tokio::spawn(run(Arc::clone(self), Arc::clone(state)));
         }
-        answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the server is stopping".into())))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("the server is stopping".into())))
     }
 }
 

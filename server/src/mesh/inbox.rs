@@ -61,7 +61,8 @@ impl Meshes {
                 let id = id.min(head.head);
                 let kept = shared.store.position(mesh, agent).await?.ok_or_else(no_agent)?.cursor;
                 if ack && id > kept {
-                    let moved = shared.store.move_cursor(mesh, agent, id, Move::Acknowledge).await?;
+                    let moved =
+                        shared.store.move_cursor(mesh, agent, id, Move::Acknowledge).await?;
                     moved.ok_or_else(no_agent)?;
                 }
                 id
@@ -120,7 +121,8 @@ impl Reader {
                 empty += 1;
                 continue;
             }
-            let Some(mut waiting) = waiting.filter(|_| page.messages.is_empty() && !page.more) else {
+            let Some(mut waiting) = waiting.filter(|_| page.messages.is_empty() && !page.more)
+            else {
                 return Ok(Step::Page(self.hand_out(page)));
             };
             tokio::select! {

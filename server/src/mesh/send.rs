@@ -127,9 +127,9 @@ impl Shared {
             (Some(from), _) => match roster.agent(from) {
                 Some(agent) => agent,
                 // One's own person's agent may not have been needed before.
-                None if from.strip_prefix('@').is_some_and(|login| {
-                    login.eq_ignore_ascii_case(&speaker.login)
-                }) =>
+                None if from
+                    .strip_prefix('@')
+                    .is_some_and(|login| login.eq_ignore_ascii_case(&speaker.login)) =>
                 {
                     return self.make_person(roster, &speaker.user, &speaker.login).await;
                 }
@@ -143,7 +143,8 @@ impl Shared {
                 None => return self.make_person(roster, &speaker.user, &speaker.login).await,
             },
         };
-        if agent.user != speaker.user || speaker.agent.as_ref().is_some_and(|own| *own != agent.id) {
+        if agent.user != speaker.user || speaker.agent.as_ref().is_some_and(|own| *own != agent.id)
+        {
             return Err(not_your_agent(&agent.name));
         }
         Ok(Found::This(agent.clone()))
@@ -199,8 +200,9 @@ impl Shared {
                 answered.message.from_agent_id
             };
             let agent = roster.agent_by_id(&target).ok_or_else(|| {
-                ApiError::agent_not_found(&answered.message.from)
-                    .hint("The agent that you answer has left the mesh; name another receiver with `to`.")
+                ApiError::agent_not_found(&answered.message.from).hint(
+                    "The agent that you answer has left the mesh; name another receiver with `to`.",
+                )
             })?;
             return Ok(Found::This(to_agent(agent)));
         };
@@ -263,7 +265,9 @@ impl Shared {
                 ErrorCode::IdempotencyKeyReused,
                 format!("The Idempotency-Key {} was used for another message.", shown(key)),
             )
-            .hint("Use a new key for each message, and the same one only to repeat it unchanged."));
+            .hint(
+                "Use a new key for each message, and the same one only to repeat it unchanged.",
+            ));
         }
         let Some(stored) = self.store.message(mesh, record.id).await? else { return Ok(None) };
         let recipients = self.recipients(roster, &stored);

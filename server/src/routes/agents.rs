@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use meshwire_protocol::limits::{MAX_CAPABILITIES, MAX_DESCRIPTION, MAX_HOST};
 use meshwire_protocol::{
-    Agent, AgentKind, AgentList, ErrorCode, RegisterAgent, Registered, UpdateAgent, check_agent_name,
-    check_capability, check_printable,
+    Agent, AgentKind, AgentList, ErrorCode, RegisterAgent, Registered, UpdateAgent,
+    check_agent_name, check_capability, check_printable,
 };
 
 use super::answer;
@@ -19,7 +19,8 @@ use crate::mesh::not_your_agent;
 use crate::store::{AgentChange, AgentRow};
 
 pub(super) async fn list(State(app): State<App>, caller: InMesh) -> Response {
-    let agents = caller.roster.agents.iter().map(|agent| shown_agent(&app, &caller, agent)).collect();
+    let agents =
+        caller.roster.agents.iter().map(|agent| shown_agent(&app, &caller, agent)).collect();
     answer(&AgentList { agents })
 }
 

@@ -6,9 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshwire_protocol::limits::{DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS};
-use meshwire_protocol::{
-    Cursor, History, HistoryQuery, InboxQuery, SendMessage, Sent, SetCursor,
-};
+use meshwire_protocol::{Cursor, History, HistoryQuery, InboxQuery, SendMessage, Sent, SetCursor};
 
 use super::answer;
 use crate::access::InMesh;
@@ -27,8 +25,7 @@ pub(super) async fn send(
     let speaker = caller.principal.speaker();
     let delivered = app.meshes.send(caller.mesh(), &speaker, request, key).await?;
     let status = if delivered.repeated { StatusCode::OK } else { StatusCode::CREATED };
-    let body =
-        Sent { message: delivered.stored.message.clone(), recipients: delivered.recipients };
+    let body = Sent { message: delivered.stored.message.clone(), recipients: delivered.recipients };
     Ok((status, answer(&body)).into_response())
 }
 

@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use meshwire_protocol::limits::MAX_TOKEN_DAYS;
 use meshwire_protocol::{
-    AgentId, CreateToken, CreatedToken, ErrorCode, Me, MeToken, MeUser, MeshId, Scope, TokenId, TokenInfo,
-    TokenList, check_mesh_name,
+    AgentId, CreateToken, CreatedToken, ErrorCode, Me, MeToken, MeUser, MeshId, Scope, TokenId,
+    TokenInfo, TokenList, check_mesh_name,
 };
 
 use super::answer;
@@ -75,7 +75,9 @@ pub(super) async fn create(
             ErrorCode::LimitReached,
             format!("You have {limit} live tokens, which is the limit of this server."),
         )
-        .hint("Revoke one that is not needed: `meshwire token list`, `meshwire token revoke ID`."));
+        .hint(
+            "Revoke one that is not needed: `meshwire token list`, `meshwire token revoke ID`.",
+        ));
     }
     Ok((StatusCode::CREATED, answer(&CreatedToken { info: info(row), token })).into_response())
 }
@@ -183,4 +185,3 @@ fn info(row: TokenRow) -> TokenInfo {
         expires_at: row.expires_at.map(timestamp),
     }
 }
-

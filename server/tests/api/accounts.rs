@@ -45,9 +45,8 @@ async fn a_request_without_a_good_token_is_refused() {
         let request = server.request(Method::GET, "/me").header("Authorization", value);
         Answer::of(request).await.problem(401, "unauthorized");
     }
-    let request = server
-        .request(Method::GET, "/me")
-        .header("Authorization", format!("bEaReR {}", ada.token));
+    let request =
+        server.request(Method::GET, "/me").header("Authorization", format!("bEaReR {}", ada.token));
     Answer::of(request).await.expect(200);
 }
 
@@ -114,9 +113,8 @@ async fn an_expired_token_is_refused() {
 async fn a_token_makes_only_tokens_no_wider_than_itself() {
     let server = Server::start().await;
     let ada = server.user("ada").await;
-    let narrow = server
-        .token(&ada.row, |token| token.scopes = vec![Scope::Read, Scope::Admin])
-        .await;
+    let narrow =
+        server.token(&ada.row, |token| token.scopes = vec![Scope::Read, Scope::Admin]).await;
     let narrow = ada.with_token(narrow);
     narrow
         .post("/tokens", json!({"name": "x", "scopes": ["send"]}))
@@ -127,7 +125,10 @@ async fn a_token_makes_only_tokens_no_wider_than_itself() {
 
     let mesh = ada.mesh().await;
     let bound = server.token(&ada.row, |token| token.mesh = Some(mesh.clone())).await;
-    ada.with_token(bound).post("/tokens", json!({"name": "x"})).await.problem(403, "insufficient_scope");
+    ada.with_token(bound)
+        .post("/tokens", json!({"name": "x"}))
+        .await
+        .problem(403, "insufficient_scope");
 
     let now = server.clock.now();
     let brief = server.token(&ada.row, |token| token.expires_at = Some(now + 1_000_000_000)).await;
@@ -150,7 +151,9 @@ async fn a_token_is_bound_only_to_what_is_ones_own() {
     ada.post("/tokens", json!({"name": "x", "mesh_id": "AAAAAAAAAAAA"}))
         .await
         .problem(404, "mesh_not_found");
-    ada.post("/tokens", json!({"name": "x", "agent_id": agent})).await.problem(400, "invalid_request");
+    ada.post("/tokens", json!({"name": "x", "agent_id": agent}))
+        .await
+        .problem(400, "invalid_request");
     ada.post("/tokens", json!({"name": "x", "mesh_id": mesh, "agent_id": "AAAAAAAAA"}))
         .await
         .problem(404, "agent_not_found");

@@ -66,7 +66,7 @@ async fn bad_names_are_refused() {
         ("wake", json!("never")),
         ("host", json!("a\nb")),
         ("description", json!("x".repeat(1_025))),
-        ("capabilities", json!(["x"; 33])),
+        ("capabilities", json!(vec!["x"; 33])),
         ("capabilities", json!(["x".repeat(65)])),
         ("capabilities", json!("x")),
     ] {
@@ -191,6 +191,8 @@ async fn agents_are_limited_by_a_setting_and_people_do_not_count() {
     let mesh = ada.mesh().await;
     ada.inbox(&mesh, "@ada", "").await;
     ada.agent(&mesh, "one").await;
-    ada.post(&format!("/mesh/{mesh}/agents"), json!({"name": "two"})).await.problem(409, "limit_reached");
+    ada.post(&format!("/mesh/{mesh}/agents"), json!({"name": "two"}))
+        .await
+        .problem(409, "limit_reached");
     ada.post(&format!("/mesh/{mesh}/agents"), json!({"name": "one"})).await.expect(200);
 }

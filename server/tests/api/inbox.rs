@@ -71,7 +71,10 @@ async fn reading_elsewhere_leaves_the_cursor_alone() {
     assert_eq!(contents(&ada.inbox(&mesh, "b", "after=earliest").await), ["0", "1", "2"]);
     assert_eq!(contents(&ada.inbox(&mesh, "b", "after=latest").await), [""; 0]);
     assert_eq!(contents(&ada.inbox(&mesh, "b", &format!("after={}", ids[0])).await), ["1", "2"]);
-    assert_eq!(contents(&ada.inbox(&mesh, "b", &format!("after={}&ack=false", ids[2])).await), [""; 0]);
+    assert_eq!(
+        contents(&ada.inbox(&mesh, "b", &format!("after={}&ack=false", ids[2])).await),
+        [""; 0]
+    );
     assert_eq!(contents(&ada.inbox(&mesh, "b", "").await), ["2"]);
 }
 
@@ -110,9 +113,14 @@ async fn a_cursor_is_put_anywhere_up_to_the_head() {
         assert_eq!(cursor, json!({"cursor": stands}));
         assert_eq!(contents(&ada.inbox(&mesh, "b", "").await), unread);
     }
-    for bad in [json!({}), json!({"cursor": "soon"}), json!({"cursor": -1}), json!({"cursor": 1.5}),
-        json!({"cursor": null}), json!({"cursor": 9_007_199_254_740_992_i64})]
-    {
+    for bad in [
+        json!({}),
+        json!({"cursor": "soon"}),
+        json!({"cursor": -1}),
+        json!({"cursor": 1.5}),
+        json!({"cursor": null}),
+        json!({"cursor": 9_007_199_254_740_992_i64}),
+    ] {
         let problem = ada.put(&path, bad.clone()).await.problem(400, "invalid_request");
         assert!(problem["errors"]["cursor"].is_string(), "{bad}: {problem}");
     }
@@ -323,14 +331,16 @@ async fn eight_senders_and_four_readers_see_one_order() {
         let mut answered = Vec::new();
         for counter in 0..EACH {
             let content = format!("{n}-{counter}");
-            answered.push((ada.send(&mesh, &format!("sender-{n}"), "all", &content).await, content));
+            answered
+                .push((ada.send(&mesh, &format!("sender-{n}"), "all", &content).await, content));
         }
         answered
     }));
     let readers = futures_util::future::join_all((0..READERS).map(async |n| {
         let (mut read, mut after) = (Vec::new(), String::from("earliest"));
         while read.len() < SENDERS * EACH {
-            let page = ada.inbox(&mesh, &format!("reader-{n}"), &format!("wait=30&after={after}")).await;
+            let page =
+                ada.inbox(&mesh, &format!("reader-{n}"), &format!("wait=30&after={after}")).await;
             read.extend(page["messages"].as_array().unwrap().iter().map(|message: &Value| {
                 (message["id"].as_i64().unwrap(), message["content"].as_str().unwrap().to_owned())
             }));

@@ -36,7 +36,10 @@ async fn the_list_counts_agents_without_people() {
     ada.agent(&mesh, "helper").await;
     ada.inbox(&mesh, "@ada", "").await;
     let listed = ada.get("/mesh").await.expect(200);
-    assert_eq!((&listed["meshes"][0]["agents"], &listed["meshes"][0]["active"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&listed["meshes"][0]["agents"], &listed["meshes"][0]["active"]),
+        (&json!(1), &json!(1))
+    );
     server.clock.shift(31_000_000);
     assert_eq!(ada.get("/mesh").await.expect(200)["meshes"][0]["active"], 0);
 }
@@ -47,7 +50,9 @@ async fn a_stranger_is_told_to_ask_and_learns_nothing_else() {
     let (ada, bob) = (server.user("ada").await, server.user("bob").await);
     let mesh = ada.mesh().await;
     ada.agent(&mesh, "helper").await;
-    for path in ["", "/agents", "/messages", "/integrate", "/agents/helper", "/agents/helper/messages"] {
+    for path in
+        ["", "/agents", "/messages", "/integrate", "/agents/helper", "/agents/helper/messages"]
+    {
         bob.get(&format!("/mesh/{mesh}{path}")).await.problem(403, "not_a_member");
     }
     bob.post(&format!("/mesh/{mesh}/messages"), json!({"content": "x"}))
@@ -115,7 +120,9 @@ async fn a_paused_mesh_takes_no_messages_and_can_be_read() {
     ada.send(&mesh, "a", "b", "before").await;
     let path = format!("/mesh/{mesh}");
     ada.patch(&path, json!({"paused": true})).await.expect(200);
-    ada.post(&format!("{path}/messages"), json!({"content": "x"})).await.problem(409, "mesh_paused");
+    ada.post(&format!("{path}/messages"), json!({"content": "x"}))
+        .await
+        .problem(409, "mesh_paused");
     assert_eq!(crate::server::contents(&ada.inbox(&mesh, "b", "").await), ["before"]);
     ada.patch(&path, json!({"paused": false})).await.expect(200);
     ada.send(&mesh, "a", "b", "after").await;

@@ -57,7 +57,8 @@ async fn without_from_a_person_speaks() {
     assert_eq!((&sent["from"], &sent["from_kind"]), (&json!("@ada"), &json!("human")));
     assert_eq!((&sent["to"], &sent["to_agent_id"]), (&json!("all"), &Value::Null));
     assert_eq!(sent["recipients"], json!({"total": 0, "active": 0}));
-    let sent = ada.post(&path, json!({"from": "@ADA", "to": "@ada", "content": "note"})).await.expect(201);
+    let sent =
+        ada.post(&path, json!({"from": "@ADA", "to": "@ada", "content": "note"})).await.expect(201);
     assert_eq!(sent["recipients"]["total"], 1, "one can write to oneself");
     assert_eq!(contents(&ada.inbox(&mesh, "@ada", "").await), ["note"]);
 }
@@ -69,7 +70,9 @@ async fn addresses_are_found_or_refused() {
     let mesh = ada.mesh().await;
     let id = ada.agent(&mesh, "helper").await;
     let path = format!("/mesh/{mesh}/messages");
-    for (to, label) in [("ALL", "all"), ("HELPER", "helper"), (id.as_str(), "helper"), ("@Ada", "@ada")] {
+    for (to, label) in
+        [("ALL", "all"), ("HELPER", "helper"), (id.as_str(), "helper"), ("@Ada", "@ada")]
+    {
         let sent = ada.post(&path, json!({"to": to, "content": "x"})).await.expect(201);
         assert_eq!(sent["to"], label);
     }
@@ -77,11 +80,15 @@ async fn addresses_are_found_or_refused() {
         ada.post(&path, json!({"to": to, "content": "x"})).await.problem(404, "agent_not_found");
     }
     for to in ["role:coder", "room:x", "", "a b", "@", "*"] {
-        let problem =
-            ada.post(&path, json!({"to": to, "content": "x"})).await.problem(400, "invalid_request");
+        let problem = ada
+            .post(&path, json!({"to": to, "content": "x"}))
+            .await
+            .problem(400, "invalid_request");
         assert!(problem["errors"]["to"].is_string(), "{to}: {problem}");
     }
-    ada.post(&path, json!({"from": "nobody", "content": "x"})).await.problem(404, "agent_not_found");
+    ada.post(&path, json!({"from": "nobody", "content": "x"}))
+        .await
+        .problem(404, "agent_not_found");
     ada.post(&path, json!({"from": "@bob", "content": "x"})).await.problem(404, "agent_not_found");
     drop(bob);
 }
@@ -95,12 +102,16 @@ async fn content_and_metadata_have_limits() {
     ada.post(&path, json!({"content": "x".repeat(10_240)})).await.expect(201);
     ada.post(&path, json!({"content": "é".repeat(5_120)})).await.expect(201);
     for content in ["x".repeat(10_241), "é".repeat(5_121), "x".repeat(100_000)] {
-        let problem = ada.post(&path, json!({"content": content})).await.problem(400, "message_too_large");
+        let problem =
+            ada.post(&path, json!({"content": content})).await.problem(400, "message_too_large");
         assert!(problem["detail"].as_str().unwrap().contains("10240"));
     }
-    ada.post(&path, json!({"content": "x".repeat(200_000)})).await.problem(413, "payload_too_large");
+    ada.post(&path, json!({"content": "x".repeat(200_000)}))
+        .await
+        .problem(413, "payload_too_large");
     for content in ["", "a\u{0}b"] {
-        let problem = ada.post(&path, json!({"content": content})).await.problem(400, "invalid_request");
+        let problem =
+            ada.post(&path, json!({"content": content})).await.problem(400, "invalid_request");
         assert!(problem["errors"]["content"].is_string());
     }
     // {"k":"…"} is 8 bytes around the text.
@@ -129,7 +140,10 @@ async fn a_reply_goes_to_the_sender_and_counts_hops() {
     assert_eq!((&reply["to"], &reply["hops"]), (&json!("a"), &json!(1)));
     assert_eq!(reply["metadata"], json!({"x": 1, "reply_to": first}));
 
-    let own = ada.post(&path, json!({"from": "a", "reply_to": first, "content": "also"})).await.expect(201);
+    let own = ada
+        .post(&path, json!({"from": "a", "reply_to": first, "content": "also"}))
+        .await
+        .expect(201);
     assert_eq!(own["to"], "b", "an answer to one's own message goes where that one went");
     let elsewhere = json!({"from": "b", "reply_to": first, "to": "all", "content": "x"});
     assert_eq!(ada.post(&path, elsewhere).await.expect(201)["to"], "all");
@@ -137,7 +151,9 @@ async fn a_reply_goes_to_the_sender_and_counts_hops() {
     assert_eq!(ada.post(&path, person).await.expect(201)["hops"], 0, "a person begins anew");
 
     for id in [json!(1), json!(9_007_199_254_740_991_i64), json!(-5)] {
-        ada.post(&path, json!({"reply_to": id, "content": "x"})).await.problem(404, "message_not_found");
+        ada.post(&path, json!({"reply_to": id, "content": "x"}))
+            .await
+            .problem(404, "message_not_found");
     }
     ada.post(&path, json!({"reply_to": "1", "content": "x"})).await.problem(400, "invalid_request");
 }

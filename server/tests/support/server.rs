@@ -37,7 +37,8 @@ impl Server {
     pub async fn with(arguments: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let store = format!("sqlite:{}", data.path().join("test.db").display());
-        let arguments = ["meshwire-server", "--store", &store].into_iter().chain(arguments.iter().copied());
+        let arguments =
+            ["meshwire-server", "--store", &store].into_iter().chain(arguments.iter().copied());
         let settings = Settings::check(Args::try_parse_from(arguments).unwrap()).unwrap();
         let store = Arc::new(SqliteStore::open(&settings.sqlite).await.unwrap());
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
@@ -49,10 +50,10 @@ impl Server {
         let mut told = stopping;
         let router = routes::router(app.clone());
         tokio::spawn(async move {
-            listen::serve(listener, router, listen::Limits::default(), async move {
+            let stopped = async move {
                 let _ = told.wait_for(|stop| *stop).await;
-            })
-            .await;
+            };
+            let _ = listen::serve(listener, router, listen::Limits::default(), stopped).await;
         });
         let background = app.clone();
         tokio::spawn(async move { background.meshes.background().await });
@@ -216,7 +217,11 @@ impl Answer {
         assert_eq!(self.headers["content-type"], "application/problem+json");
         assert_eq!(self.body["status"], status);
         for field in ["type", "title", "detail"] {
-            assert!(self.body[field].as_str().is_some_and(|text| !text.is_empty()), "{}", self.body);
+            assert!(
+                self.body[field].as_str().is_some_and(|text| !text.is_empty()),
+                "{}",
+                self.body
+            );
         }
         if status == 401 {
             assert_eq!(self.headers["www-authenticate"], "Bearer");

@@ -14,8 +14,8 @@ use super::meshes::raise_epoch;
 use super::writer::Tx;
 use super::{SqliteStore, store_error};
 use crate::store::{
-    AccountStore, CliCode, Digest, Exchange, Micros, NewAccount, NewUser, Result, SessionRow, TokenRow,
-    UserRow,
+    AccountStore, CliCode, Digest, Exchange, Micros, NewAccount, NewUser, Result, SessionRow,
+    TokenRow, UserRow,
 };
 
 /// How exactly `last_seen` of a session is kept: it is written at most this often.
@@ -151,7 +151,8 @@ impl AccountStore for SqliteStore {
                 .write(move |tx| {
                     Box::pin(async move {
                         let found = token_by_hash(&mut tx.conn, &hash).await?;
-                        tx.effects.extend(found.clone().map(|found| Effect::Token(Box::new(found))));
+                        tx.effects
+                            .extend(found.clone().map(|found| Effect::Token(Box::new(found))));
                         Ok(found)
                     })
                 })
@@ -268,10 +269,8 @@ impl AccountStore for SqliteStore {
         now: Micros,
     ) -> Result<Exchange> {
         let (hash, challenge) = (*hash, challenge.to_owned());
-        self.write(move |tx| {
-            Box::pin(exchange_cli_code(tx, hash, challenge, token, limit, now))
-        })
-        .await
+        self.write(move |tx| Box::pin(exchange_cli_code(tx, hash, challenge, token, limit, now)))
+            .await
     }
 }
 
@@ -387,11 +386,12 @@ async fn relabel(tx: &mut Tx, user: &UserId, login: &str, name: &str) -> sqlx::R
 }
 
 async fn create_local_user(tx: &mut Tx, user: NewUser, code: Digest) -> sqlx::Result<NewAccount> {
-    let valid = sqlx::query("SELECT 1 FROM code WHERE hash = ?1 AND kind = 'setup' AND expires_at > ?2")
-        .bind(code.as_slice())
-        .bind(user.now)
-        .fetch_optional(&mut tx.conn)
-        .await?;
+    let valid =
+        sqlx::query("SELECT 1 FROM code WHERE hash = ?1 AND kind = 'setup' AND expires_at > ?2")
+            .bind(code.as_slice())
+            .bind(user.now)
+            .fetch_optional(&mut tx.conn)
+            .await?;
     if valid.is_none() {
         return Ok(NewAccount::CodeInvalid);
     }

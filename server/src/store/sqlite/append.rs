@@ -46,11 +46,7 @@ pub(super) async fn append_all(
 }
 
 /// Appends all of the batches that may be appended, or, on an error, nothing.
-async fn try_append(
-    tx: &mut Tx,
-    cache: &Cache,
-    batches: &[&Batch],
-) -> sqlx::Result<Vec<Appended>> {
+async fn try_append(tx: &mut Tx, cache: &Cache, batches: &[&Batch]) -> sqlx::Result<Vec<Appended>> {
     let mut taken: HashMap<usize, Vec<usize>> = HashMap::new();
     loop {
         let effects = tx.effects.len();
@@ -109,14 +105,31 @@ async fn write(
         for (offset, message) in (0..).zip(&batch.messages) {
             let id = first + offset;
             messages.push(json!([
-                batch.mesh, id, message.stream.to_string(), batch.id, message.from_agent, message.from,
-                message.from_user, message.from_kind, message.via, message.to, message.content,
-                Value::String(Value::Object(message.metadata.clone()).to_string()), message.hops,
+                batch.mesh,
+                id,
+                message.stream.to_string(),
+                batch.id,
+                message.from_agent,
+                message.from,
+                message.from_user,
+                message.from_kind,
+                message.via,
+                message.to,
+                message.content,
+                Value::String(Value::Object(message.metadata.clone()).to_string()),
+                message.hops,
             ]));
             if let Some(key) = &message.key {
                 keys.push(json!([
-                    batch.mesh, message.from_agent, key.key, hex(&key.fingerprint), id, key.expires_at,
-                    batch.now, place, offset,
+                    batch.mesh,
+                    message.from_agent,
+                    key.key,
+                    hex(&key.fingerprint),
+                    id,
+                    key.expires_at,
+                    batch.now,
+                    place,
+                    offset,
                 ]));
             }
         }
@@ -132,8 +145,9 @@ async fn write(
 
     if !keys.is_empty() {
         let count = keys.len();
+        let now = batches.iter().map(|batch| batch.now).min().unwrap_or_default();
         let keys = Value::Array(keys).to_string();
-        if insert_keys(&mut tx.conn, &keys).await? < count {
+        if insert_keys(&mut tx.conn, &keys, now).await? < count {
             return Ok(Written::KeysTaken(taken_keys(&mut tx.conn, &keys).await?));
         }
     }
@@ -158,7 +172,8 @@ fn first_id(now: Micros, head: MessageId) -> i64 {
 }
 
 fn message_id(id: i64) -> sqlx::Result<MessageId> {
-    MessageId::new(id).ok_or_else(|| sqlx::Error::Protocol(format!("message id {id} is out of range")))
+    MessageId::new(id)
+        .ok_or_else(|| sqlx::Error::Protocol(format!("message id {id} is out of range")))
 }
 
 /// The head as of the last commit.
@@ -170,8 +185,12 @@ async fn head_of(tx: &mut Tx, cache: &Cache, mesh: &MeshId) -> sqlx::Result<Opti
     }
 }
 
-/// Inserts the keys that are free; how many.
-async fn insert_keys(conn: &mut SqliteConnection, keys: &str) -> sqlx::Result<usize> {
+/// Inserts the keys that are free, or whose time is over; how many.
+async fn insert_keys(
+    conn: &mut SqliteConnection,
+    keys: &str,
+    now: Micros,
+) -> sqlx::Result<usize> {
     let done = sqlx::query(
         "INSERT INTO sent_key (mesh_id, agent_id, key, fingerprint, message_id, expires_at)
          SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3), value ->> 4, value ->> 5
@@ -180,9 +199,10 @@ async fn insert_keys(conn: &mut SqliteConnection, keys: &str) -> sqlx::Result<us
              fingerprint = excluded.fingerprint,
              message_id = excluded.message_id,
              expires_at = excluded.expires_at
-         WHERE sent_key.expires_at <= excluded.message_id",
+         WHERE sent_key.expires_at <= ?2",
     )
     .bind(keys)
+    .bind(now)
     .execute(conn)
     .await?;
     Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
@@ -194,10 +214,10 @@ async fn taken_keys(
     keys: &str,
 ) -> sqlx::Result<HashMap<usize, Vec<usize>>> {
     let rows = sqlx::query(
-        "SELECT value ->> 7, value ->> 8
-         FROM json_each(?1) JOIN sent_key
-             ON mesh_id = value ->> 0 AND agent_id = value ->> 1 AND key = value ->> 2
-         WHERE message_id <> value ->> 4",
+        "SELECT j.value ->> 7, j.value ->> 8
+         FROM json_each(?1) AS j JOIN sent_key AS k
+             ON k.mesh_id = j.value ->> 0 AND k.agent_id = j.value ->> 1 AND k.key = j.value ->> 2
+         WHERE k.message_id <> j.value ->> 4",
     )
     .bind(keys)
     .fetch_all(conn)

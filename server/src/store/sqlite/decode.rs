@@ -43,9 +43,7 @@ macro_rules! session_columns {
          session.last_seen, session.expires_at"
     };
 }
-pub(super) use {
-    agent_columns, message_columns, session_columns, token_columns, user_columns,
-};
+pub(super) use {agent_columns, message_columns, session_columns, token_columns, user_columns};
 
 fn fault(error: impl Display) -> sqlx::Error {
     sqlx::Error::Decode(error.to_string().into())

@@ -152,7 +152,8 @@ impl LogStore for SqliteStore {
     async fn note_seen(&self, seen: &[Seen]) -> Result<()> {
         let rows = seen.iter().map(|seen| json!([seen.mesh, seen.agent, seen.at, seen.handed]));
         let rows = serde_json::Value::Array(rows.collect()).to_string();
-        let seen: Vec<_> = seen.iter().map(|seen| (seen.mesh.clone(), seen.agent.clone())).collect();
+        let seen: Vec<_> =
+            seen.iter().map(|seen| (seen.mesh.clone(), seen.agent.clone())).collect();
         self.write(move |tx| {
             Box::pin(async move {
                 sqlx::query(
@@ -278,7 +279,8 @@ async fn history_page(
     .fetch(conn);
     let (mut messages, mut bytes, mut cut) = (Vec::new(), 0, false);
     while let Some(row) = rows.try_next().await? {
-        if messages.len() == usize::try_from(limit).unwrap_or(usize::MAX) || bytes >= MAX_PAGE_BYTES {
+        if messages.len() == usize::try_from(limit).unwrap_or(usize::MAX) || bytes >= MAX_PAGE_BYTES
+        {
             cut = true;
             break;
         }

@@ -11,8 +11,8 @@ use super::decode::{self, agent_columns};
 use super::writer::Tx;
 use super::{SqliteStore, log, store_error};
 use crate::store::{
-    AgentChange, AgentRow, Change, Head, MemberRow, MeshChange, MeshRow, MeshStore, Micros, NewAgent,
-    NewMesh, Register, Result, Roster,
+    AgentChange, AgentRow, Change, Head, MemberRow, MeshChange, MeshRow, MeshStore, Micros,
+    NewAgent, NewMesh, Register, Result, Roster,
 };
 
 /// Rows that one purge removes at the most, so that nobody waits long behind it.
@@ -120,12 +120,14 @@ async fn create_mesh(tx: &mut Tx, mesh: NewMesh, limit: u32) -> sqlx::Result<boo
         .bind(mesh.created_at)
         .execute(&mut tx.conn)
         .await?;
-    sqlx::query("INSERT INTO member (mesh_id, user_id, role, joined_at) VALUES (?1, ?2, 'owner', ?3)")
-        .bind(mesh.id.as_str())
-        .bind(mesh.owner.as_str())
-        .bind(mesh.created_at)
-        .execute(&mut tx.conn)
-        .await?;
+    sqlx::query(
+        "INSERT INTO member (mesh_id, user_id, role, joined_at) VALUES (?1, ?2, 'owner', ?3)",
+    )
+    .bind(mesh.id.as_str())
+    .bind(mesh.owner.as_str())
+    .bind(mesh.created_at)
+    .execute(&mut tx.conn)
+    .await?;
     let head = decode::head(&mut tx.conn, &mesh.id).await?;
     tx.effects.push(Effect::Head(mesh.id, head));
     Ok(true)

@@ -1,7 +1,7 @@
 //! Listening: the accept loop, the limits of a connection, and the orderly stop.
 //!
 //! `axum::serve` waits for ever for a silent peer and takes requests that a proxy may read in another way, so the
-//! server has its own loop over hyper. Each connection is a [`guard::Guard`] over the socket, hyper's HTTP/1 over
+//! server has its own loop over hyper. Each connection is a `guard::Guard` over the socket, hyper's HTTP/1 over
 //! the guard, and the router over hyper.
 
 mod answers;

@@ -353,9 +353,9 @@ async fn malformed_requests_are_refused() {
     }
 }
 
-#[tokio::test]
-async fn well_formed_requests_are_served() {
-    let table = [
+/// A request, and the status and body that it is answered with.
+fn well_formed() -> Vec<(String, u16, &'static str)> {
+    vec![
         (GOOD.to_owned(), 200, "hello"),
         ("GET / HTTP/1.0\r\n\r\n".to_owned(), 200, "hello"),
         (
@@ -414,7 +414,12 @@ async fn well_formed_requests_are_served() {
             200,
             "hello",
         ),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn well_formed_requests_are_served() {
+    let table = well_formed();
     let server = Server::start(Limits::default()).await;
     // On one connection after the other, all on one, all at once, and byte by byte.
     let mut one = server.connect().await;
@@ -591,14 +596,36 @@ async fn a_trickle_does_not_extend_the_deadline() {
 #[tokio::test]
 async fn the_deadline_does_not_count_while_an_answer_is_owed() {
     let server = Server::start(short()).await;
-    let mut client = server.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    within(server.signals.entered.notified()).await;
-    // Another connection lives through a whole deadline meanwhile.
-    server.connect().await.closed().await;
-    server.signals.release.notify_one();
-    assert_eq!(client.answer().await.body, "released");
-    client.send(GOOD).await;
-    assert_eq!(client.answer().await.body, "hello");
+    for goes_on in [true, false] {
+        let mut client = server.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        within(server.signals.entered.notified()).await;
+        // Another connection lives through a whole deadline meanwhile.
+        server.connect().await.closed().await;
+        server.signals.release.notify_one();
+        assert_eq!(client.answer().await.body, "released");
+        if goes_on {
+            client.send(GOOD).await;
+            assert_eq!(client.answer().await.body, "hello");
+        }
+        // And from its end on it counts again.
+        client.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refused_client_is_read_out_but_not_for_ever() {
+    let server = Server::start(Limits::default()).await;
+    let mut client = server.send("GET / HTTP/1.1\n").await;
+    assert_eq!(client.answer().await.status, 400);
+    client.closed().await;
+    let mut taken = 0;
+    let sending = async {
+        while client.stream.write_all(&[b'x'; 1024]).await.is_ok() {
+            taken += 1024;
+        }
+    };
+    within(sending).await;
+    assert!(taken >= 32 * 1024, "reset after {taken} bytes");
 }
 
 #[tokio::test]

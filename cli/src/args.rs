@@ -42,16 +42,16 @@ pub(crate) struct Cli {
 /// Flags of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The server [env: MESHWIRE_URL]
     #[arg(
+        help = "The server [env: MESHWIRE_URL]",
         long,
         global = true,
         value_name = "URL",
         help_heading = "Global options"
     )]
     url: Option<String>,
-    /// The profile whose sign-in is used [env: MESHWIRE_PROFILE]
     #[arg(
+        help = "The profile whose sign-in is used [env: MESHWIRE_PROFILE]",
         long,
         global = true,
         value_name = "NAME",
@@ -72,8 +72,11 @@ impl Global {
 /// For commands that work in a mesh.
 #[derive(Debug, Args)]
 pub(crate) struct InMesh {
-    /// The mesh [env: MESHWIRE_MESH_ID]
-    #[arg(long = "mesh", value_name = "ID")]
+    #[arg(
+        help = "The mesh [env: MESHWIRE_MESH_ID]",
+        long = "mesh",
+        value_name = "ID"
+    )]
     pub(crate) mesh: Option<String>,
 }
 

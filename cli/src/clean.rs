@@ -3,6 +3,8 @@
 //! A message or a name may hold escape sequences that steer the reader's terminal, marks that reorder
 //! what is read, or characters that nobody sees. None of that reaches a terminal.
 
+use std::fmt::Write;
+
 use meshwire_protocol::is_invisible;
 
 /// Spaces that stand for a tab: a tab itself moves the cursor, and completes when pasted.
@@ -43,7 +45,7 @@ pub(crate) fn clean_json(json: &str) -> String {
         if (is_invisible(c) && c != '\n') || is_noncharacter(c) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
-                clean.push_str(&format!("\\u{unit:04x}"));
+                let _ = write!(clean, "\\u{unit:04x}");
             }
         } else {
             clean.push(c);

@@ -1,5 +1,6 @@
 //! Talks to a server: one request at a time, no redirect followed, every error in words.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use meshwire_protocol::{ErrorCode, Problem};
@@ -249,13 +250,14 @@ impl Client {
         let code = problem
             .as_ref()
             .and_then(|problem| ErrorCode::parse(&problem.code));
-        let said = problem.as_ref().map(said_by).unwrap_or_else(|| {
+        let strange = || {
             format!(
                 "{} answers {} and is perhaps no MeshWire server",
                 self.url,
                 status.as_u16()
             )
-        });
+        };
+        let said = problem.as_ref().map_or_else(strange, said_by);
         let failure = match status.as_u16() {
             400 | 413 | 422 | 431 => Failure::usage(said),
             401 | 403 => Failure::refused(said),
@@ -305,7 +307,7 @@ fn said_by(problem: &Problem) -> String {
     .clone();
     for (field, reason) in &problem.errors {
         if !said.contains(reason.as_str()) {
-            said.push_str(&format!("; {field}: {reason}"));
+            let _ = write!(said, "; {field}: {reason}");
         }
     }
     said

@@ -23,7 +23,7 @@ mod request;
 use request::{Reply, Verdict};
 
 /// A sign-in that nobody finished by then is over.
-const LIFE: Duration = Duration::from_secs(5 * 60);
+const LIFE: Duration = Duration::from_mins(5);
 /// A connection that says nothing is closed.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// A browser needs two or three; who needs more is trying states.

@@ -15,13 +15,7 @@ pub(crate) fn print(text: &str) -> Outcome<()> {
     let mut stdout = io::stdout().lock();
     stdout
         .write_all(text.as_bytes())
-        .and_then(|()| {
-            if text.ends_with('\n') {
-                Ok(())
-            } else {
-                stdout.write_all(b"\n")
-            }
-        })
+        .and_then(|()| stdout.write_all(b"\n"))
         .and_then(|()| stdout.flush())
         .map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::closed_pipe(),

@@ -21,7 +21,7 @@ const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 const CONNECT_RETRIES: usize = 2;
 
 /// The server may ask for this much patience in all.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(60);
+const LONGEST_PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) async fn patiently(client: &Client, call: &Call<'_>) -> Outcome<Answer> {
     let mut refused = 0;

@@ -21,5 +21,5 @@ pub(crate) fn run(args: &Completions) -> Outcome<()> {
     // Into memory first: the generator panics when a pipe is closed.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "meshwire", &mut script);
-    print(&String::from_utf8_lossy(&script))
+    print(String::from_utf8_lossy(&script).trim_end_matches('\n'))
 }

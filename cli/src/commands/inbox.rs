@@ -30,8 +30,11 @@ pub(crate) struct Inbox {
     /// How many at most
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// The agent of yours whose inbox it is [env: MESHWIRE_AGENT_NAME]
-    #[arg(long, value_name = "NAME")]
+    #[arg(
+        help = "The agent of yours whose inbox it is [env: MESHWIRE_AGENT_NAME]",
+        long,
+        value_name = "NAME"
+    )]
     agent: Option<String>,
     #[command(flatten)]
     target: InMesh,

@@ -28,8 +28,7 @@ pub(crate) struct Init {
     /// What is wired in [default: the one of .mesh.json]
     #[arg(long, value_name = "NAME")]
     harness: Option<String>,
-    /// The mesh [env: MESHWIRE_MESH_ID]
-    #[arg(long, value_name = "ID")]
+    #[arg(help = "The mesh [env: MESHWIRE_MESH_ID]", long, value_name = "ID")]
     mesh: Option<String>,
     /// Keep this token in the profile first; - reads it from standard input
     #[arg(long, value_name = "TOKEN")]

@@ -28,5 +28,5 @@ pub(crate) async fn run(args: &Integrate, flags: &Flags) -> Outcome<()> {
     if args.output.json {
         return print_json(&json!({ "mesh_id": mesh, "markdown": guide }));
     }
-    print(&clean(&guide))
+    print(clean(&guide).trim_end_matches('\n'))
 }

@@ -36,8 +36,11 @@ With --from nothing is marked as read.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Listen {
-    /// The agent of yours that listens [env: MESHWIRE_AGENT_NAME]
-    #[arg(long, value_name = "NAME")]
+    #[arg(
+        help = "The agent of yours that listens [env: MESHWIRE_AGENT_NAME]",
+        long,
+        value_name = "NAME"
+    )]
     agent: Option<String>,
     /// Read again: from the earliest message, only the latest ones, or what came after this id
     #[arg(long, value_name = "earliest|latest|ID", value_parser = |text: &str| text.parse::<From>())]

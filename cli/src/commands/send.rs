@@ -54,8 +54,11 @@ pub(crate) struct Reply {
 
 #[derive(Debug, Args)]
 struct More {
-    /// The agent of yours that speaks [env: MESHWIRE_AGENT_NAME]
-    #[arg(long = "as", value_name = "AGENT")]
+    #[arg(
+        help = "The agent of yours that speaks [env: MESHWIRE_AGENT_NAME]",
+        long = "as",
+        value_name = "AGENT"
+    )]
     speaker: Option<String>,
     /// A JSON object that goes with the text
     #[arg(long, value_name = "JSON")]

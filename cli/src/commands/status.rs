@@ -72,9 +72,14 @@ async fn look(settings: &Settings, mesh: Option<&str>) -> Outcome<Found> {
     let reader = found.note(identity::reader(settings, None));
     let said = found.note(settings.mesh(mesh)).flatten();
     found.mesh_id = said.map(|(mesh, _)| mesh);
-    // Without the token, which the check does not need.
-    let health = Client::new(settings.url.clone(), None)?.health().await;
-    found.version = found.note(health).map(|health| health.version);
+    // A server that only a cloned project names learns nothing at all while a token is at hand.
+    let lured = settings.token_is_of_environment()
+        && settings.refuse_url_of_mesh_file("MESHWIRE_TOKEN").is_err();
+    if !lured {
+        // Without the token, which the check does not need.
+        let health = Client::new(settings.url.clone(), None)?.health().await;
+        found.version = found.note(health).map(|health| health.version);
+    }
     if let (Some(_), Some(_)) = (&token, &found.version) {
         let client = Client::new(settings.url.clone(), token)?;
         let me = client.me().await;
@@ -155,7 +160,7 @@ fn show(settings: &Settings, found: &Found) -> Outcome<()> {
                 clean_line(version)
             ))?;
         }
-        None => return print(&format!("  Service : {bad} out of reach")),
+        None => return print(&format!("  Service : {bad} not reached")),
     }
     let Some(mesh) = &found.mesh else {
         return print(&format!("  Mesh    : {bad} not seen"));

@@ -1,5 +1,7 @@
 //! `meshwire token`
 
+use std::fmt::Write;
+
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use meshwire_protocol::limits::MAX_TOKEN_DAYS;
@@ -158,13 +160,13 @@ fn about(token: &TokenInfo) -> String {
         scopes(&token.scopes)
     );
     if let Some(mesh) = &token.mesh_id {
-        about.push_str(&format!(", mesh {mesh}"));
+        let _ = write!(about, ", mesh {mesh}");
     }
     if let Some(agent) = &token.agent_id {
-        about.push_str(&format!(", agent {agent}"));
+        let _ = write!(about, ", agent {agent}");
     }
     if let Some(end) = token.expires_at {
-        about.push_str(&format!(", expires {}", day(end)));
+        let _ = write!(about, ", expires {}", day(end));
     }
     about
 }

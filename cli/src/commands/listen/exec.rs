@@ -56,7 +56,7 @@ async fn attempt(command: &str, message: &Message, json: &str) -> Result<(), Str
         .spawn()
         .map_err(|error| format!("the command cannot be started: {error}"))?;
     let stdin = child.stdin.take();
-    let feed = async {
+    let writing = async {
         if let Some(mut stdin) = stdin {
             // A command need not read it.
             let _ = stdin.write_all(json.as_bytes()).await;
@@ -65,12 +65,12 @@ async fn attempt(command: &str, message: &Message, json: &str) -> Result<(), Str
         }
     };
     // A command may end without having read it all.
-    let mut feed = std::pin::pin!(feed);
-    let mut fed = false;
+    let mut writing = std::pin::pin!(writing);
+    let mut written = false;
     let ended = loop {
         tokio::select! {
             ended = child.wait() => break ended,
-            () = &mut feed, if !fed => fed = true,
+            () = &mut writing, if !written => written = true,
         }
     };
     match ended {

@@ -13,7 +13,7 @@ const PAUSES: [Duration; 3] = [
 ];
 
 /// No server's wish keeps a listener away for longer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// Tries again for as long as there is hope, and says so once.
 pub(super) struct Link {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::exec;
 use super::link::Link;
-use crate::clean::clean_line;
+use crate::clean::{clean, clean_line};
 use crate::client::{Client, RawMessage};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{Style, json_line, message, note, print};
@@ -153,7 +153,13 @@ impl Session {
     async fn hand_on(&self, raw: &RawMessage) -> Outcome<()> {
         match &self.sink {
             Sink::Command(command) => {
-                let message = raw.read()?;
+                let message = match raw.read() {
+                    Ok(message) => message,
+                    Err(failure) => {
+                        note(&format!("error: a message was passed over: {failure}"));
+                        return Ok(());
+                    }
+                };
                 if let Err(why) = exec::run(command, &message, &raw.to_line()).await {
                     note(&format!(
                         "error: message {} from {} was passed over: {why}",
@@ -166,7 +172,11 @@ impl Session {
             Sink::Json => print_apart(json_line(raw)?).await,
             Sink::Text => {
                 let style = Style::for_stdout();
-                let text = message(&raw.read()?, Timestamp::now(), &TimeZone::system(), style);
+                let text = match raw.read() {
+                    Ok(read) => message(&read, Timestamp::now(), &TimeZone::system(), style),
+                    // Of a kind that a later version made: better shown as it is than not at all.
+                    Err(_) => clean(&raw.to_line()),
+                };
                 print_apart(text).await
             }
         }

@@ -1,9 +1,6 @@
 //! The listening part over real sockets: what is refused, what is served, what ends in time, and the stop.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test may panic where it sees something unexpected"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may panic where it sees something unexpected")]
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -48,25 +45,12 @@ impl Server {
         let stop_signal = async move {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(serve(
-            listener,
-            router(signals.clone()),
-            limits,
-            stop_signal,
-        ));
-        Self {
-            address,
-            signals,
-            stop,
-            task,
-        }
+        let task = tokio::spawn(serve(listener, router(signals.clone()), limits, stop_signal));
+        Self { address, signals, stop, task }
     }
 
     async fn connect(&self) -> Client {
-        Client {
-            stream: TcpStream::connect(self.address).await.unwrap(),
-            read: Vec::new(),
-        }
+        Client { stream: TcpStream::connect(self.address).await.unwrap(), read: Vec::new() }
     }
 
     async fn send(&self, bytes: impl AsRef<[u8]>) -> Client {
@@ -83,10 +67,7 @@ impl Server {
 
 fn router(signals: Arc<Signals>) -> Router {
     Router::new()
-        .route(
-            "/",
-            get(|| async { "hello" }).options(|| async { "options" }),
-        )
+        .route("/", get(|| async { "hello" }).options(|| async { "options" }))
         .route(
             "/peer",
             get(|Extension(Peer(peer)): Extension<Peer>| async move { peer.to_string() }),
@@ -104,14 +85,12 @@ fn router(signals: Arc<Signals>) -> Router {
         )
         .route(
             "/echo",
-            post(
-                |State(signals): State<Arc<Signals>>, body: Body| async move {
-                    to_bytes(body, 100_000).await.map_err(|_| {
-                        signals.broken.notify_one();
-                        StatusCode::BAD_REQUEST
-                    })
-                },
-            ),
+            post(|State(signals): State<Arc<Signals>>, body: Body| async move {
+                to_bytes(body, 100_000).await.map_err(|_| {
+                    signals.broken.notify_one();
+                    StatusCode::BAD_REQUEST
+                })
+            }),
         )
         .route(
             "/wait",
@@ -153,11 +132,7 @@ impl Client {
 
     async fn head(&mut self) -> String {
         let end = |read: &[u8]| read.windows(4).position(|window| window == b"\r\n\r\n");
-        assert!(
-            self.read_until(|read| end(read).is_some()).await,
-            "no answer: {:?}",
-            self.read
-        );
+        assert!(self.read_until(|read| end(read).is_some()).await, "no answer: {:?}", self.read);
         let rest = self.read.split_off(end(&self.read).unwrap() + 4);
         let head = String::from_utf8(std::mem::replace(&mut self.read, rest)).unwrap();
         head.to_ascii_lowercase()
@@ -165,22 +140,12 @@ impl Client {
 
     async fn answer(&mut self) -> Answer {
         let head = self.head().await;
-        let length = head
-            .split("content-length: ")
-            .nth(1)
-            .unwrap()
-            .split("\r\n")
-            .next()
-            .unwrap();
+        let length = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap();
         let length: usize = length.parse().unwrap();
         assert!(self.read_until(|read| read.len() >= length).await);
         let rest = self.read.split_off(length);
         let body = String::from_utf8(std::mem::replace(&mut self.read, rest)).unwrap();
-        Answer {
-            status: head[9..12].parse().unwrap(),
-            head,
-            body,
-        }
+        Answer { status: head[9..12].parse().unwrap(), head, body }
     }
 
     /// Waits for the server to close, and for nothing to come before that.
@@ -191,16 +156,11 @@ impl Client {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future)
-        .await
-        .expect("this should have happened long ago")
+    timeout(PATIENCE, future).await.expect("this should have happened long ago")
 }
 
 fn short() -> Limits {
-    Limits {
-        header_deadline: Duration::from_millis(300),
-        ..Limits::default()
-    }
+    Limits { header_deadline: Duration::from_millis(300), ..Limits::default() }
 }
 
 const GOOD: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -300,10 +260,7 @@ async fn malformed_requests_are_refused() {
             .map(|body| (format!("{chunked}{body}"), 400)),
         )
         .chain([
-            (
-                format!("{chunked}1;{}\r\na\r\n0\r\n\r\n", "x".repeat(300)),
-                400,
-            ),
+            (format!("{chunked}1;{}\r\na\r\n0\r\n\r\n", "x".repeat(300)), 400),
             (format!("{start}X: {}\r\n\r\n", "x".repeat(33_000)), 431),
             (format!("GET /{} HTTP/1.1\r\n", "x".repeat(33_000)), 431),
             (format!("{start}{}\r\n", "X: 1\r\n".repeat(64)), 431),
@@ -321,35 +278,14 @@ async fn malformed_requests_are_refused() {
         assert_eq!(answer.status, status, "{shown}");
         client.closed().await;
         if !request.starts_with(chunked) {
-            for field in [
-                "connection: close",
-                "nosniff",
-                "application/problem+json",
-                "date: ",
-            ] {
+            for field in ["connection: close", "nosniff", "application/problem+json", "date: "] {
                 assert!(answer.head.contains(field), "{shown}: {}", answer.head);
             }
-            let code = if status == 431 {
-                "headers_too_large"
-            } else {
-                "invalid_request"
-            };
-            assert!(
-                answer.body.contains(&format!(r#""code":"{code}""#)),
-                "{}",
-                answer.body
-            );
+            let code = if status == 431 { "headers_too_large" } else { "invalid_request" };
+            assert!(answer.body.contains(&format!(r#""code":"{code}""#)), "{}", answer.body);
         }
-        assert!(
-            begun.elapsed() < Duration::from_secs(2),
-            "{shown} took {:?}",
-            begun.elapsed()
-        );
-        assert_eq!(
-            server.send(GOOD).await.answer().await.body,
-            "hello",
-            "after {shown}"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(2), "{shown} took {:?}", begun.elapsed());
+        assert_eq!(server.send(GOOD).await.answer().await.body, "hello", "after {shown}");
     }
 }
 
@@ -358,42 +294,18 @@ fn well_formed() -> Vec<(String, u16, &'static str)> {
     vec![
         (GOOD.to_owned(), 200, "hello"),
         ("GET / HTTP/1.0\r\n\r\n".to_owned(), 200, "hello"),
-        (
-            "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
-            200,
-            "hello",
-        ),
-        (
-            "GET http://A/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
-            200,
-            "hello",
-        ),
-        (
-            "GET https://a:80?x=y HTTP/1.1\r\nHost: a:80\r\n\r\n".to_owned(),
-            200,
-            "hello",
-        ),
-        (
-            "GET /?q={a}|[b] HTTP/1.1\r\nHost: [::1]:80\r\n\r\n".to_owned(),
-            200,
-            "hello",
-        ),
-        (
-            "OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
-            200,
-            "options",
-        ),
+        ("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 200, "hello"),
+        ("GET http://A/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 200, "hello"),
+        ("GET https://a:80?x=y HTTP/1.1\r\nHost: a:80\r\n\r\n".to_owned(), 200, "hello"),
+        ("GET /?q={a}|[b] HTTP/1.1\r\nHost: [::1]:80\r\n\r\n".to_owned(), 200, "hello"),
+        ("OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 200, "options"),
         ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 404, ""),
         (
             "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n".to_owned(),
             200,
             "hello",
         ),
-        (
-            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc".to_owned(),
-            200,
-            "abc",
-        ),
+        ("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc".to_owned(), 200, "abc"),
         (
             "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n\
              3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: 1\r\n\r\n"
@@ -401,19 +313,8 @@ fn well_formed() -> Vec<(String, u16, &'static str)> {
             200,
             "abcde",
         ),
-        (
-            format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(63)),
-            200,
-            "hello",
-        ),
-        (
-            format!(
-                "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
-                "x".repeat(32_000)
-            ),
-            200,
-            "hello",
-        ),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(63)), 200, "hello"),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(32_000)), 200, "hello"),
     ]
 }
 
@@ -428,19 +329,11 @@ async fn well_formed_requests_are_served() {
     for (request, status, body) in &table {
         let shown: String = request.escape_debug().take(120).collect();
         let answer = server.send(request).await.answer().await;
-        assert_eq!(
-            (answer.status, answer.body.as_str()),
-            (*status, *body),
-            "{shown}"
-        );
+        assert_eq!((answer.status, answer.body.as_str()), (*status, *body), "{shown}");
         if request.contains("HTTP/1.1") {
             one.send(request).await;
             let answer = one.answer().await;
-            assert_eq!(
-                (answer.status, answer.body.as_str()),
-                (*status, *body),
-                "{shown}"
-            );
+            assert_eq!((answer.status, answer.body.as_str()), (*status, *body), "{shown}");
             all.push_str(request);
         }
         if request.len() < 1000 {
@@ -454,16 +347,9 @@ async fn well_formed_requests_are_served() {
         }
     }
     pipelined.send(&all).await;
-    for (request, status, body) in table
-        .iter()
-        .filter(|(request, ..)| request.contains("/1.1"))
-    {
+    for (request, status, body) in table.iter().filter(|(request, ..)| request.contains("/1.1")) {
         let answer = pipelined.answer().await;
-        assert_eq!(
-            (answer.status, answer.body.as_str()),
-            (*status, *body),
-            "{request}"
-        );
+        assert_eq!((answer.status, answer.body.as_str()), (*status, *body), "{request}");
     }
 }
 
@@ -473,14 +359,10 @@ async fn the_peer_is_known_and_head_has_no_body() {
     let mut client = server.send("GET /peer HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let address = client.stream.local_addr().unwrap().to_string();
     assert_eq!(client.answer().await.body, address);
-    client
-        .send(format!("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n{GOOD}"))
-        .await;
+    client.send(format!("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n{GOOD}")).await;
     assert!(client.head().await.contains("content-length: 5"));
     assert_eq!(client.answer().await.body, "hello");
-    client
-        .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        .await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     assert_eq!(client.answer().await.body, "hello");
     client.closed().await;
     let mut old = server.send("GET / HTTP/1.0\r\n\r\n").await;
@@ -524,20 +406,11 @@ async fn slow_clients_are_closed_in_time() {
     let server = Server::start(short()).await;
     let begun = Instant::now();
     server.connect().await.closed().await;
-    for part in [
-        "G",
-        "GET / HTTP/1.1\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\n",
-        "\r\nGET",
-    ] {
+    for part in ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n", "\r\nGET"] {
         let mut client = server.send(part).await;
         let answer = client.answer().await;
         assert_eq!(answer.status, 408, "{part:?}");
-        assert!(
-            answer.body.contains(r#""code":"request_timeout""#),
-            "{}",
-            answer.body
-        );
+        assert!(answer.body.contains(r#""code":"request_timeout""#), "{}", answer.body);
         assert!(answer.head.contains("connection: close"), "{}", answer.head);
         client.closed().await;
     }
@@ -550,11 +423,7 @@ async fn slow_clients_are_closed_in_time() {
     assert_eq!(half.answer().await.body, "hello");
     assert_eq!(half.answer().await.status, 408);
     half.closed().await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -565,13 +434,7 @@ async fn a_trickle_does_not_extend_the_deadline() {
     let (mut reading, mut writing) = stream.into_split();
     let trickle = tokio::spawn(async move {
         let mut pace = tokio::time::interval(Duration::from_millis(20));
-        for byte in GOOD
-            .as_bytes()
-            .iter()
-            .cycle()
-            .take(25)
-            .chain([b'x'; 1000].iter())
-        {
+        for byte in GOOD.as_bytes().iter().cycle().take(25).chain([b'x'; 1000].iter()) {
             pace.tick().await;
             if writing.write_all(&[*byte]).await.is_err() {
                 return;
@@ -581,15 +444,8 @@ async fn a_trickle_does_not_extend_the_deadline() {
     let mut answer = String::new();
     // The peer goes on writing, so the end may come as a reset; the answer must have come before.
     let _ = within(reading.read_to_string(&mut answer)).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 408 ") || answer.is_empty(),
-        "{answer}"
-    );
-    assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(answer.starts_with("HTTP/1.1 408 ") || answer.is_empty(), "{answer}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     trickle.abort();
 }
 
@@ -632,10 +488,9 @@ async fn a_refused_client_is_read_out_but_not_for_ever() {
 async fn half_a_body_holds_no_connection() {
     let server = Server::start(Limits::default()).await;
     for (path, status) in [("/ignore", 200), ("/late", 408)] {
-        for framing in [
-            "Content-Length: 10\r\n\r\nabc",
-            "Transfer-Encoding: chunked\r\n\r\n5\r\nabc",
-        ] {
+        for framing in
+            ["Content-Length: 10\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n5\r\nabc"]
+        {
             let request = format!("POST {path} HTTP/1.1\r\nHost: a\r\n{framing}");
             let mut client = server.send(request).await;
             assert_eq!(client.answer().await.status, status, "{path} {framing}");
@@ -647,15 +502,8 @@ async fn half_a_body_holds_no_connection() {
 #[tokio::test]
 async fn a_client_that_goes_in_mid_body_is_noticed() {
     let server = Server::start(Limits::default()).await;
-    for framing in [
-        "Content-Length: 10\r\n\r\nabc",
-        "Transfer-Encoding: chunked\r\n\r\n5\r\nabc",
-    ] {
-        drop(
-            server
-                .send(format!("POST /echo HTTP/1.1\r\nHost: a\r\n{framing}"))
-                .await,
-        );
+    for framing in ["Content-Length: 10\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n5\r\nabc"] {
+        drop(server.send(format!("POST /echo HTTP/1.1\r\nHost: a\r\n{framing}")).await);
         within(server.signals.broken.notified()).await;
     }
     assert_eq!(server.stop().await, Stopped { cut_off: 0 });
@@ -673,10 +521,7 @@ async fn a_client_that_goes_while_it_waits_is_noticed() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_is_dropped() {
-    let limits = Limits {
-        write_stall: Duration::from_millis(300),
-        ..Limits::default()
-    };
+    let limits = Limits { write_stall: Duration::from_millis(300), ..Limits::default() };
     let server = Server::start(limits).await;
     let mut client = server.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n").await;
     within(client.stream.readable()).await.unwrap();
@@ -684,11 +529,7 @@ async fn a_client_that_never_reads_is_dropped() {
     assert_eq!(server.stop().await, Stopped { cut_off: 0 });
     let mut rest = Vec::new();
     let end = within(client.stream.read_to_end(&mut rest)).await;
-    assert!(
-        end.is_err() && rest.len() < 32 << 20,
-        "{end:?} after {} bytes",
-        rest.len()
-    );
+    assert!(end.is_err() && rest.len() < 32 << 20, "{end:?} after {} bytes", rest.len());
 }
 
 #[tokio::test]
@@ -700,12 +541,7 @@ async fn a_stop_finishes_what_is_under_way() {
     let mut half = server.send("GET / HT").await;
     let mut busy = server.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
     within(server.signals.entered.notified()).await;
-    let Server {
-        address,
-        signals,
-        stop,
-        task,
-    } = server;
+    let Server { address, signals, stop, task } = server;
     stop.send(()).unwrap();
     idle.closed().await;
     silent.closed().await;
@@ -723,10 +559,7 @@ async fn a_stop_finishes_what_is_under_way() {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_ever() {
-    let limits = Limits {
-        drain_deadline: Duration::from_millis(200),
-        ..Limits::default()
-    };
+    let limits = Limits { drain_deadline: Duration::from_millis(200), ..Limits::default() };
     let server = Server::start(limits).await;
     let mut client = server.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
     within(server.signals.entered.notified()).await;
@@ -736,19 +569,12 @@ async fn a_stop_does_not_wait_for_ever() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_their_turn() {
-    let server = Server::start(Limits {
-        max_connections: 1,
-        ..Limits::default()
-    })
-    .await;
+    let server = Server::start(Limits { max_connections: 1, ..Limits::default() }).await;
     let mut first = server.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
     within(server.signals.entered.notified()).await;
     let mut second = server.send(GOOD).await;
     let early = timeout(Duration::from_millis(100), second.stream.readable()).await;
-    assert!(
-        early.is_err(),
-        "the second connection was served beside the first"
-    );
+    assert!(early.is_err(), "the second connection was served beside the first");
     server.signals.release.notify_one();
     assert_eq!(first.answer().await.body, "released");
     drop(first);

@@ -21,10 +21,7 @@ impl Answers {
     /// Wraps the body of an answer. hyper drops a body when its last byte is in hyper's write buffer, also when
     /// it was empty or the answer to HEAD; that drop is what is counted.
     pub(super) fn count(&self, body: Body) -> CountedBody {
-        CountedBody {
-            body,
-            answers: self.clone(),
-        }
+        CountedBody { body, answers: self.clone() }
     }
 }
 

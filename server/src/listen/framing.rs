@@ -141,12 +141,12 @@ impl Framing {
 
     fn check_section(&self) -> Result<(), Refusal> {
         match self.state {
-            State::Head if self.section > self.max_head_bytes => Err(Refusal::too_large(
-                "The request line and header fields are too long.",
-            )),
-            State::ChunkLine if self.section > MAX_CHUNK_LINE => Err(Refusal::malformed(
-                "The line with the size of a chunk is too long.",
-            )),
+            State::Head if self.section > self.max_head_bytes => {
+                Err(Refusal::too_large("The request line and header fields are too long."))
+            }
+            State::ChunkLine if self.section > MAX_CHUNK_LINE => {
+                Err(Refusal::malformed("The line with the size of a chunk is too long."))
+            }
             State::ChunkEnd if self.section > 2 => {
                 Err(Refusal::malformed("A chunk is longer than its size says."))
             }
@@ -176,9 +176,7 @@ impl Framing {
             State::Trailers { fields } if !line.is_empty() => {
                 *fields += 1;
                 if *fields > self.max_fields {
-                    return Err(Refusal::too_large(
-                        "The request has too many trailer fields.",
-                    ));
+                    return Err(Refusal::too_large("The request has too many trailer fields."));
                 }
                 head::check_trailer(line)?;
                 push_line(cleared, line);
@@ -251,21 +249,13 @@ mod tests {
                 }
             }
         }
-        (
-            cleared.to_vec(),
-            framing.requests(),
-            framing.in_head(),
-            refusal,
-        )
+        (cleared.to_vec(), framing.requests(), framing.in_head(), refusal)
     }
 
     const GOOD: &[(&str, u64)] = &[
         ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 1),
         ("GET / HTTP/1.0\r\n\r\n", 1),
-        (
-            "GET /x?y=[z] HTTP/1.1\r\nHost: a\r\nX: \u{e4}\t.\r\nEmpty:\r\n\r\n",
-            1,
-        ),
+        ("GET /x?y=[z] HTTP/1.1\r\nHost: a\r\nX: \u{e4}\t.\r\nEmpty:\r\n\r\n", 1),
         (
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n\n\r\0GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             2,
@@ -313,22 +303,14 @@ mod tests {
 
     #[test]
     fn every_split_gives_the_same_verdict() {
-        for sample in GOOD
-            .iter()
-            .map(|(sample, _)| *sample)
-            .chain(BAD.iter().copied())
-        {
+        for sample in GOOD.iter().map(|(sample, _)| *sample).chain(BAD.iter().copied()) {
             let bytes = sample.as_bytes();
             let whole = run([bytes]);
             assert_eq!(run(bytes.chunks(1)), whole, "{sample:?} byte by byte");
             for first in 0..=bytes.len() {
                 for second in first..=bytes.len() {
                     let parts = [&bytes[..first], &bytes[first..second], &bytes[second..]];
-                    assert_eq!(
-                        run(parts),
-                        whole,
-                        "{sample:?} split at {first} and {second}"
-                    );
+                    assert_eq!(run(parts), whole, "{sample:?} split at {first} and {second}");
                 }
             }
         }
@@ -339,10 +321,7 @@ mod tests {
         let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         for end in 1..head.len() {
             let (cleared, requests, in_head, refusal) = run([&head[..end]]);
-            assert_eq!(
-                (cleared.len(), requests, in_head, refusal),
-                (0, 0, true, None)
-            );
+            assert_eq!((cleared.len(), requests, in_head, refusal), (0, 0, true, None));
         }
     }
 
@@ -360,10 +339,7 @@ mod tests {
     #[test]
     fn what_is_left_out_still_counts() {
         let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n";
-        assert_eq!(
-            run([upgrade.as_bytes()]).0,
-            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-        );
+        assert_eq!(run([upgrade.as_bytes()]).0, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         let many = format!("GET / HTTP/1.1\r\n{}", "Upgrade: x\r\n".repeat(5));
         assert!(run([many.as_bytes()]).3.is_some());
     }
@@ -371,9 +347,6 @@ mod tests {
     #[test]
     fn one_empty_line_before_a_request_is_skipped() {
         let (cleared, requests, ..) = run([&b"\r\nGET / HTTP/1.0\r\n\r\n"[..]]);
-        assert_eq!(
-            (cleared.as_slice(), requests),
-            (&b"GET / HTTP/1.0\r\n\r\n"[..], 1)
-        );
+        assert_eq!((cleared.as_slice(), requests), (&b"GET / HTTP/1.0\r\n\r\n"[..], 1));
     }
 }

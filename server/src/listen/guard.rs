@@ -90,11 +90,7 @@ impl Guard {
 
     /// Refuses a head. Nothing is owed then, so the refusal is the next thing that the peer reads.
     fn refuse(&mut self, refusal: Refusal) {
-        tracing::debug!(
-            code = refusal.code.as_str(),
-            detail = refusal.detail,
-            "request refused"
-        );
+        tracing::debug!(code = refusal.code.as_str(), detail = refusal.detail, "request refused");
         self.last_words = refusal.to_bytes().into();
         self.ended = true;
     }
@@ -116,9 +112,7 @@ impl Guard {
     /// The deadline has passed while no answer was owed.
     fn time_out(&mut self) {
         if self.framing.head_has_begun() {
-            self.refuse(Refusal::too_slow(
-                "The header of the request did not arrive in time.",
-            ));
+            self.refuse(Refusal::too_slow("The header of the request did not arrive in time."));
         } else {
             self.ended = true;
             if self.framing.in_head() {
@@ -138,9 +132,7 @@ impl Guard {
 
     /// An answer has left. Its end starts the deadline for the next request.
     fn turn_over(&mut self, context: &mut Context<'_>) {
-        self.deadline
-            .as_mut()
-            .reset(Instant::now() + self.header_deadline);
+        self.deadline.as_mut().reset(Instant::now() + self.header_deadline);
         // A read that waits for the socket will wake by itself, one that waits for its turn will not.
         if self.deadline.as_mut().poll(context).is_ready() || !self.waiting.is_empty() {
             context.waker().wake_by_ref();

@@ -59,24 +59,18 @@ impl Head {
         let (name, value) = parse_field(line)?;
         self.fields += 1;
         if self.fields > max_fields {
-            return Err(Refusal::too_large(
-                "The request has too many header fields.",
-            ));
+            return Err(Refusal::too_large("The request has too many header fields."));
         }
         if name.eq_ignore_ascii_case(b"host") {
             // RFC 9112 section 3.2: more than one Host, or an invalid one, is answered with 400.
             if self.host.is_some() {
-                return Err(Refusal::malformed(
-                    "The request has more than one Host field.",
-                ));
+                return Err(Refusal::malformed("The request has more than one Host field."));
             }
             check_host(value)?;
             self.host = Some(value.to_vec());
         } else if name.eq_ignore_ascii_case(b"content-length") {
             if self.length.is_some() {
-                return Err(Refusal::malformed(
-                    "The request has more than one Content-Length.",
-                ));
+                return Err(Refusal::malformed("The request has more than one Content-Length."));
             }
             self.length = Some(parse_length(value)?);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
@@ -84,9 +78,7 @@ impl Head {
                 return Err(Refusal::malformed("HTTP/1.0 knows no Transfer-Encoding."));
             }
             if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(Refusal::malformed(
-                    "Transfer-Encoding must be `chunked`, once.",
-                ));
+                return Err(Refusal::malformed("Transfer-Encoding must be `chunked`, once."));
             }
             self.chunked = true;
         } else if name.eq_ignore_ascii_case(b"upgrade") {
@@ -108,15 +100,13 @@ impl Head {
         if let (Some(authority), Some(host)) = (&request_line.authority, &self.host)
             && !authority.eq_ignore_ascii_case(host)
         {
-            return Err(Refusal::malformed(
-                "The target and the Host field name different hosts.",
-            ));
+            return Err(Refusal::malformed("The target and the Host field name different hosts."));
         }
         match (self.chunked, self.length) {
             // RFC 9112 section 6.3: this "might indicate an attempt to perform request smuggling".
-            (true, Some(_)) => Err(Refusal::malformed(
-                "Content-Length and Transfer-Encoding exclude each other.",
-            )),
+            (true, Some(_)) => {
+                Err(Refusal::malformed("Content-Length and Transfer-Encoding exclude each other."))
+            }
             (true, None) => Ok(Body::Chunked),
             (false, length) => Ok(Body::Sized(length.unwrap_or(0))),
         }
@@ -129,31 +119,22 @@ fn parse_request_line(line: &[u8]) -> Result<RequestLine, Refusal> {
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(Refusal::malformed(
-            "The request line is not `method target version`.",
-        ));
+        return Err(Refusal::malformed("The request line is not `method target version`."));
     };
     if !is_token(method) {
         return Err(Refusal::malformed("The method is not a token."));
     }
     if method == b"CONNECT" {
-        return Err(Refusal::malformed(
-            "This server is no proxy and takes no CONNECT.",
-        ));
+        return Err(Refusal::malformed("This server is no proxy and takes no CONNECT."));
     }
     let http_11 = match version {
         b"HTTP/1.1" => true,
         b"HTTP/1.0" => false,
         _ => {
-            return Err(Refusal::malformed(
-                "The version is neither HTTP/1.1 nor HTTP/1.0.",
-            ));
+            return Err(Refusal::malformed("The version is neither HTTP/1.1 nor HTTP/1.0."));
         }
     };
-    Ok(RequestLine {
-        http_11,
-        authority: check_target(method, target)?,
-    })
+    Ok(RequestLine { http_11, authority: check_target(method, target)? })
 }
 
 /// The forms of RFC 9112 section 3.2 that an origin server takes. Gives the authority of an absolute form.
@@ -166,27 +147,18 @@ fn check_target(method: &[u8], target: &[u8]) -> Result<Option<Vec<u8>>, Refusal
         };
     }
     // A fragment never goes over the wire; hyper would cut it off in silence.
-    if !target
-        .iter()
-        .all(|&byte| byte.is_ascii_graphic() && byte != b'#')
+    if !target.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#')
         || Uri::try_from(target).is_err()
     {
-        return Err(Refusal::malformed(
-            "The target holds a character that must be escaped.",
-        ));
+        return Err(Refusal::malformed("The target holds a character that must be escaped."));
     }
     if target.starts_with(b"/") {
         return Ok(None);
     }
     let Some(rest) = strip_scheme(target) else {
-        return Err(Refusal::malformed(
-            "The target is neither a path nor an http(s) URL.",
-        ));
+        return Err(Refusal::malformed("The target is neither a path nor an http(s) URL."));
     };
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b'/' | b'?'))
-        .unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     let authority = &rest[..end];
     check_host(authority)?;
     Ok(Some(authority.to_vec()))
@@ -195,9 +167,7 @@ fn check_target(method: &[u8], target: &[u8]) -> Result<Option<Vec<u8>>, Refusal
 fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
     ["http://", "https://"].iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
-        start
-            .eq_ignore_ascii_case(scheme.as_bytes())
-            .then_some(rest)
+        start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
     })
 }
 
@@ -205,18 +175,14 @@ fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
 pub(super) fn parse_field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         // RFC 9112 section 5.2.
-        return Err(Refusal::malformed(
-            "A header field is folded over several lines.",
-        ));
+        return Err(Refusal::malformed("A header field is folded over several lines."));
     }
     let Some(colon) = line.iter().position(|&byte| byte == b':') else {
         return Err(Refusal::malformed("A header field has no colon."));
     };
     // RFC 9112 section 5.1: white space before the colon is refused too; it is no token character.
     if !is_token(&line[..colon]) {
-        return Err(Refusal::malformed(
-            "The name of a header field is not a token.",
-        ));
+        return Err(Refusal::malformed("The name of a header field is not a token."));
     }
     Ok((&line[..colon], trim(&line[colon + 1..])))
 }
@@ -240,11 +206,7 @@ fn check_host(value: &[u8]) -> Result<(), Refusal> {
         port
     };
     let Some(digits) = port.strip_prefix(':') else {
-        return if port.is_empty() {
-            Ok(())
-        } else {
-            Err(INVALID)
-        };
+        return if port.is_empty() { Ok(()) } else { Err(INVALID) };
     };
     if digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok() {
         Ok(())
@@ -259,42 +221,29 @@ fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(INVALID);
     }
-    let length: i64 = str::from_utf8(value)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or(INVALID)?;
+    let length: i64 =
+        str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or(INVALID)?;
     length.try_into().map_err(|_| INVALID)
 }
 
 /// `chunk-size [ chunk-ext ]` (RFC 9112 section 7.1). Extensions are let through and mean nothing to us.
 pub(super) fn parse_chunk_line(line: &[u8]) -> Result<u64, Refusal> {
     const INVALID: Refusal = Refusal::malformed("The size of a chunk is not valid.");
-    let end = line
-        .iter()
-        .position(|&byte| byte == b';')
-        .unwrap_or(line.len());
+    let end = line.iter().position(|&byte| byte == b';').unwrap_or(line.len());
     let digits = &line[..end];
     // Fifteen digits cannot overflow, and nobody sends an exabyte.
     if digits.is_empty() || digits.len() > 15 || !digits.iter().all(u8::is_ascii_hexdigit) {
         return Err(INVALID);
     }
-    str::from_utf8(digits)
-        .ok()
-        .and_then(|text| u64::from_str_radix(text, 16).ok())
-        .ok_or(INVALID)
+    str::from_utf8(digits).ok().and_then(|text| u64::from_str_radix(text, 16).ok()).ok_or(INVALID)
 }
 
 /// A trailer field; those that frame or route a message may not come so late (RFC 9110 section 6.5.1).
 pub(super) fn check_trailer(line: &[u8]) -> Result<(), Refusal> {
     let (name, _) = parse_field(line)?;
     let forbidden = ["content-length", "host", "transfer-encoding"];
-    if forbidden
-        .iter()
-        .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
-    {
-        return Err(Refusal::malformed(
-            "A trailer field may not frame or route the request.",
-        ));
+    if forbidden.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes())) {
+        return Err(Refusal::malformed("A trailer field may not frame or route the request."));
     }
     Ok(())
 }
@@ -321,14 +270,7 @@ mod tests {
 
     #[test]
     fn hosts() {
-        for good in [
-            "a",
-            "mesh.example",
-            "a_b-c:80",
-            "127.0.0.1:65535",
-            "[::1]",
-            "[::1]:8080",
-        ] {
+        for good in ["a", "mesh.example", "a_b-c:80", "127.0.0.1:65535", "[::1]", "[::1]:8080"] {
             assert_eq!(check_host(good.as_bytes()), Ok(()), "{good}");
         }
         let bad = [
@@ -343,26 +285,13 @@ mod tests {
     #[test]
     fn lengths_and_chunk_sizes() {
         assert_eq!(parse_length(b"0"), Ok(0));
-        assert_eq!(
-            parse_length(b"9223372036854775807"),
-            Ok(i64::MAX.unsigned_abs())
-        );
+        assert_eq!(parse_length(b"9223372036854775807"), Ok(i64::MAX.unsigned_abs()));
         for bad in ["", "-1", "+1", "1 1", "1,1", "0x1", "9223372036854775808"] {
             assert!(parse_length(bad.as_bytes()).is_err(), "{bad}");
         }
         assert_eq!(parse_chunk_line(b"fF"), Ok(255));
         assert_eq!(parse_chunk_line(b"1;a=\"b\""), Ok(1));
-        for bad in [
-            "",
-            ";a",
-            "g",
-            "-1",
-            "+1",
-            "0x1",
-            "1 ",
-            " 1",
-            "1000000000000000",
-        ] {
+        for bad in ["", ";a", "g", "-1", "+1", "0x1", "1 ", " 1", "1000000000000000"] {
             assert!(parse_chunk_line(bad.as_bytes()).is_err(), "{bad}");
         }
     }

@@ -16,26 +16,17 @@ pub(super) struct Refusal {
 impl Refusal {
     /// Bytes that are not an HTTP/1 request as RFC 9112 writes it.
     pub(super) const fn malformed(detail: &'static str) -> Self {
-        Self {
-            code: ErrorCode::InvalidRequest,
-            detail,
-        }
+        Self { code: ErrorCode::InvalidRequest, detail }
     }
 
     /// A header section beyond a limit (RFC 6585 section 5).
     pub(super) const fn too_large(detail: &'static str) -> Self {
-        Self {
-            code: ErrorCode::HeadersTooLarge,
-            detail,
-        }
+        Self { code: ErrorCode::HeadersTooLarge, detail }
     }
 
     /// A request that did not arrive in time (RFC 9110 section 15.5.9).
     pub(super) const fn too_slow(detail: &'static str) -> Self {
-        Self {
-            code: ErrorCode::RequestTimeout,
-            detail,
-        }
+        Self { code: ErrorCode::RequestTimeout, detail }
     }
 
     /// The whole answer as it goes over the wire; the connection closes after it (RFC 9112 section 9.6).

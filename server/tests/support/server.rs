@@ -19,22 +19,22 @@ use tokio::sync::watch;
 use url::Url;
 
 /// A server; stopped when it is dropped.
-pub struct Server {
-    pub app: App,
-    pub url: String,
-    pub clock: Arc<Clock>,
+pub(crate) struct Server {
+    pub(crate) app: App,
+    pub(crate) url: String,
+    pub(crate) clock: Arc<Clock>,
     client: reqwest::Client,
     stop: watch::Sender<bool>,
     _data: TempDir,
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
 
     /// With further arguments of the command line.
-    pub async fn with(arguments: &[&str]) -> Self {
+    pub(crate) async fn with(arguments: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let store = format!("sqlite:{}", data.path().join("test.db").display());
         let arguments =
@@ -62,12 +62,12 @@ impl Server {
     }
 
     /// Tells the server to stop.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.send_replace(true);
     }
 
     /// A new user with a token of the whole account.
-    pub async fn user(&self, login: &str) -> User<'_> {
+    pub(crate) async fn user(&self, login: &str) -> User<'_> {
         let user = NewUser {
             id: secret::user_id(),
             identity: format!("github:{login}"),
@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// A token, changed as wanted before it is kept.
-    pub async fn token(&self, user: &UserRow, change: impl FnOnce(&mut TokenRow)) -> String {
+    pub(crate) async fn token(&self, user: &UserRow, change: impl FnOnce(&mut TokenRow)) -> String {
         let token = secret::token();
         let mut row = TokenRow {
             hash: secret::digest(&token),
@@ -104,7 +104,7 @@ impl Server {
     }
 
     /// A request without a token.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
     }
 }
@@ -116,82 +116,82 @@ impl Drop for Server {
 }
 
 /// Someone with a token.
-pub struct User<'s> {
-    pub server: &'s Server,
-    pub row: UserRow,
-    pub token: String,
+pub(crate) struct User<'s> {
+    pub(crate) server: &'s Server,
+    pub(crate) row: UserRow,
+    pub(crate) token: String,
 }
 
 impl<'s> User<'s> {
     /// The same user with another token.
-    pub fn with_token(&self, token: String) -> User<'s> {
+    pub(crate) fn with_token(&self, token: String) -> User<'s> {
         User { server: self.server, row: self.row.clone(), token }
     }
 
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.server.request(method, path).bearer_auth(&self.token)
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         Answer::of(self.request(Method::GET, path)).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         Answer::of(self.request(Method::POST, path).body(body.to_string())).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
         Answer::of(self.request(Method::PUT, path).body(body.to_string())).await
     }
 
-    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
         Answer::of(self.request(Method::PATCH, path).body(body.to_string())).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         Answer::of(self.request(Method::DELETE, path)).await
     }
 
     /// A new mesh of this user.
-    pub async fn mesh(&self) -> MeshId {
+    pub(crate) async fn mesh(&self) -> MeshId {
         let answer = self.post("/mesh", json!({"name": "test mesh"})).await.expect(201);
         answer["mesh_id"].as_str().unwrap().parse().unwrap()
     }
 
     /// A new agent of this user.
-    pub async fn agent(&self, mesh: &MeshId, name: &str) -> AgentId {
+    pub(crate) async fn agent(&self, mesh: &MeshId, name: &str) -> AgentId {
         let path = format!("/mesh/{mesh}/agents");
         let answer = self.post(&path, json!({"name": name})).await.expect(201);
         answer["agent_id"].as_str().unwrap().parse().unwrap()
     }
 
     /// Sends as one of the user's agents; the id.
-    pub async fn send(&self, mesh: &MeshId, from: &str, to: &str, content: &str) -> i64 {
+    pub(crate) async fn send(&self, mesh: &MeshId, from: &str, to: &str, content: &str) -> i64 {
         let path = format!("/mesh/{mesh}/messages");
         let body = json!({"from": from, "to": to, "content": content});
         self.post(&path, body).await.expect(201)["id"].as_i64().unwrap()
     }
 
     /// The inbox of an agent.
-    pub async fn inbox(&self, mesh: &MeshId, agent: &str, query: &str) -> Value {
+    pub(crate) async fn inbox(&self, mesh: &MeshId, agent: &str, query: &str) -> Value {
         self.get(&format!("/mesh/{mesh}/agents/{agent}/messages?{query}")).await.expect(200)
     }
 }
 
 /// An answer with its JSON body.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: reqwest::header::HeaderMap,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Answer {
-    pub async fn of(request: RequestBuilder) -> Self {
+    pub(crate) async fn of(request: RequestBuilder) -> Self {
         Self::read(request.send().await.unwrap()).await
     }
 
-    pub async fn read(response: Response) -> Self {
+    pub(crate) async fn read(response: Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
@@ -200,14 +200,14 @@ impl Answer {
 
     /// The body, of an answer with this status.
     #[track_caller]
-    pub fn expect(self, status: u16) -> Value {
+    pub(crate) fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.body);
         self.body
     }
 
     /// Asserts a problem of this status and code; the body.
     #[track_caller]
-    pub fn problem(self, status: u16, code: &str) -> Value {
+    pub(crate) fn problem(self, status: u16, code: &str) -> Value {
         assert_eq!(
             (self.status.as_u16(), self.body["code"].as_str()),
             (status, Some(code)),
@@ -231,7 +231,7 @@ impl Answer {
 }
 
 /// The contents of a page of messages, in order.
-pub fn contents(page: &Value) -> Vec<&str> {
+pub(crate) fn contents(page: &Value) -> Vec<&str> {
     let messages = page["messages"].as_array().unwrap();
     messages.iter().map(|message| message["content"].as_str().unwrap()).collect()
 }

@@ -186,11 +186,7 @@ async fn head_of(tx: &mut Tx, cache: &Cache, mesh: &MeshId) -> sqlx::Result<Opti
 }
 
 /// Inserts the keys that are free, or whose time is over; how many.
-async fn insert_keys(
-    conn: &mut SqliteConnection,
-    keys: &str,
-    now: Micros,
-) -> sqlx::Result<usize> {
+async fn insert_keys(conn: &mut SqliteConnection, keys: &str, now: Micros) -> sqlx::Result<usize> {
     let done = sqlx::query(
         "INSERT INTO sent_key (mesh_id, agent_id, key, fingerprint, message_id, expires_at)
          SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3), value ->> 4, value ->> 5

@@ -1,6 +1,7 @@
 //! Starts the service: settings, store, socket; stops it when told to.
 
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -70,7 +71,7 @@ async fn run(settings: Settings) -> Result<()> {
     let address = listener.local_addr()?;
     let public_url = match &settings.public_url {
         Some(url) => url.clone(),
-        None => Url::parse(&format!("http://{address}"))?,
+        None => Url::parse(&format!("http://{}", reachable(address)))?,
     };
     let data = settings.sqlite.display().to_string();
     let (stop, stopping) = watch::channel(false);
@@ -105,6 +106,16 @@ async fn run(settings: Settings) -> Result<()> {
     app.meshes.flush().await;
     store.close().await;
     Ok(())
+}
+
+/// The address under which this computer itself reaches a listener: loopback, when it listens on all.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 /// Says where the service is and what to do next.

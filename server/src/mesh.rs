@@ -140,6 +140,11 @@ impl Meshes {
         }
     }
 
+    /// Whether open polls are being answered because the server stops.
+    pub fn is_stopping(&self) -> bool {
+        *self.shared.stopping.borrow()
+    }
+
     /// Notes that a token was used now; written with the next flush.
     pub fn note_used(&self, token: &TokenId) {
         let now = self.shared.clock.now();

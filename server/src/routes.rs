@@ -7,10 +7,10 @@ mod messages;
 mod service;
 mod tokens;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, Uri};
+use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -22,7 +22,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::access::Action;
 use crate::app::App;
 use crate::error::{ApiError, Refusal, shown};
+use crate::listen::Peer;
 use crate::pages;
+use crate::sign_in::ClientAddress;
 use crate::store::StoreError;
 
 /// Everything that the server answers.
@@ -107,6 +109,8 @@ pub fn router(app: App) -> Router {
         .merge(api.method_not_allowed_fallback(method_not_allowed))
         .merge(pages)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), close_when_stopping))
+        .layer(middleware::from_fn(client_address))
         .layer(middleware::from_fn(log_request))
         .layer(middleware::from_fn_with_state(app.clone(), pages::security_headers))
         .with_state(app)
@@ -149,6 +153,23 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
         .unwrap_or("a panic without a text");
     tracing::error!(panic = text, "a handler panicked");
     ApiError::new(ErrorCode::InternalError, "Something went wrong on our side.").into_response()
+}
+
+/// Notes who asks, for limits on guessing: the peer of the connection.
+async fn client_address(mut request: Request, next: Next) -> Response {
+    if let Some(Peer(peer)) = request.extensions().get().copied() {
+        request.extensions_mut().insert(ClientAddress(peer.ip()));
+    }
+    next.run(request).await
+}
+
+/// Tells clients to come back over another connection when this server is on its way out.
+async fn close_when_stopping(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if app.meshes.is_stopping() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// One line a request: what, how it ended, how long it took. No query, header or body: they hold secrets.

@@ -286,7 +286,7 @@ fn kept_secret_key(sqlite: &Path) -> Result<String> {
         return Ok(key);
     }
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
+        create_private_folder(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     let mut options = std::fs::OpenOptions::new();
@@ -319,4 +319,16 @@ fn read_if_there(path: &Path) -> Result<Option<String>> {
             Err(error).with_context(|| format!("cannot read the secret key {}", path.display()))
         }
     }
+}
+
+/// Makes a folder that only its owner may enter; leaves one that exists as it is.
+pub(crate) fn create_private_folder(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }

@@ -29,6 +29,7 @@ use tokio::sync::Mutex;
 use self::cache::Cache;
 use self::writer::{Tx, Writer};
 use super::{Micros, Result, Store, StoreError};
+use crate::settings;
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations/sqlite");
 
@@ -80,9 +81,10 @@ impl SqliteStore {
     pub async fn open(path: &Path) -> std::result::Result<Self, OpenError> {
         let file_error = |source| OpenError::File { path: path.to_owned(), source };
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            create_private_folder(folder).map_err(file_error)?;
+            settings::create_private_folder(folder).map_err(file_error)?;
         }
         let lock = lock(path)?;
+        create_private_file(path).map_err(file_error)?;
 
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -159,16 +161,17 @@ fn lock(path: &Path) -> std::result::Result<File, OpenError> {
     }
 }
 
-/// Makes a folder that only its owner may enter; leaves one that exists as it is.
-fn create_private_folder(folder: &Path) -> std::io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
+/// Makes the database file readable for its owner alone, when it is not there yet; SQLite gives the files
+/// beside it the same rights.
+fn create_private_file(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Says whether trying again may help.

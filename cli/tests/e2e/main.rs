@@ -1,0 +1,10 @@
+//! Both programs together, as users run them: real processes, a scratch home, an empty environment.
+
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing loudly")]
+
+mod browser;
+mod durability;
+mod exchange;
+mod program;
+mod readme;
+mod service;

@@ -1,0 +1,112 @@
+//! The server as a process.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// The folder of the programs that were built together with these tests.
+pub(crate) fn programs() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_meshwire")).parent().unwrap().to_owned()
+}
+
+/// A running server; killed when it is dropped.
+pub(crate) struct Service {
+    pub(crate) url: String,
+    /// The one-time link, when nobody has an account yet.
+    pub(crate) set_up: Option<String>,
+    child: Child,
+    home: PathBuf,
+}
+
+impl Service {
+    /// Starts it on a free port, with its data below `home`.
+    pub(crate) fn start(home: &Path) -> Self {
+        Self::start_on(home, "127.0.0.1:0")
+    }
+
+    fn start_on(home: &Path, bind: &str) -> Self {
+        let program = programs().join("meshwire-server");
+        assert!(program.exists(), "build it first: cargo build --workspace");
+        let log = std::fs::File::options().create(true).append(true).open(home.join("server.log"));
+        let mut child = Command::new(program)
+            .env_clear()
+            .env("HOME", home)
+            .env("MESHWIRE_BIND", bind)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log.unwrap())
+            .spawn()
+            .unwrap();
+        let (line, lines) = mpsc::channel();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for text in output.lines().map_while(Result::ok) {
+                let _ = line.send(text);
+            }
+        });
+        let (mut url, mut set_up) = (None, None);
+        let deadline = Instant::now() + LIMIT;
+        // The greeting ends with how to sign in.
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let text = lines.recv_timeout(left).unwrap_or_else(|_| {
+                let log = std::fs::read_to_string(home.join("server.log")).unwrap_or_default();
+                panic!("the server did not start: {log}")
+            });
+            if let Some((_, address)) = text.split_once("listening on ") {
+                url = Some(address.to_owned());
+            } else if text.contains("/setup?code=") {
+                set_up = Some(text.trim().to_owned());
+            } else if text.contains("meshwire login") {
+                break;
+            }
+        }
+        Self { url: url.unwrap(), set_up, child, home: home.to_owned() }
+    }
+
+    /// Ends it as a power cut would end it for the process: nothing more is written.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on the same address and data.
+    pub(crate) fn start_again(&mut self) {
+        let bind = self.url.trim_start_matches("http://").to_owned();
+        *self = Self::start_on(&self.home, &bind);
+    }
+
+    /// Ends it as an operator does; how long it took.
+    pub(crate) fn terminate(&mut self) -> Duration {
+        let started = Instant::now();
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let deadline = started + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.success(), "{status}");
+                return started.elapsed();
+            }
+            assert!(Instant::now() < deadline, "the server does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    /// How many log lines contain all of these words.
+    pub(crate) fn logged(&self, words: &[&str]) -> usize {
+        let log = std::fs::read_to_string(self.home.join("server.log")).unwrap();
+        log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -30,7 +30,12 @@ pub(crate) fn read(path: &Path) -> Outcome<Option<String>> {
             "{} is larger than 1 MiB",
             path.display()
         ))),
-        Ok(Ok(_)) => Ok(Some(text)),
+        // Some editors begin a file with a byte order mark.
+        Ok(Ok(_)) => Ok(Some(
+            text.strip_prefix('\u{FEFF}')
+                .map(str::to_owned)
+                .unwrap_or(text),
+        )),
     }
 }
 

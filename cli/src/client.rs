@@ -307,6 +307,8 @@ fn said_by(problem: &Problem) -> String {
     .clone();
     for (field, reason) in &problem.errors {
         if !said.contains(reason.as_str()) {
+            let end = said.trim_end_matches('.').len();
+            said.truncate(end);
             let _ = write!(said, "; {field}: {reason}");
         }
     }

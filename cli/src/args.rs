@@ -61,21 +61,14 @@ pub(crate) struct Global {
 
 impl Global {
     pub(crate) fn into_flags(self) -> Flags {
-        Flags {
-            url: self.url,
-            profile: self.profile,
-        }
+        Flags { url: self.url, profile: self.profile }
     }
 }
 
 /// For commands that work in a mesh.
 #[derive(Debug, Args)]
 pub(crate) struct InMesh {
-    #[arg(
-        help = "The mesh [env: MESHWIRE_MESH_ID]",
-        long = "mesh",
-        value_name = "ID"
-    )]
+    #[arg(help = "The mesh [env: MESHWIRE_MESH_ID]", long = "mesh", value_name = "ID")]
     pub(crate) mesh: Option<String>,
 }
 

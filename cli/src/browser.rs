@@ -5,16 +5,12 @@ use std::process::{Command, Stdio};
 /// Opens a page, in the background. `false`: there is no browser here, as far as one can tell.
 pub(crate) fn open(url: &str) -> bool {
     if let Some(browsers) = std::env::var_os("BROWSER").filter(|value| !value.is_empty()) {
-        return browsers
-            .to_str()
-            .is_some_and(|browsers| open_with(browsers, url));
+        return browsers.to_str().is_some_and(|browsers| open_with(browsers, url));
     }
     // Without a screen the desktop's openers fall back to browsers inside this terminal.
     let screen = ["DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"];
     if cfg!(all(unix, not(target_os = "macos")))
-        && !screen
-            .iter()
-            .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+        && !screen.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
     {
         return false;
     }

@@ -143,10 +143,7 @@ mod tests {
     #[test]
     fn controls_and_invisible_characters_go() {
         assert_eq!(clean("a\u{0}b\u{7}c\u{8}d\u{7f}e\u{80}f"), "abcdef");
-        assert_eq!(
-            clean("a\u{202e}b\u{200b}c\u{e0041}d\u{feff}e\u{ffff}f"),
-            "abcdef"
-        );
+        assert_eq!(clean("a\u{202e}b\u{200b}c\u{e0041}d\u{feff}e\u{ffff}f"), "abcdef");
     }
 
     #[test]

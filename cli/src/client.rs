@@ -48,14 +48,7 @@ pub(crate) struct Call<'a> {
 impl<'a> Call<'a> {
     /// A request without a body.
     pub(crate) fn new(method: Method, path: &'a [&'a str]) -> Self {
-        Self {
-            method,
-            path,
-            query: Vec::new(),
-            body: None,
-            key: None,
-            timeout: ANSWER_TIMEOUT,
-        }
+        Self { method, path, query: Vec::new(), body: None, key: None, timeout: ANSWER_TIMEOUT }
     }
 
     /// Adds to the query, if there is something to add.
@@ -135,21 +128,13 @@ impl Client {
         let http = builder.build().map_err(|error| {
             Failure::failed(format!("cannot set up the connection: {}", causes(&error)))
         })?;
-        Ok(Self {
-            http,
-            url,
-            token,
-            patient: true,
-        })
+        Ok(Self { http, url, token, patient: true })
     }
 
     /// One that reports every hitch at once, for callers that try again by themselves.
     #[must_use]
     pub(crate) fn impatient(&self) -> Self {
-        Self {
-            patient: false,
-            ..self.clone()
-        }
+        Self { patient: false, ..self.clone() }
     }
 
     /// The server.
@@ -159,11 +144,7 @@ impl Client {
 
     /// Sends a request; tries again where that is safe and promises something.
     pub(crate) async fn call(&self, call: Call<'_>) -> Outcome<Answer> {
-        if self.patient {
-            retry::patiently(self, &call).await
-        } else {
-            self.once(&call).await
-        }
+        if self.patient { retry::patiently(self, &call).await } else { self.once(&call).await }
     }
 
     async fn once(&self, call: &Call<'_>) -> Outcome<Answer> {
@@ -193,9 +174,7 @@ impl Client {
             request = request.header("Idempotency-Key", key);
         }
         if let Some(body) = &call.body {
-            request = request
-                .header(CONTENT_TYPE, "application/json")
-                .body(body.clone());
+            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
         let mut response = request.send().await.map_err(|error| self.lost(&error))?;
         let status = response.status();
@@ -211,19 +190,12 @@ impl Client {
         if status.is_success() {
             return Ok(Answer { body });
         }
-        Err(Refusal::Answered(
-            status,
-            self.refused(status, &headers, &body),
-        ))
+        Err(Refusal::Answered(status, self.refused(status, &headers, &body)))
     }
 
     /// The request got no answer.
     fn lost(&self, error: &reqwest::Error) -> Refusal {
-        let what = if error.is_timeout() {
-            "no answer in time".to_owned()
-        } else {
-            causes(error)
-        };
+        let what = if error.is_timeout() { "no answer in time".to_owned() } else { causes(error) };
         let failure = Failure::unreachable(format!("cannot reach {}: {what}", self.url)).hint(
             "is the server running? Start one with `meshwire-server`, or name another with --url \
              or MESHWIRE_URL",
@@ -247,15 +219,9 @@ impl Client {
             .hint("name the server's own address with --url");
         }
         let problem: Option<Problem> = serde_json::from_slice(body).ok();
-        let code = problem
-            .as_ref()
-            .and_then(|problem| ErrorCode::parse(&problem.code));
+        let code = problem.as_ref().and_then(|problem| ErrorCode::parse(&problem.code));
         let strange = || {
-            format!(
-                "{} answers {} and is perhaps no MeshWire server",
-                self.url,
-                status.as_u16()
-            )
+            format!("{} answers {} and is perhaps no MeshWire server", self.url, status.as_u16())
         };
         let said = problem.as_ref().map_or_else(strange, said_by);
         let failure = match status.as_u16() {
@@ -267,14 +233,8 @@ impl Client {
             _ => Failure::failed(said),
         };
         // Without our code it comes from something in between, which may soon be out of the way.
-        let failure = if problem.is_none() {
-            failure.transient()
-        } else {
-            failure
-        };
-        let failure = failure
-            .with_code(code)
-            .with_retry_after(retry_after(headers));
+        let failure = if problem.is_none() { failure.transient() } else { failure };
+        let failure = failure.with_code(code).with_retry_after(retry_after(headers));
         match problem.and_then(|problem| problem.hint) {
             Some(hint) => failure.hint(hint),
             None => match code.and_then(hint_for) {
@@ -299,12 +259,7 @@ enum Refusal {
 
 /// One line of what the server says: the detail, and each field that is wrong.
 fn said_by(problem: &Problem) -> String {
-    let mut said = if problem.detail.is_empty() {
-        &problem.title
-    } else {
-        &problem.detail
-    }
-    .clone();
+    let mut said = if problem.detail.is_empty() { &problem.title } else { &problem.detail }.clone();
     for (field, reason) in &problem.errors {
         if !said.contains(reason.as_str()) {
             let end = said.trim_end_matches('.').len();
@@ -336,14 +291,7 @@ fn hint_for(code: ErrorCode) -> Option<&'static str> {
 
 /// Only the form in seconds (RFC 9110 section 10.2.3), which is what our server sends.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
-        .map(Duration::from_secs)
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// The innermost cause says it best: "Connection refused" rather than "error sending request".

@@ -119,10 +119,7 @@ impl Home {
     /// The name under which this computer registered an agent whose own name was taken.
     pub(crate) fn alias(&self, mesh: &MeshId, wanted: &str) -> Outcome<Option<String>> {
         let aliases: Aliases = read_json(&self.0.join("agents.json"))?;
-        Ok(aliases
-            .get(mesh.as_str())
-            .and_then(|names| names.get(wanted))
-            .cloned())
+        Ok(aliases.get(mesh.as_str()).and_then(|names| names.get(wanted)).cloned())
     }
 
     /// Remembers such a name.
@@ -162,10 +159,8 @@ impl Home {
 fn guard(path: &Path) -> Outcome<()> {
     if let Ok(found) = fs::symlink_metadata(path) {
         if found.is_symlink() {
-            return Err(
-                Failure::failed(format!("{} is a symbolic link", path.display()))
-                    .hint("put the file itself there, or remove the link and run `meshwire login`"),
-            );
+            return Err(Failure::failed(format!("{} is a symbolic link", path.display()))
+                .hint("put the file itself there, or remove the link and run `meshwire login`"));
         }
         #[cfg(unix)]
         restrict(path, 0o600);
@@ -215,11 +210,8 @@ mod tests {
     fn entry(url: &str) -> Entry {
         Entry {
             url: url.to_owned(),
-            token: Token::parse(
-                &finish_token("abcdefghijklmnopqrstuvwxyz0123").unwrap(),
-                "it",
-            )
-            .unwrap(),
+            token: Token::parse(&finish_token("abcdefghijklmnopqrstuvwxyz0123").unwrap(), "it")
+                .unwrap(),
             login: "ada".to_owned(),
             mesh_id: None,
             more: Map::new(),
@@ -255,10 +247,8 @@ mod tests {
             home.credentials().unwrap();
             assert_eq!(mode(&home.credentials_path()), 0o600);
         }
-        let left: Vec<_> = fs::read_dir(&home.0)
-            .unwrap()
-            .map(|file| file.unwrap().file_name())
-            .collect();
+        let left: Vec<_> =
+            fs::read_dir(&home.0).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "only the file and its lock: {left:?}");
     }
 
@@ -270,20 +260,11 @@ mod tests {
         })
         .unwrap();
         let path = home.credentials_path();
-        let text = fs::read_to_string(&path)
-            .unwrap()
-            .replacen('{', "{\"version\":9,", 1);
-        fs::write(
-            &path,
-            text.replace("\"login\"", "\"colour\":\"red\",\"login\""),
-        )
-        .unwrap();
+        let text = fs::read_to_string(&path).unwrap().replacen('{', "{\"version\":9,", 1);
+        fs::write(&path, text.replace("\"login\"", "\"colour\":\"red\",\"login\"")).unwrap();
         home.change_credentials(|_| {}).unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        assert!(
-            text.contains("\"version\": 9") && text.contains("\"colour\": \"red\""),
-            "{text}"
-        );
+        assert!(text.contains("\"version\": 9") && text.contains("\"colour\": \"red\""), "{text}");
     }
 
     #[test]
@@ -330,15 +311,9 @@ mod tests {
     #[test]
     fn a_name_is_remembered_for_its_mesh() {
         let (_folder, home) = home();
-        let (here, there) = (
-            "kR9xQpLmW3aZ".parse().unwrap(),
-            "AAAAAAAAAAAA".parse().unwrap(),
-        );
+        let (here, there) = ("kR9xQpLmW3aZ".parse().unwrap(), "AAAAAAAAAAAA".parse().unwrap());
         home.remember_alias(&here, "bob", "bob-ada").unwrap();
-        assert_eq!(
-            home.alias(&here, "bob").unwrap().as_deref(),
-            Some("bob-ada")
-        );
+        assert_eq!(home.alias(&here, "bob").unwrap().as_deref(), Some("bob-ada"));
         assert_eq!(home.alias(&there, "bob").unwrap(), None);
         assert_eq!(home.alias(&here, "eve").unwrap(), None);
     }

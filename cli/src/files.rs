@@ -26,16 +26,11 @@ pub(crate) fn read(path: &Path) -> Outcome<Option<String>> {
     match File::open(path).map(|file| file.take(LARGEST + 1).read_to_string(&mut text)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) | Ok(Err(error)) => Err(failed(&error)),
-        Ok(Ok(read)) if read as u64 > LARGEST => Err(Failure::failed(format!(
-            "{} is larger than 1 MiB",
-            path.display()
-        ))),
+        Ok(Ok(read)) if read as u64 > LARGEST => {
+            Err(Failure::failed(format!("{} is larger than 1 MiB", path.display())))
+        }
         // Some editors begin a file with a byte order mark.
-        Ok(Ok(_)) => Ok(Some(
-            text.strip_prefix('\u{FEFF}')
-                .map(str::to_owned)
-                .unwrap_or(text),
-        )),
+        Ok(Ok(_)) => Ok(Some(text.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(text))),
     }
 }
 
@@ -46,9 +41,7 @@ pub(crate) fn write(path: &Path, text: &str, readers: Readers) -> Outcome<()> {
         |error: io::Error| Failure::failed(format!("cannot write {}: {error}", path.display()));
     // What a link points to is what the user meant to keep there.
     let target = fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
-    let folder = target
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut builder = tempfile::Builder::new();
     builder.prefix(".meshwire-");
     #[cfg(unix)]
@@ -63,9 +56,7 @@ pub(crate) fn write(path: &Path, text: &str, readers: Readers) -> Outcome<()> {
     }
     #[cfg(not(unix))]
     let _ = readers;
-    let mut file = builder
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map_err(failed)?;
+    let mut file = builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;
     #[cfg(unix)]
     if readers == Readers::Anyone

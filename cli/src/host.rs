@@ -7,11 +7,7 @@ use crate::clean::clean_line;
 /// The name, or `None` where there is none to be found: nothing depends on it.
 pub(crate) fn host_name() -> Option<String> {
     let of_kernel = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let of_env = || {
-        ["HOSTNAME", "COMPUTERNAME"]
-            .iter()
-            .find_map(|name| std::env::var(name).ok())
-    };
+    let of_env = || ["HOSTNAME", "COMPUTERNAME"].iter().find_map(|name| std::env::var(name).ok());
     let of_command = || {
         let output = std::process::Command::new("hostname").output().ok()?;
         String::from_utf8(output.stdout).ok()

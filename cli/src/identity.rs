@@ -30,10 +30,7 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     fn explicit(name: String) -> Self {
-        Self {
-            name,
-            of_project: false,
-        }
+        Self { name, of_project: false }
     }
 }
 
@@ -56,11 +53,7 @@ pub(crate) async fn mesh(
         several => {
             note("Your meshes:");
             for mesh in several {
-                note(&format!(
-                    "  {} \"{}\"",
-                    mesh.mesh_id,
-                    clean_line(&mesh.name)
-                ));
+                note(&format!("  {} \"{}\"", mesh.mesh_id, clean_line(&mesh.name)));
             }
             Err(Failure::usage("you have several meshes and none is chosen")
                 .hint("run `meshwire mesh use ID`, or pass --mesh ID, or set MESHWIRE_MESH_ID"))
@@ -72,9 +65,7 @@ pub(crate) async fn mesh(
 /// runs for its model, else the person.
 pub(crate) fn speaker(settings: &Settings, flag: Option<&str>) -> Outcome<Identity> {
     if let Some(name) = flag {
-        return Ok(Identity::Agent(Wanted::explicit(checked_agent(
-            name, "--as",
-        )?)));
+        return Ok(Identity::Agent(Wanted::explicit(checked_agent(name, "--as")?)));
     }
     if let Some(name) = settings.env.agent()? {
         return Ok(Identity::Agent(Wanted::explicit(name)));
@@ -91,9 +82,7 @@ pub(crate) fn reader(settings: &Settings, flag: Option<&str>) -> Outcome<Identit
         if name.starts_with('@') && meshwire_protocol::Address::parse(name).is_ok() {
             return Ok(Identity::Agent(Wanted::explicit(name.to_owned())));
         }
-        return Ok(Identity::Agent(Wanted::explicit(checked_agent(
-            name, "--agent",
-        )?)));
+        return Ok(Identity::Agent(Wanted::explicit(checked_agent(name, "--agent")?)));
     }
     if let Some(name) = settings.env.agent()? {
         return Ok(Identity::Agent(Wanted::explicit(name)));
@@ -102,26 +91,17 @@ pub(crate) fn reader(settings: &Settings, flag: Option<&str>) -> Outcome<Identit
 }
 
 fn project_agent(settings: &Settings, harness: Option<Harness>) -> Outcome<Identity> {
-    let name = settings
-        .mesh_file
-        .as_ref()
-        .map(|file: &MeshFile| file.agent_of(harness))
-        .transpose()?;
-    Ok(name.flatten().map_or(Identity::Own, |name| {
-        Identity::Agent(Wanted {
-            name,
-            of_project: true,
-        })
-    }))
+    let name =
+        settings.mesh_file.as_ref().map(|file: &MeshFile| file.agent_of(harness)).transpose()?;
+    Ok(name
+        .flatten()
+        .map_or(Identity::Own, |name| Identity::Agent(Wanted { name, of_project: true })))
 }
 
 /// The name that an agent really has: its own, or the one that this computer gave it because a teammate
 /// had it first.
 pub(crate) fn real_name(settings: &Settings, mesh: &MeshId, wanted: &Wanted) -> Outcome<String> {
-    Ok(settings
-        .home
-        .alias(mesh, &wanted.name)?
-        .unwrap_or_else(|| wanted.name.clone()))
+    Ok(settings.home.alias(mesh, &wanted.name)?.unwrap_or_else(|| wanted.name.clone()))
 }
 
 /// The path segment of one's own inbox: the agent that the token is bound to, else the person's.
@@ -162,9 +142,7 @@ pub(crate) async fn register(
         return Err(taken);
     }
     let registered = client.register(mesh, &body(&own)).await?;
-    settings
-        .home
-        .remember_alias(mesh, &wanted.name, &registered.name)?;
+    settings.home.remember_alias(mesh, &wanted.name, &registered.name)?;
     note(&format!(
         "note: a teammate has the name {}, so your agent here is {}",
         wanted.name, registered.name

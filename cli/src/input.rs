@@ -19,9 +19,7 @@ fn text_of(input: impl Read) -> Outcome<String> {
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::failed(format!("cannot read standard input: {error}")))?;
     if bytes.len() as u64 > LARGEST {
-        return Err(Failure::usage(
-            "standard input is too large: more than 1 MiB",
-        ));
+        return Err(Failure::usage("standard input is too large: more than 1 MiB"));
     }
     let mut text =
         String::from_utf8(bytes).map_err(|_| Failure::usage("standard input is not UTF-8 text"))?;
@@ -41,13 +39,8 @@ mod tests {
 
     #[test]
     fn one_line_end_goes() {
-        for (input, text) in [
-            ("a\n", "a"),
-            ("a\r\n", "a"),
-            ("a\n\n", "a\n"),
-            ("a", "a"),
-            ("", ""),
-        ] {
+        for (input, text) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a"), ("", "")]
+        {
             assert_eq!(text_of(input.as_bytes()).unwrap(), text);
         }
     }
@@ -55,9 +48,6 @@ mod tests {
     #[test]
     fn what_is_no_text_is_refused() {
         assert_eq!(text_of(&[0xFF, 0xFE][..]).unwrap_err().exit(), Exit::Usage);
-        assert_eq!(
-            text_of(std::io::repeat(b'x')).unwrap_err().exit(),
-            Exit::Usage
-        );
+        assert_eq!(text_of(std::io::repeat(b'x')).unwrap_err().exit(), Exit::Usage);
     }
 }

@@ -42,10 +42,7 @@ pub(crate) struct Secrets {
 impl Secrets {
     /// New ones of 256 bits each.
     pub(crate) fn new() -> Self {
-        Self {
-            state: secret(),
-            verifier: secret(),
-        }
+        Self { state: secret(), verifier: secret() }
     }
 
     /// The S256 challenge of the verifier.
@@ -68,9 +65,7 @@ impl Loopback {
     /// Opens it on a free port of this computer, reachable from this computer only.
     pub(crate) async fn open() -> Outcome<Self> {
         let failed = |error| Failure::failed(format!("cannot listen for the browser: {error}"));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(failed)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         Ok(Self { listener, port })
     }
@@ -83,10 +78,8 @@ impl Loopback {
     /// Waits for the code.
     pub(crate) async fn code(self, state: &str) -> Outcome<String> {
         timeout(LIFE, self.serve(state)).await.unwrap_or_else(|_| {
-            Err(
-                Failure::refused("nobody finished the sign-in in the browser within 5 minutes")
-                    .hint("run `meshwire login` again"),
-            )
+            Err(Failure::refused("nobody finished the sign-in in the browser within 5 minutes")
+                .hint("run `meshwire login` again"))
         })
     }
 
@@ -150,10 +143,10 @@ async fn answer(mut stream: TcpStream, port: u16, state: &str) -> Option<Outcome
     match verdict {
         Verdict::None => None,
         Verdict::Code(code) => Some(Ok(code)),
-        Verdict::Denied(why) => Some(Err(Failure::refused(format!(
-            "the sign-in was refused: {why}"
-        ))
-        .hint("run `meshwire login` again"))),
+        Verdict::Denied(why) => {
+            Some(Err(Failure::refused(format!("the sign-in was refused: {why}"))
+                .hint("run `meshwire login` again")))
+        }
     }
 }
 

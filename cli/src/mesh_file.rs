@@ -37,10 +37,7 @@ impl MeshFile {
 
     /// A new one, not yet written.
     pub(crate) fn new_in(folder: &Path) -> Self {
-        Self {
-            path: folder.join(FILE_NAME),
-            keys: Object(Vec::new()),
-        }
+        Self { path: folder.join(FILE_NAME), keys: Object(Vec::new()) }
     }
 
     fn parse(path: PathBuf, text: &str) -> Outcome<Self> {
@@ -88,19 +85,14 @@ impl MeshFile {
     /// The project's mesh.
     pub(crate) fn mesh_id(&self) -> Outcome<Option<MeshId>> {
         self.text("mesh_id")?
-            .map(|id| {
-                id.parse()
-                    .map_err(|error| self.wrong("mesh_id", &format!("{error}")))
-            })
+            .map(|id| id.parse().map_err(|error| self.wrong("mesh_id", &format!("{error}"))))
             .transpose()
     }
 
     /// The project's server, when it is not the default.
     pub(crate) fn url(&self) -> Outcome<Option<ServerUrl>> {
         let from = format!("{}: \"url\"", self.path.display());
-        self.text("url")?
-            .map(|url| ServerUrl::parse(&url, &from))
-            .transpose()
+        self.text("url")?.map(|url| ServerUrl::parse(&url, &from)).transpose()
     }
 
     /// The harness of `agent_name`.
@@ -121,10 +113,8 @@ impl MeshFile {
     pub(crate) fn agent_of(&self, harness: Option<Harness>) -> Outcome<Option<String>> {
         if let Some(harness) = harness
             && self.harness()? != Some(harness)
-            && let Some((_, name)) = self
-                .agents()?
-                .into_iter()
-                .find(|(key, _)| parse_harness(key) == Some(harness))
+            && let Some((_, name)) =
+                self.agents()?.into_iter().find(|(key, _)| parse_harness(key) == Some(harness))
         {
             return Ok(Some(name));
         }
@@ -168,11 +158,7 @@ impl MeshFile {
         for (key, value) in &self.keys.0 {
             lines.push(format!("  {}: {}", raw(key)?.get(), value.get()));
         }
-        files::write(
-            &self.path,
-            &format!("{{\n{}\n}}\n", lines.join(",\n")),
-            Readers::Anyone,
-        )
+        files::write(&self.path, &format!("{{\n{}\n}}\n", lines.join(",\n")), Readers::Anyone)
     }
 
     fn agents(&self) -> Outcome<Vec<(String, String)>> {
@@ -226,10 +212,7 @@ fn holds_token(text: &str) -> bool {
     text.match_indices(TOKEN_PREFIX).any(|(at, _)| {
         let body = text.as_bytes().iter().skip(at + TOKEN_PREFIX.len());
         let length = TOKEN_LENGTH - TOKEN_PREFIX.len();
-        body.take(length)
-            .filter(|byte| byte.is_ascii_alphanumeric())
-            .count()
-            == length
+        body.take(length).filter(|byte| byte.is_ascii_alphanumeric()).count() == length
     })
 }
 
@@ -320,14 +303,8 @@ mod tests {
         );
         assert_eq!(text, wanted);
         let file = MeshFile::find(folder.path()).unwrap().unwrap();
-        assert_eq!(
-            file.agent_of(Some(Harness::Generic)).unwrap().as_deref(),
-            Some("gen")
-        );
-        assert_eq!(
-            file.agent_of(Some(Harness::Copilot)).unwrap().as_deref(),
-            Some("bob")
-        );
+        assert_eq!(file.agent_of(Some(Harness::Generic)).unwrap().as_deref(), Some("gen"));
+        assert_eq!(file.agent_of(Some(Harness::Copilot)).unwrap().as_deref(), Some("bob"));
         assert_eq!(file.agent_of(None).unwrap().as_deref(), Some("bob"));
     }
 

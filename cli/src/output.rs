@@ -28,7 +28,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> Outcome<()> {
     print(&json_line(value)?)
 }
 
-/// JSON on one line, for [`print`].
+/// JSON on one line, for [`print()`].
 pub(crate) fn json_line(value: &impl Serialize) -> Outcome<String> {
     let broken = |error| Failure::failed(format!("cannot write the answer as JSON: {error}"));
     let mut json = serde_json::to_string(value).map_err(broken)?;
@@ -37,11 +37,7 @@ pub(crate) fn json_line(value: &impl Serialize) -> Outcome<String> {
         let value: serde_json::Value = serde_json::from_str(&json).map_err(broken)?;
         json = value.to_string();
     }
-    Ok(if io::stdout().is_terminal() {
-        clean_json(&json)
-    } else {
-        json
-    })
+    Ok(if io::stdout().is_terminal() { clean_json(&json) } else { json })
 }
 
 /// Tells the person something that is no result. A closed standard error is nobody's loss.
@@ -56,11 +52,7 @@ pub(crate) fn report(failure: &Failure) {
         return;
     }
     let style = Style::for_stderr();
-    note(&format!(
-        "{} {}",
-        style.red("error:"),
-        clean_line(failure.message())
-    ));
+    note(&format!("{} {}", style.red("error:"), clean_line(failure.message())));
     if let Some(hint) = failure.hint_text() {
         note(&format!("{} {}", style.bold("hint:"), clean_line(hint)));
     }
@@ -75,16 +67,12 @@ pub(crate) struct Style {
 impl Style {
     /// For standard output.
     pub(crate) fn for_stdout() -> Self {
-        Self {
-            colour: io::stdout().is_terminal() && colour_is_welcome(),
-        }
+        Self { colour: io::stdout().is_terminal() && colour_is_welcome() }
     }
 
     /// For standard error.
     pub(crate) fn for_stderr() -> Self {
-        Self {
-            colour: io::stderr().is_terminal() && colour_is_welcome(),
-        }
+        Self { colour: io::stderr().is_terminal() && colour_is_welcome() }
     }
 
     /// No colour at all.
@@ -92,11 +80,7 @@ impl Style {
     pub(crate) const PLAIN: Self = Self { colour: false };
 
     fn wrap(self, code: &str, text: &str) -> String {
-        if self.colour {
-            format!("\u{1b}[{code}m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
     /// Done, online.
@@ -142,9 +126,7 @@ pub(crate) fn ago(then: Option<Timestamp>, now: Timestamp) -> String {
 
 /// `2026-11-22`, in the local time zone.
 pub(crate) fn day(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::system())
-        .strftime("%Y-%m-%d")
-        .to_string()
+    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d").to_string()
 }
 
 /// A message for a person: a line with time, sender, receiver and id, then the text. Every line of the
@@ -152,13 +134,7 @@ pub(crate) fn day(at: Timestamp) -> String {
 pub(crate) fn message(message: &Message, now: Timestamp, zone: &TimeZone, style: Style) -> String {
     let sent = message.sent_at.to_zoned(zone.clone());
     let today = now.to_zoned(zone.clone()).date() == sent.date();
-    let time = sent
-        .strftime(if today {
-            "%H:%M:%S"
-        } else {
-            "%Y-%m-%d %H:%M:%S"
-        })
-        .to_string();
+    let time = sent.strftime(if today { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" }).to_string();
     let answers = message
         .metadata
         .get("reply_to")

@@ -31,14 +31,10 @@ impl ServerUrl {
         }
         if !url.username().is_empty() || url.password().is_some() {
             // Not repeated: it may hold a password.
-            return Err(Failure::usage(format!(
-                "{from}: a server URL holds no user or password"
-            )));
+            return Err(Failure::usage(format!("{from}: a server URL holds no user or password")));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong(
-                "has a query or a fragment, which a server URL has not",
-            ));
+            return Err(wrong("has a query or a fragment, which a server URL has not"));
         }
         let path = url.path().trim_end_matches('/').to_owned();
         url.set_path(&path);
@@ -120,10 +116,7 @@ mod tests {
     #[test]
     fn segments_are_escaped() {
         let url = ServerUrl::parse("http://x/base/", "--url").unwrap();
-        assert_eq!(
-            url.join(&["mesh", "a/b?c", "@d"]).as_str(),
-            "http://x/base/mesh/a%2Fb%3Fc/@d"
-        );
+        assert_eq!(url.join(&["mesh", "a/b?c", "@d"]).as_str(), "http://x/base/mesh/a%2Fb%3Fc/@d");
     }
 
     #[test]
@@ -136,11 +129,7 @@ mod tests {
             ("http://10.0.0.1", false),
             ("https://meshwire.example", false),
         ] {
-            assert_eq!(
-                ServerUrl::parse(text, "--url").unwrap().is_loopback(),
-                local,
-                "{text}"
-            );
+            assert_eq!(ServerUrl::parse(text, "--url").unwrap().is_loopback(), local, "{text}");
         }
     }
 }

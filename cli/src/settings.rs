@@ -82,10 +82,7 @@ impl Env {
 
     /// `MESHWIRE_AGENT_NAME`.
     pub(crate) fn agent(&self) -> Outcome<Option<String>> {
-        self.agent
-            .as_deref()
-            .map(|name| checked_agent(name, "MESHWIRE_AGENT_NAME"))
-            .transpose()
+        self.agent.as_deref().map(|name| checked_agent(name, "MESHWIRE_AGENT_NAME")).transpose()
     }
 }
 
@@ -164,9 +161,7 @@ impl Settings {
         let profile =
             profile.map_or_else(|| DEFAULT_PROFILE.to_owned(), |name| name.trim().to_owned());
         if profile.is_empty() || profile.chars().any(char::is_control) {
-            return Err(Failure::usage(
-                "a profile's name is printable and not empty",
-            ));
+            return Err(Failure::usage("a profile's name is printable and not empty"));
         }
         let entry = credentials.profiles.get(&profile).cloned();
         let file_url = mesh_file.as_ref().map(MeshFile::url).transpose()?.flatten();
@@ -183,15 +178,7 @@ impl Settings {
         } else {
             (ServerUrl::default_url()?, Source::Default)
         };
-        Ok(Self {
-            env,
-            profile,
-            url,
-            url_source,
-            mesh_file,
-            entry,
-            home,
-        })
+        Ok(Self { env, profile, url, url_source, mesh_file, entry, home })
     }
 
     /// The profile's entry, if this server issued its token.
@@ -207,19 +194,13 @@ impl Settings {
         if self.url_source != Source::MeshFile || ServerUrl::default_url()? == self.url {
             return Ok(());
         }
-        let path = self
-            .mesh_file
-            .as_ref()
-            .map(|file| file.path().display().to_string());
+        let path = self.mesh_file.as_ref().map(|file| file.path().display().to_string());
         Err(Failure::refused(format!(
             "{token} is not sent to {}, which only {} names",
             self.url,
             path.unwrap_or_default()
         ))
-        .hint(format!(
-            "if you trust that server, say so: --url {0} or MESHWIRE_URL={0}",
-            self.url
-        )))
+        .hint(format!("if you trust that server, say so: --url {0} or MESHWIRE_URL={0}", self.url)))
     }
 
     /// The token for this server.
@@ -269,13 +250,7 @@ impl Settings {
         if let Some(id) = &self.env.mesh {
             return Ok(Some((parse(id, "MESHWIRE_MESH_ID")?, Source::Environment)));
         }
-        if let Some(id) = self
-            .mesh_file
-            .as_ref()
-            .map(MeshFile::mesh_id)
-            .transpose()?
-            .flatten()
-        {
+        if let Some(id) = self.mesh_file.as_ref().map(MeshFile::mesh_id).transpose()?.flatten() {
             return Ok(Some((id, Source::MeshFile)));
         }
         let kept = self.entry_here().and_then(|entry| entry.mesh_id.clone());

@@ -46,10 +46,8 @@ impl RawMessage {
         if !text.contains(['\n', '\r']) {
             return text.to_owned();
         }
-        serde_json::from_str::<serde_json::Value>(text).map_or_else(
-            |_| text.replace(['\n', '\r'], " "),
-            |value| value.to_string(),
-        )
+        serde_json::from_str::<serde_json::Value>(text)
+            .map_or_else(|_| text.replace(['\n', '\r'], " "), |value| value.to_string())
     }
 }
 
@@ -105,16 +103,12 @@ impl Client {
 
     /// `POST /tokens`
     pub(crate) async fn create_token(&self, token: &CreateToken) -> Outcome<CreatedToken> {
-        self.call(Call::new(Method::POST, &["tokens"]).body(token)?)
-            .await?
-            .json()
+        self.call(Call::new(Method::POST, &["tokens"]).body(token)?).await?.json()
     }
 
     /// `DELETE /tokens/{id}`, or `current`
     pub(crate) async fn revoke_token(&self, id: &str) -> Outcome<()> {
-        self.call(Call::new(Method::DELETE, &["tokens", id]))
-            .await
-            .map(|_| ())
+        self.call(Call::new(Method::DELETE, &["tokens", id])).await.map(|_| ())
     }
 
     /// `GET /mesh`
@@ -124,12 +118,8 @@ impl Client {
 
     /// `POST /mesh`
     pub(crate) async fn create_mesh(&self, name: &str) -> Outcome<Mesh> {
-        let body = CreateMesh {
-            name: name.to_owned(),
-        };
-        self.call(Call::new(Method::POST, &["mesh"]).body(&body)?)
-            .await?
-            .json()
+        let body = CreateMesh { name: name.to_owned() };
+        self.call(Call::new(Method::POST, &["mesh"]).body(&body)?).await?.json()
     }
 
     /// `GET /mesh/{mesh}`
@@ -139,17 +129,12 @@ impl Client {
 
     /// `DELETE /mesh/{mesh}`
     pub(crate) async fn delete_mesh(&self, mesh: &MeshId) -> Outcome<()> {
-        self.call(Call::new(Method::DELETE, &["mesh", mesh.as_str()]))
-            .await
-            .map(|_| ())
+        self.call(Call::new(Method::DELETE, &["mesh", mesh.as_str()])).await.map(|_| ())
     }
 
     /// `GET /mesh/{mesh}/integrate`
     pub(crate) async fn integrate(&self, mesh: &MeshId) -> Outcome<String> {
-        Ok(self
-            .get(&["mesh", mesh.as_str(), "integrate"])
-            .await?
-            .text())
+        Ok(self.get(&["mesh", mesh.as_str(), "integrate"]).await?.text())
     }
 
     /// `GET /mesh/{mesh}/agents`
@@ -159,9 +144,7 @@ impl Client {
 
     /// `GET /mesh/{mesh}/agents/{agent}`
     pub(crate) async fn agent(&self, mesh: &MeshId, agent: &str) -> Outcome<Agent> {
-        self.get(&["mesh", mesh.as_str(), "agents", agent])
-            .await?
-            .json()
+        self.get(&["mesh", mesh.as_str(), "agents", agent]).await?.json()
     }
 
     /// `POST /mesh/{mesh}/agents`. The same again changes nothing, so that it may be repeated.
@@ -171,9 +154,7 @@ impl Client {
         agent: &RegisterAgent,
     ) -> Outcome<Registered> {
         let path = ["mesh", mesh.as_str(), "agents"];
-        self.call(Call::new(Method::POST, &path).body(agent)?)
-            .await?
-            .json()
+        self.call(Call::new(Method::POST, &path).body(agent)?).await?.json()
     }
 
     /// `POST /mesh/{mesh}/messages`
@@ -184,12 +165,7 @@ impl Client {
         key: &str,
     ) -> Outcome<Answer> {
         let path = ["mesh", mesh.as_str(), "messages"];
-        self.call(
-            Call::new(Method::POST, &path)
-                .body(message)?
-                .idempotency_key(key),
-        )
-        .await
+        self.call(Call::new(Method::POST, &path).body(message)?.idempotency_key(key)).await
     }
 
     /// `GET /mesh/{mesh}/agents/{agent}/messages`
@@ -220,12 +196,8 @@ impl Client {
         cursor: MessageId,
     ) -> Outcome<()> {
         let path = ["mesh", mesh.as_str(), "agents", agent, "cursor"];
-        let body = SetCursor {
-            cursor: From::Id(cursor),
-        };
-        self.call(Call::new(Method::PUT, &path).body(&body)?)
-            .await
-            .map(|_| ())
+        let body = SetCursor { cursor: From::Id(cursor) };
+        self.call(Call::new(Method::PUT, &path).body(&body)?).await.map(|_| ())
     }
 
     /// `GET /mesh/{mesh}/messages`
@@ -236,9 +208,8 @@ impl Client {
         limit: u32,
     ) -> Outcome<RawHistory> {
         let path = ["mesh", mesh.as_str(), "messages"];
-        let call = Call::new(Method::GET, &path)
-            .query("before", before)
-            .query("limit", Some(limit));
+        let call =
+            Call::new(Method::GET, &path).query("before", before).query("limit", Some(limit));
         self.call(call).await?.json()
     }
 }

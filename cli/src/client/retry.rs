@@ -9,11 +9,8 @@ use crate::failure::{Failure, Outcome};
 use crate::output::note;
 
 /// Pauses before an attempt is repeated, when the server says nothing.
-pub(crate) const PAUSES: [Duration; 3] = [
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(15),
-];
+pub(crate) const PAUSES: [Duration; 3] =
+    [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
 
 /// A server that is just starting refuses connections; one that is not there refuses them too, and the
 /// user should soon know.
@@ -68,10 +65,7 @@ pub(super) async fn patiently(client: &Client, call: &Call<'_>) -> Outcome<Answe
                 match pause.filter(|pause| *pause <= patience) {
                     Some(pause) => {
                         patience -= pause;
-                        note(&format!(
-                            "the server is busy, trying again in {} s",
-                            pause.as_secs()
-                        ));
+                        note(&format!("the server is busy, trying again in {} s", pause.as_secs()));
                         pause
                     }
                     None => return Err(with_wait(failure, told)),

@@ -44,10 +44,7 @@ pub(crate) async fn run(args: &Agents, flags: &Flags) -> Outcome<()> {
         })
     };
     let style = Style::for_stdout();
-    print(&format!(
-        "🕸 Agents in mesh {mesh} ({})\n",
-        list.agents.len()
-    ))?;
+    print(&format!("🕸 Agents in mesh {mesh} ({})\n", list.agents.len()))?;
     let now = Timestamp::now();
     let rows: Vec<[String; 3]> = list
         .agents
@@ -58,30 +55,17 @@ pub(crate) async fn run(args: &Agents, flags: &Flags) -> Outcome<()> {
                 AgentKind::Human => "person".to_owned(),
                 AgentKind::Agent => format!("of @{}", clean_line(&agent.owner)),
             };
-            [
-                format!("{}{you}", clean_line(&agent.name)),
-                owner,
-                ago(agent.last_seen, now),
-            ]
+            [format!("{}{you}", clean_line(&agent.name)), owner, ago(agent.last_seen, now)]
         })
         .collect();
     let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or_default()
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
     };
     let (names, owners) = (width(0), width(1));
     for (agent, [name, owner, seen]) in list.agents.iter().zip(&rows) {
-        let state = if agent.active {
-            style.green("● active ")
-        } else {
-            style.dim("○ offline")
-        };
-        print(&format!(
-            "{state} {name:names$}  {}  {owner:owners$}  {seen}",
-            agent.agent_id
-        ))?;
+        let state =
+            if agent.active { style.green("● active ") } else { style.dim("○ offline") };
+        print(&format!("{state} {name:names$}  {}  {owner:owners$}  {seen}", agent.agent_id))?;
     }
     if list.agents.is_empty() {
         note("Nobody yet. An agent joins when it first listens: meshwire listen");

@@ -33,16 +33,11 @@ pub(crate) async fn run(args: &History, flags: &Flags) -> Outcome<()> {
     let settings = Settings::load(flags)?;
     let client = settings.client()?;
     let mesh = identity::mesh(&settings, &client, args.target.mesh.as_deref()).await?;
-    let mut history = RawHistory {
-        messages: Vec::new(),
-        before: args.before,
-    };
+    let mut history = RawHistory { messages: Vec::new(), before: args.before };
     // A page may be short or even empty before the end is reached.
     let mut left = args.limit;
     loop {
-        let mut page = client
-            .history(&mesh, history.before, left.min(MAX_PAGE))
-            .await?;
+        let mut page = client.history(&mesh, history.before, left.min(MAX_PAGE)).await?;
         left = left.saturating_sub(u32::try_from(page.messages.len()).unwrap_or(u32::MAX));
         history.messages.append(&mut page.messages);
         history.before = page.before;

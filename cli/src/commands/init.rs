@@ -41,11 +41,7 @@ pub(crate) struct Init {
 pub(crate) async fn run(args: Init, flags: &Flags) -> Outcome<()> {
     let mut settings = Settings::load(flags)?;
     let harness = harness(&settings, args.harness.as_deref())?;
-    let named = args
-        .agent
-        .as_deref()
-        .map(|name| checked_agent(name, "--agent"))
-        .transpose()?;
+    let named = args.agent.as_deref().map(|name| checked_agent(name, "--agent")).transpose()?;
     if let Some(token) = &args.token {
         let (token, login) = login::given(&settings, token).await?;
         login::save(&settings, token, &login)?;
@@ -53,10 +49,7 @@ pub(crate) async fn run(args: Init, flags: &Flags) -> Outcome<()> {
     }
     let client = settings.client()?;
     let mesh = identity::mesh(&settings, &client, args.mesh.as_deref()).await?;
-    client
-        .mesh(&mesh)
-        .await
-        .map_err(|failure| not_a_member(failure, &mesh))?;
+    client.mesh(&mesh).await.map_err(|failure| not_a_member(failure, &mesh))?;
 
     let mut file = match settings.mesh_file.take() {
         Some(file) => file,
@@ -66,10 +59,7 @@ pub(crate) async fn run(args: Init, flags: &Flags) -> Outcome<()> {
         Some(name) => name,
         None => agent_name(&settings, &file, harness)?,
     };
-    let wanted = Wanted {
-        name: agent.clone(),
-        of_project: true,
-    };
+    let wanted = Wanted { name: agent.clone(), of_project: true };
     // First what may be refused, then the file: a failed run leaves nothing half done.
     let registered = identity::register(&settings, &client, &mesh, &wanted, Some(harness)).await?;
     fill(&mut file, &settings.url, &mesh, &agent, harness)?;
@@ -78,12 +68,7 @@ pub(crate) async fn run(args: Init, flags: &Flags) -> Outcome<()> {
 }
 
 fn harness(settings: &Settings, flag: Option<&str>) -> Outcome<Harness> {
-    let of_file = settings
-        .mesh_file
-        .as_ref()
-        .map(MeshFile::harness)
-        .transpose()?
-        .flatten();
+    let of_file = settings.mesh_file.as_ref().map(MeshFile::harness).transpose()?.flatten();
     let harness = match flag {
         Some(name) => parse_harness(name)
             .ok_or_else(|| Failure::usage(format!("--harness: {name:?} is no harness we know")))?,
@@ -114,10 +99,9 @@ fn agent_name(settings: &Settings, file: &MeshFile, harness: Harness) -> Outcome
     };
     match kept {
         Some(name) => Ok(name),
-        None => Ok(settings
-            .env
-            .agent()?
-            .unwrap_or_else(|| format!("{}-agent", harness_name(harness)))),
+        None => {
+            Ok(settings.env.agent()?.unwrap_or_else(|| format!("{}-agent", harness_name(harness))))
+        }
     }
 }
 
@@ -131,16 +115,11 @@ fn fill(
     file.set("mesh_id", mesh.as_str())?;
     if !file.has("workspace_name") {
         let folder = file.path().parent().and_then(Path::file_name);
-        let name = folder.map_or_else(
-            || "workspace".into(),
-            |name| clean_line(&name.to_string_lossy()),
-        );
+        let name =
+            folder.map_or_else(|| "workspace".into(), |name| clean_line(&name.to_string_lossy()));
         file.set("workspace_name", &name)?;
     }
-    if file
-        .harness()?
-        .is_none_or(|of_project| of_project == harness)
-    {
+    if file.harness()?.is_none_or(|of_project| of_project == harness) {
         file.set("agent_name", agent)?;
         file.set("harness", &harness_name(harness))?;
     } else {
@@ -169,10 +148,7 @@ fn tell(
         "  mesh_id: {mesh}\n  agent_name: {agent}\n  harness: {}\n",
         harness_name(harness)
     ))?;
-    print(&format!(
-        "{done} Registered as {name} ({})\n",
-        registered.agent_id
-    ))?;
+    print(&format!("{done} Registered as {name} ({})\n", registered.agent_id))?;
     print(&format!("{done} Generic harness ready!\n"))?;
     print(&clean(&format!(
         "Give your agent's process these settings:\n\
@@ -189,10 +165,7 @@ fn tell(
          \x20 meshwire integrate                   the guide to the HTTP API",
         settings.url
     )))?;
-    note(&format!(
-        "Commit {} so that your teammates share the mesh.",
-        file.path().display()
-    ));
+    note(&format!("Commit {} so that your teammates share the mesh.", file.path().display()));
     Ok(())
 }
 

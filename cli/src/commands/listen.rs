@@ -81,10 +81,7 @@ pub(crate) async fn run(args: Listen, flags: &Flags) -> Outcome<()> {
         () = stop.wait() => return Ok(()),
     };
     let style = Style::for_stderr();
-    note(&format!(
-        "\n🕸 MeshWire listening on mesh {}",
-        style.bold(place.mesh.as_str())
-    ));
+    note(&format!("\n🕸 MeshWire listening on mesh {}", style.bold(place.mesh.as_str())));
     note(&format!("Agent: {}", style.bold(&clean_line(&place.label))));
     note("Press Ctrl+C to stop\n");
     let sink = match args.exec {
@@ -113,21 +110,13 @@ async fn settle(
         Identity::Agent(wanted) => wanted,
         Identity::Own => {
             let own = identity::own_inbox(client).await?;
-            return Ok(Place {
-                mesh,
-                agent: own.clone(),
-                label: own,
-            });
+            return Ok(Place { mesh, agent: own.clone(), label: own });
         }
     };
     let name = identity::real_name(settings, &mesh, wanted)?;
     if name.starts_with('@') {
         // A person's agent is made by the server when it is first needed.
-        return Ok(Place {
-            mesh,
-            agent: name.clone(),
-            label: name,
-        });
+        return Ok(Place { mesh, agent: name.clone(), label: name });
     }
     let place = |id: &str, name: &str| Place {
         mesh: mesh.clone(),

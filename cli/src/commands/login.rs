@@ -40,20 +40,9 @@ pub(crate) async fn run(args: Login, flags: &Flags) -> Outcome<()> {
     };
     save(&settings, token, &login)?;
     let style = Style::for_stdout();
-    print(&format!(
-        "{} Signed in as {}!",
-        style.green("✓"),
-        clean_line(&login)
-    ))?;
-    print(&format!(
-        "Credentials saved to {}",
-        settings.home.credentials_path().display()
-    ))?;
-    print(&format!(
-        "{} Connected to {}",
-        style.green("✓"),
-        settings.url
-    ))?;
+    print(&format!("{} Signed in as {}!", style.green("✓"), clean_line(&login)))?;
+    print(&format!("Credentials saved to {}", settings.home.credentials_path().display()))?;
+    print(&format!("{} Connected to {}", style.green("✓"), settings.url))?;
     if settings.token_is_of_environment() {
         note("note: MESHWIRE_TOKEN is set and is used instead while it is");
     }
@@ -67,9 +56,7 @@ pub(crate) async fn given(settings: &Settings, token: &str) -> Outcome<(Token, S
         "-" => Token::parse(&stdin_text()?, "standard input")?,
         token => Token::parse(token, "--token")?,
     };
-    let me = Client::new(settings.url.clone(), Some(token.clone()))?
-        .me()
-        .await?;
+    let me = Client::new(settings.url.clone(), Some(token.clone()))?.me().await?;
     Ok((token, me.user.login))
 }
 
@@ -88,20 +75,14 @@ async fn by_browser(settings: &Settings) -> Outcome<(Token, String)> {
     if let Some(host) = host_name() {
         page.query_pairs_mut().append_pair("host", &host);
     }
-    note(&format!(
-        "Opening your browser to sign in to {}",
-        settings.url
-    ));
+    note(&format!("Opening your browser to sign in to {}", settings.url));
     note("If it does not open, open this page yourself:");
     note(&format!("{page}\n"));
     if !browser::open(page.as_str()) {
         note("No browser could be opened here. Waiting for you to open the page on this computer.");
     }
     let code = listener.code(&secrets.state).await?;
-    let request = CliTokenRequest {
-        code,
-        code_verifier: secrets.verifier,
-    };
+    let request = CliTokenRequest { code, code_verifier: secrets.verifier };
     let answer = client.cli_token(&request).await.map_err(|failure| {
         if failure.is(ErrorCode::InvalidGrant) {
             Failure::refused(failure.message()).hint("run `meshwire login` again")
@@ -109,10 +90,7 @@ async fn by_browser(settings: &Settings) -> Outcome<(Token, String)> {
             failure
         }
     })?;
-    Ok((
-        Token::parse(&answer.token, "the server's answer")?,
-        answer.user.login,
-    ))
+    Ok((Token::parse(&answer.token, "the server's answer")?, answer.user.login))
 }
 
 /// Keeps a token in the profile; its mesh stays when nothing else changed.
@@ -135,13 +113,7 @@ pub(crate) fn save(settings: &Settings, token: Token, login: &str) -> Outcome<()
         let old = credentials.profiles.remove(&settings.profile);
         let same = old.filter(|old| old.url == url && old.login == login);
         let (mesh_id, more) = same.map(|old| (old.mesh_id, old.more)).unwrap_or_default();
-        let entry = Entry {
-            url,
-            token,
-            login: login.to_owned(),
-            mesh_id,
-            more,
-        };
+        let entry = Entry { url, token, login: login.to_owned(), mesh_id, more };
         credentials.profiles.insert(settings.profile.clone(), entry);
     })
 }

@@ -51,11 +51,7 @@ pub(crate) async fn run(args: &Logout, flags: &Flags) -> Outcome<()> {
     settings.home.change_credentials(|credentials| {
         credentials.profiles.remove(&settings.profile);
     })?;
-    print(&format!(
-        "{} Signed out {}",
-        Style::for_stdout().green("✓"),
-        clean_line(&entry.login)
-    ))?;
+    print(&format!("{} Signed out {}", Style::for_stdout().green("✓"), clean_line(&entry.login)))?;
     if settings.token_is_of_environment() {
         note("note: MESHWIRE_TOKEN is still set, and is used");
     }

@@ -80,10 +80,7 @@ async fn create(settings: &Settings, args: &Create) -> Outcome<()> {
         style.bold(mesh.mesh_id.as_str()),
         clean_line(&mesh.name)
     ))?;
-    note(&format!(
-        "Run `meshwire mesh use {}` to activate it.",
-        mesh.mesh_id
-    ));
+    note(&format!("Run `meshwire mesh use {}` to activate it.", mesh.mesh_id));
     Ok(())
 }
 
@@ -92,11 +89,8 @@ async fn choose(settings: &Settings, args: &Use) -> Outcome<()> {
     if settings.entry_here().is_none() {
         // Says what is missing, or that the token of the environment keeps no settings.
         settings.token()?;
-        return Err(
-            Failure::usage("there is no profile for this server to keep the mesh in").hint(
-                format!("set MESHWIRE_MESH_ID={mesh}, or run `meshwire login`"),
-            ),
-        );
+        return Err(Failure::usage("there is no profile for this server to keep the mesh in")
+            .hint(format!("set MESHWIRE_MESH_ID={mesh}, or run `meshwire login`")));
     }
     settings.client()?.mesh(&mesh).await?;
     settings.home.change_credentials(|credentials| {
@@ -104,10 +98,7 @@ async fn choose(settings: &Settings, args: &Use) -> Outcome<()> {
             entry.mesh_id = Some(mesh.clone());
         }
     })?;
-    print(&format!(
-        "{} Active mesh set to: {mesh}",
-        Style::for_stdout().green("✓")
-    ))?;
+    print(&format!("{} Active mesh set to: {mesh}", Style::for_stdout().green("✓")))?;
     match settings.mesh(None)? {
         Some((other, source)) if other != mesh => {
             let place = match source {
@@ -118,9 +109,7 @@ async fn choose(settings: &Settings, args: &Use) -> Outcome<()> {
                     .map_or_else(String::new, |file| file.path().display().to_string()),
             };
             if source != Source::Profile {
-                note(&format!(
-                    "note: here, {place} says {other}, which comes first"
-                ));
+                note(&format!("note: here, {place} says {other}, which comes first"));
             }
         }
         _ => {}
@@ -143,11 +132,7 @@ async fn list(settings: &Settings, args: &List) -> Outcome<()> {
     print("")?;
     for mesh in &list.meshes {
         let here = active.as_ref() == Some(&mesh.mesh_id);
-        let mark = if here {
-            style.green("●")
-        } else {
-            "○".to_owned()
-        };
+        let mark = if here { style.green("●") } else { "○".to_owned() };
         print(&format!(
             "{mark} {} \"{}\" {}, {} agents, {} active{}{}",
             style.bold(mesh.mesh_id.as_str()),
@@ -167,14 +152,10 @@ async fn delete(settings: &Settings, args: &Delete) -> Outcome<()> {
     let client = settings.client()?;
     if !args.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
         let name = clean_line(&client.mesh(&mesh).await?.name);
-        confirm(&format!(
-            "Delete the mesh {mesh} \"{name}\" with all its messages and agents?"
-        ))?;
+        confirm(&format!("Delete the mesh {mesh} \"{name}\" with all its messages and agents?"))?;
     }
     client.delete_mesh(&mesh).await?;
-    let kept = settings
-        .entry_here()
-        .and_then(|entry| entry.mesh_id.as_ref());
+    let kept = settings.entry_here().and_then(|entry| entry.mesh_id.as_ref());
     if kept == Some(&mesh) {
         settings.home.change_credentials(|credentials| {
             if let Some(entry) = credentials.profiles.get_mut(&settings.profile) {
@@ -182,10 +163,7 @@ async fn delete(settings: &Settings, args: &Delete) -> Outcome<()> {
             }
         })?;
     }
-    print(&format!(
-        "{} Deleted mesh: {mesh}",
-        Style::for_stdout().green("✓")
-    ))
+    print(&format!("{} Deleted mesh: {mesh}", Style::for_stdout().green("✓")))
 }
 
 fn confirm(question: &str) -> Outcome<()> {

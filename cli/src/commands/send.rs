@@ -74,19 +74,12 @@ fn message_id(text: &str) -> Result<MessageId, String> {
 }
 
 pub(crate) async fn run(args: Send, flags: &Flags) -> Outcome<()> {
-    let message = SendMessage {
-        to: args.to,
-        reply_to: args.reply_to,
-        ..SendMessage::default()
-    };
+    let message = SendMessage { to: args.to, reply_to: args.reply_to, ..SendMessage::default() };
     deliver(message, args.text, &args.more, flags).await
 }
 
 pub(crate) async fn run_reply(args: Reply, flags: &Flags) -> Outcome<()> {
-    let message = SendMessage {
-        reply_to: Some(args.id),
-        ..SendMessage::default()
-    };
+    let message = SendMessage { reply_to: Some(args.id), ..SendMessage::default() };
     deliver(message, args.text, &args.more, flags).await
 }
 

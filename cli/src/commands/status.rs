@@ -37,9 +37,7 @@ struct Found {
 impl Found {
     /// Keeps the first problem.
     fn note<T>(&mut self, result: Outcome<T>) -> Option<T> {
-        result
-            .map_err(|failure| self.problem.get_or_insert(failure).exit())
-            .ok()
+        result.map_err(|failure| self.problem.get_or_insert(failure).exit()).ok()
     }
 }
 
@@ -138,20 +136,11 @@ fn show(settings: &Settings, found: &Found) -> Outcome<()> {
     let none = || "(none)".to_owned();
     print(&format!("\n🕸 {}\n", style.bold("MeshWire Status")))?;
     print("Configuration:")?;
-    let login = found
-        .login
-        .as_ref()
-        .map(|login| format!(" ({})", clean_line(login)));
-    let token = found
-        .token
-        .clone()
-        .unwrap_or_else(|| format!("{bad} not signed in"));
+    let login = found.login.as_ref().map(|login| format!(" ({})", clean_line(login)));
+    let token = found.token.clone().unwrap_or_else(|| format!("{bad} not signed in"));
     print(&format!("  Token   : {token}{}", login.unwrap_or_default()))?;
     print(&format!("  URL     : {}", settings.url))?;
-    let mesh = found
-        .mesh_id
-        .as_ref()
-        .map_or_else(none, ToString::to_string);
+    let mesh = found.mesh_id.as_ref().map_or_else(none, ToString::to_string);
     print(&format!("  Mesh    : {mesh}"))?;
     let agent = found.agent.as_ref().map(|name| match &found.agent_id {
         Some(id) => format!("{} ({id})", clean_line(name)),
@@ -162,10 +151,7 @@ fn show(settings: &Settings, found: &Found) -> Outcome<()> {
     print("Connection:")?;
     match &found.version {
         Some(version) => {
-            print(&format!(
-                "  Service : {good} online, version {}",
-                clean_line(version)
-            ))?;
+            print(&format!("  Service : {good} online, version {}", clean_line(version)))?;
         }
         None => return print(&format!("  Service : {bad} not reached")),
     }
@@ -173,12 +159,6 @@ fn show(settings: &Settings, found: &Found) -> Outcome<()> {
         return print(&format!("  Mesh    : {bad} not seen"));
     };
     let paused = if mesh.paused { " (paused)" } else { "" };
-    print(&format!(
-        "  Mesh    : {good} exists \"{}\"{paused}",
-        clean_line(&mesh.name)
-    ))?;
-    print(&format!(
-        "  Agents  : {} registered, {} active",
-        mesh.agents, mesh.active
-    ))
+    print(&format!("  Mesh    : {good} exists \"{}\"{paused}", clean_line(&mesh.name)))?;
+    print(&format!("  Agents  : {} registered, {} active", mesh.agents, mesh.active))
 }

@@ -90,10 +90,7 @@ async fn create(settings: &Settings, args: Create) -> Outcome<()> {
         let mesh = identity::mesh(settings, &client, args.mesh.as_deref()).await?;
         if let Some(agent) = &args.agent {
             let name = checked_agent(agent, "--agent")?;
-            let wanted = identity::Wanted {
-                name,
-                of_project: false,
-            };
+            let wanted = identity::Wanted { name, of_project: false };
             let name = identity::real_name(settings, &mesh, &wanted)?;
             token.agent_id = Some(client.agent(&mesh, &name).await?.agent_id.to_string());
         }
@@ -105,11 +102,7 @@ async fn create(settings: &Settings, args: Create) -> Outcome<()> {
     }
     print(&created.token)?;
     let style = Style::for_stderr();
-    note(&format!(
-        "{} Token created: {}",
-        style.green("✓"),
-        about(&created.info)
-    ));
+    note(&format!("{} Token created: {}", style.green("✓"), about(&created.info)));
     note("It is shown this once. Keep it as a secret.");
     Ok(())
 }
@@ -146,19 +139,12 @@ async fn revoke(settings: &Settings, args: &Revoke) -> Outcome<()> {
         })?;
     }
     settings.client()?.revoke_token(id).await?;
-    print(&format!(
-        "{} Revoked token: {id}",
-        Style::for_stdout().green("✓")
-    ))
+    print(&format!("{} Revoked token: {id}", Style::for_stdout().green("✓")))
 }
 
 /// The name, and what differs from an unlimited token.
 fn about(token: &TokenInfo) -> String {
-    let mut about = format!(
-        "\"{}\", scopes {}",
-        clean_line(&token.name),
-        scopes(&token.scopes)
-    );
+    let mut about = format!("\"{}\", scopes {}", clean_line(&token.name), scopes(&token.scopes));
     if let Some(mesh) = &token.mesh_id {
         let _ = write!(about, ", mesh {mesh}");
     }

@@ -24,25 +24,15 @@ pub(crate) async fn run(args: &Whoami, flags: &Flags) -> Outcome<()> {
     }
     let login = clean_line(&me.user.login);
     let name = clean_line(&me.user.name);
-    let known_as = if name == login {
-        String::new()
-    } else {
-        format!(" ({name})")
-    };
+    let known_as = if name == login { String::new() } else { format!(" ({name})") };
     let masked = settings.token()?.masked();
     let style = Style::for_stdout();
     print(&format!("{}{known_as}", style.bold(&login)))?;
     print(&format!("  URL    : {}", settings.url))?;
-    print(&format!(
-        "  Token  : {masked} \"{}\"",
-        clean_line(&me.token.name)
-    ))?;
+    print(&format!("  Token  : {masked} \"{}\"", clean_line(&me.token.name)))?;
     print(&format!("  Scopes : {}", scopes(&me.token.scopes)))?;
     print(&format!("  For    : {}", bound_to(&me.token)))?;
-    print(&format!(
-        "  Expires: {}",
-        me.token.expires_at.map_or_else(|| "never".to_owned(), day)
-    ))
+    print(&format!("  Expires: {}", me.token.expires_at.map_or_else(|| "never".to_owned(), day)))
 }
 
 /// The scopes in a few words.
@@ -50,11 +40,7 @@ pub(crate) fn scopes(scopes: &[Scope]) -> String {
     if Scope::ALL.iter().all(|scope| scopes.contains(scope)) {
         return "all".to_owned();
     }
-    scopes
-        .iter()
-        .map(|scope| scope.as_str())
-        .collect::<Vec<_>>()
-        .join(", ")
+    scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn bound_to(token: &MeToken) -> String {

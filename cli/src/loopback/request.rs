@@ -62,12 +62,7 @@ impl Reply {
     };
 
     pub(super) fn to_http(self) -> String {
-        let Self {
-            status,
-            reason,
-            title,
-            text,
-        } = self;
+        let Self { status, reason, title, text } = self;
         let page = format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>MeshWire: {title}</title>\
              </head><body><h1>{title}</h1><p>{text}</p></body></html>\n"
@@ -137,12 +132,7 @@ fn read(head: &str, port: u16, state: &str) -> Result<Verdict, Reply> {
     if method != "GET" {
         return Err(Reply::WRONG_METHOD);
     }
-    if !bool::from(
-        only(query, "state")?
-            .unwrap_or_default()
-            .as_bytes()
-            .ct_eq(state.as_bytes()),
-    ) {
+    if !bool::from(only(query, "state")?.unwrap_or_default().as_bytes().ct_eq(state.as_bytes())) {
         return Err(Reply::BAD);
     }
     if let Some(error) = only(query, "error")? {
@@ -159,9 +149,5 @@ fn read(head: &str, port: u16, state: &str) -> Result<Verdict, Reply> {
 fn only(query: &str, name: &str) -> Result<Option<String>, Reply> {
     let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
     let value = values.next().map(|(_, value)| value.into_owned());
-    if values.next().is_some() {
-        Err(Reply::BAD)
-    } else {
-        Ok(value)
-    }
+    if values.next().is_some() { Err(Reply::BAD) } else { Ok(value) }
 }

@@ -24,11 +24,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            env: BTreeMap::new(),
-            flags: Flags::default(),
-        }
+        Self { folder: tempfile::tempdir().unwrap(), env: BTreeMap::new(), flags: Flags::default() }
     }
 
     fn env(mut self, name: &'static str, value: &str) -> Self {
@@ -87,10 +83,7 @@ fn the_url_is_the_first_that_is_said() {
     scene.env.insert("MESHWIRE_URL", " ".to_owned());
     assert_eq!(scene.resolve().unwrap().url.to_string(), "http://of-file");
     scene = scene.mesh_file("{}");
-    assert_eq!(
-        scene.resolve().unwrap().url.to_string(),
-        "http://of-profile"
-    );
+    assert_eq!(scene.resolve().unwrap().url.to_string(), "http://of-profile");
     scene.flags.profile = Some("other".to_owned());
     assert_eq!(scene.resolve().unwrap().url.to_string(), DEFAULT_URL);
 }
@@ -102,12 +95,7 @@ fn the_mesh_is_the_first_that_is_said() {
         .mesh_file(&format!("{{\"mesh_id\":\"{MESH_C}\"}}"))
         .env("MESHWIRE_MESH_ID", MESH_B);
     let mesh = |scene: &Scene, flag: Option<&str>| {
-        scene
-            .resolve()
-            .unwrap()
-            .mesh(flag)
-            .unwrap()
-            .map(|(mesh, _)| mesh.to_string())
+        scene.resolve().unwrap().mesh(flag).unwrap().map(|(mesh, _)| mesh.to_string())
     };
     assert_eq!(mesh(&scene, Some(MESH_A)).as_deref(), Some(MESH_A));
     assert_eq!(mesh(&scene, None).as_deref(), Some(MESH_B));
@@ -124,23 +112,14 @@ fn a_stored_token_stays_with_its_server() {
     let scene = Scene::new().signed_in("default", "http://mine/", None);
     assert!(scene.resolve().unwrap().token().is_ok());
     for scene in [
-        Scene::new()
-            .signed_in("default", "http://mine", None)
-            .url("http://other"),
-        Scene::new()
-            .signed_in("default", "http://mine", None)
-            .env("MESHWIRE_URL", "https://mine"),
+        Scene::new().signed_in("default", "http://mine", None).url("http://other"),
+        Scene::new().signed_in("default", "http://mine", None).env("MESHWIRE_URL", "https://mine"),
         Scene::new()
             .signed_in("default", "http://mine", None)
             .mesh_file("{\"url\":\"http://mine:81\"}"),
-        Scene::new()
-            .signed_in("other", "http://mine", None)
-            .url("http://mine"),
+        Scene::new().signed_in("other", "http://mine", None).url("http://mine"),
     ] {
-        assert_eq!(
-            scene.resolve().unwrap().token().unwrap_err().exit(),
-            Exit::Refused
-        );
+        assert_eq!(scene.resolve().unwrap().token().unwrap_err().exit(), Exit::Refused);
     }
     // The same server, however it is spelled.
     let scene = Scene::new().signed_in("work", "http://mine", None);
@@ -152,42 +131,15 @@ fn a_stored_token_stays_with_its_server() {
 fn a_token_of_the_environment_goes_where_the_user_says() {
     let with_token = || Scene::new().env("MESHWIRE_TOKEN", &token());
     assert!(with_token().resolve().unwrap().token().is_ok());
-    assert!(
-        with_token()
-            .url("http://said")
-            .resolve()
-            .unwrap()
-            .token()
-            .is_ok()
-    );
-    assert!(
-        with_token()
-            .env("MESHWIRE_URL", "http://said")
-            .resolve()
-            .unwrap()
-            .token()
-            .is_ok()
-    );
+    assert!(with_token().url("http://said").resolve().unwrap().token().is_ok());
+    assert!(with_token().env("MESHWIRE_URL", "http://said").resolve().unwrap().token().is_ok());
     let same = format!("{{\"url\":\"{DEFAULT_URL}/\"}}");
-    assert!(
-        with_token()
-            .mesh_file(&same)
-            .resolve()
-            .unwrap()
-            .token()
-            .is_ok()
-    );
+    assert!(with_token().mesh_file(&same).resolve().unwrap().token().is_ok());
 
     let lured = with_token().mesh_file("{\"url\":\"http://evil\"}");
-    assert_eq!(
-        lured.resolve().unwrap().token().unwrap_err().exit(),
-        Exit::Refused
-    );
+    assert_eq!(lured.resolve().unwrap().token().unwrap_err().exit(), Exit::Refused);
     let lured = lured.signed_in("default", "http://evil", None);
-    assert_eq!(
-        lured.resolve().unwrap().token().unwrap_err().exit(),
-        Exit::Refused
-    );
+    assert_eq!(lured.resolve().unwrap().token().unwrap_err().exit(), Exit::Refused);
     assert!(lured.url("http://evil").resolve().unwrap().token().is_ok());
 
     // Not to the server of the profile either, which issued another token.
@@ -213,10 +165,7 @@ fn harnesses_mark_their_shells() {
         ("CURSOR_TRACE_ID", None),
         ("TERM", None),
     ] {
-        assert_eq!(
-            Env::read(|asked| (asked == name).then(|| "1".to_owned())).harness,
-            harness
-        );
+        assert_eq!(Env::read(|asked| (asked == name).then(|| "1".to_owned())).harness, harness);
     }
     assert_eq!(Env::read(|_| Some(String::new())).harness, None);
 }
@@ -232,9 +181,6 @@ fn wrong_settings_are_usage_errors() {
     }
     let settings = Scene::new().env("MESHWIRE_MESH_ID", "x").resolve().unwrap();
     assert_eq!(settings.mesh(None).unwrap_err().exit(), Exit::Usage);
-    let settings = Scene::new()
-        .env("MESHWIRE_AGENT_NAME", "a b")
-        .resolve()
-        .unwrap();
+    let settings = Scene::new().env("MESHWIRE_AGENT_NAME", "a b").resolve().unwrap();
     assert_eq!(settings.env.agent().unwrap_err().exit(), Exit::Usage);
 }

@@ -29,26 +29,16 @@ fn server(polls: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> S
 }
 
 fn page(messages: &[Value], cursor: i64) -> Reply {
-    Reply::Json(
-        200,
-        json!({"messages": messages, "cursor": cursor, "more": false}),
-    )
+    Reply::Json(200, json!({"messages": messages, "cursor": cursor, "more": false}))
 }
 
 fn worker(server: &Server) -> Computer {
-    Computer::new()
-        .signed_in(&server.url)
-        .env("MESHWIRE_AGENT_NAME", "worker")
+    Computer::new().signed_in(&server.url).env("MESHWIRE_AGENT_NAME", "worker")
 }
 
 fn polls(server: &Server) -> Vec<String> {
     let prefix = format!("GET /mesh/{MESH}/agents/{AGENT}/messages?");
-    server
-        .lines()
-        .iter()
-        .filter_map(|line| line.strip_prefix(&prefix))
-        .map(str::to_owned)
-        .collect()
+    server.lines().iter().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect()
 }
 
 /// Reads a line of output, which arrives while the command runs.
@@ -74,10 +64,7 @@ fn messages_are_acknowledged_after_they_are_printed() {
     let mut out = stdout(&mut child);
     let mut head = line(&mut out);
     assert!(head.ends_with("09:41:23 bob → all [id: 5]"), "{head}");
-    assert_eq!(
-        (line(&mut out), line(&mut out)),
-        ("  one".to_owned(), "  09:00 x".to_owned())
-    );
+    assert_eq!((line(&mut out), line(&mut out)), ("  one".to_owned(), "  09:00 x".to_owned()));
     for _ in 0..4 {
         head = line(&mut out);
     }
@@ -90,16 +77,12 @@ fn messages_are_acknowledged_after_they_are_printed() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     let err = String::from_utf8(output.stderr).unwrap();
-    assert!(err.contains(&format!(
-        "🕸 MeshWire listening on mesh {MESH}\nAgent: worker ({AGENT})\n"
-    )));
+    assert!(
+        err.contains(&format!("🕸 MeshWire listening on mesh {MESH}\nAgent: worker ({AGENT})\n"))
+    );
     assert_eq!(
         polls(&server),
-        [
-            "wait=60&limit=100",
-            "after=9&wait=60&limit=100",
-            "after=11&wait=60&limit=100"
-        ]
+        ["wait=60&limit=100", "after=9&wait=60&limit=100", "after=11&wait=60&limit=100"]
     );
     let last = server.seen().pop().unwrap();
     assert_eq!(last.line, format!("PUT /mesh/{MESH}/agents/{AGENT}/cursor"));
@@ -121,19 +104,11 @@ fn a_restart_of_the_server_prints_nothing_twice() {
     let ids: Vec<i64> = done
         .out
         .lines()
-        .map(|line| {
-            serde_json::from_str::<Value>(line).unwrap()["id"]
-                .as_i64()
-                .unwrap()
-        })
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_i64().unwrap())
         .collect();
     assert_eq!(ids, [5, 6]);
     assert!(done.out.contains("\"of_the_future\":{"), "{done:?}");
-    assert_eq!(
-        done.err.matches("trying again until it works").count(),
-        1,
-        "{done:?}"
-    );
+    assert_eq!(done.err.matches("trying again until it works").count(), 1, "{done:?}");
     assert_eq!(done.err.matches("again\n").count(), 1, "{done:?}");
 }
 
@@ -158,15 +133,8 @@ fn a_replay_acknowledges_nothing() {
     });
     let done = worker(&server).run(&["listen", "--from", "earliest", "--json"]);
     assert_eq!((done.code, done.out.lines().count()), (Some(3), 2));
-    assert_eq!(
-        polls(&server)[0],
-        "after=earliest&wait=60&limit=100&ack=false"
-    );
-    assert!(
-        polls(&server)
-            .iter()
-            .all(|poll| poll.ends_with("&ack=false"))
-    );
+    assert_eq!(polls(&server)[0], "after=earliest&wait=60&limit=100&ack=false");
+    assert!(polls(&server).iter().all(|poll| poll.ends_with("&ack=false")));
     assert!(!server.lines().iter().any(|line| line.starts_with("PUT")));
 }
 
@@ -213,10 +181,7 @@ fn ctrl_c_ends_a_command_that_runs_for_long() {
     terminate(&child);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
-    assert!(
-        !server.lines().iter().any(|line| line.starts_with("PUT")),
-        "it was not done"
-    );
+    assert!(!server.lines().iter().any(|line| line.starts_with("PUT")), "it was not done");
 }
 
 #[test]
@@ -224,10 +189,9 @@ fn a_missing_agent_is_registered_at_the_start() {
     let (tell, told) = mpsc::channel();
     let tell = Arc::new(std::sync::Mutex::new(tell));
     let server = Server::start(move |request| match request.line.as_str() {
-        line if line == format!("POST /mesh/{MESH}/agents") => Reply::Json(
-            201,
-            json!({"agent_id": AGENT, "name": request.body["name"], "cursor": 0}),
-        ),
+        line if line == format!("POST /mesh/{MESH}/agents") => {
+            Reply::Json(201, json!({"agent_id": AGENT, "name": request.body["name"], "cursor": 0}))
+        }
         line if line.contains("/messages?") => {
             tell.lock().unwrap().send(()).unwrap();
             Reply::Silence
@@ -257,10 +221,7 @@ fn a_reader_that_goes_away_ends_it() {
 #[test]
 fn an_inbox_is_left_as_it_is_unless_told() {
     let server = server(|count, _| match count % 2 {
-        0 => Reply::Json(
-            200,
-            json!({"messages": [message(5, "one")], "cursor": 5, "more": true}),
-        ),
+        0 => Reply::Json(200, json!({"messages": [message(5, "one")], "cursor": 5, "more": true})),
         _ => page(&[message(6, "two")], 8),
     });
     let computer = worker(&server);
@@ -268,13 +229,7 @@ fn an_inbox_is_left_as_it_is_unless_told() {
     let done = computer.run(&["inbox", "--json"]);
     assert_eq!(done.code, Some(0), "{done:?}");
     let inbox: Value = serde_json::from_str(&done.out).unwrap();
-    assert_eq!(
-        (
-            inbox["messages"].as_array().unwrap().len(),
-            &inbox["cursor"]
-        ),
-        (2, &json!(8))
-    );
+    assert_eq!((inbox["messages"].as_array().unwrap().len(), &inbox["cursor"]), (2, &json!(8)));
     assert_eq!(
         server.lines(),
         [

@@ -1,10 +1,7 @@
 //! The program as a user runs it: in a scratch home, with an empty environment, against a stand-in for
 //! the server that answers what each test needs.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test says what it expects by failing loudly"
-)]
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing loudly")]
 
 mod listen;
 mod offline;

@@ -62,26 +62,15 @@ fn wrong_usage_is_2() {
     ] {
         let done = computer.run(args);
         assert_eq!(done.code, Some(2), "{args:?}: {done:?}");
-        assert!(
-            done.out.is_empty() && !done.err.is_empty(),
-            "{args:?}: {done:?}"
-        );
+        assert!(done.out.is_empty() && !done.err.is_empty(), "{args:?}: {done:?}");
     }
 }
 
 #[test]
 fn input_that_is_no_text_is_2() {
     let computer = Computer::new().signed_in("http://127.0.0.1:1");
-    assert_eq!(
-        computer.run_with_input(&["send", "-"], &[0xFF, 0xFE]).code,
-        Some(2)
-    );
-    assert_eq!(
-        computer
-            .run_with_input(&["send", "-"], &vec![b'x'; 2_000_000])
-            .code,
-        Some(2)
-    );
+    assert_eq!(computer.run_with_input(&["send", "-"], &[0xFF, 0xFE]).code, Some(2));
+    assert_eq!(computer.run_with_input(&["send", "-"], &vec![b'x'; 2_000_000]).code, Some(2));
     assert_eq!(computer.run_with_input(&["send", "-"], b"\n").code, Some(2));
 }
 
@@ -90,10 +79,7 @@ fn not_signed_in_is_3() {
     for args in IN_A_MESH.iter().chain(&[&["logout"][..]]) {
         let done = Computer::new().run(args);
         assert_eq!(done.code, Some(3), "{args:?}: {done:?}");
-        assert!(
-            done.err.contains("meshwire login") || args[0] == "logout",
-            "{args:?}: {done:?}"
-        );
+        assert!(done.err.contains("meshwire login") || args[0] == "logout", "{args:?}: {done:?}");
     }
 }
 
@@ -101,13 +87,9 @@ fn not_signed_in_is_3() {
 fn what_cannot_be_a_token_is_3_and_is_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let computer = Computer::new()
-        .env("MESHWIRE_TOKEN", "the-secret-of-another")
-        .env("MESHWIRE_URL", &url);
-    for args in [
-        &["whoami"][..],
-        &["login", "--token", "the-secret-of-another"],
-    ] {
+    let computer =
+        Computer::new().env("MESHWIRE_TOKEN", "the-secret-of-another").env("MESHWIRE_URL", &url);
+    for args in [&["whoami"][..], &["login", "--token", "the-secret-of-another"]] {
         let done = computer.run(args);
         assert_eq!(done.code, Some(3), "{done:?}");
         assert!(!done.err.contains("secret"), "{done:?}");
@@ -120,13 +102,7 @@ fn what_cannot_be_a_token_is_3_and_is_not_sent() {
 fn out_of_reach_is_5() {
     let url = nobody();
     std::thread::scope(|scope| {
-        for args in [
-            &["send", "hello"][..],
-            &["whoami"],
-            &["status"],
-            &["logout"],
-            &["login"],
-        ] {
+        for args in [&["send", "hello"][..], &["whoami"], &["status"], &["logout"], &["login"]] {
             let computer = Computer::new().signed_in(&url);
             scope.spawn(move || {
                 let done = computer.run(args);
@@ -142,24 +118,15 @@ fn a_cloned_project_cannot_lure_a_token() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let file = format!("{{\"mesh_id\":\"{MESH}\",\"url\":\"{url}\"}}");
-    let with_token = Computer::new()
-        .env("MESHWIRE_TOKEN", &token())
-        .mesh_file(&file);
-    let signed_in = Computer::new()
-        .signed_in("http://127.0.0.1:1")
-        .mesh_file(&file);
+    let with_token = Computer::new().env("MESHWIRE_TOKEN", &token()).mesh_file(&file);
+    let signed_in = Computer::new().signed_in("http://127.0.0.1:1").mesh_file(&file);
     for args in IN_A_MESH {
         assert_eq!(with_token.run(args).code, Some(3), "{args:?}");
         if *args != ["status"] {
             assert_eq!(signed_in.run(args).code, Some(3), "{args:?}");
         }
     }
-    assert_eq!(
-        with_token
-            .run_with_input(&["login", "--token", "-"], b"x")
-            .code,
-        Some(3)
-    );
+    assert_eq!(with_token.run_with_input(&["login", "--token", "-"], b"x").code, Some(3));
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "something was sent");
 }
@@ -178,11 +145,7 @@ fn a_redirect_is_not_followed() {
 #[test]
 fn broken_files_are_named() {
     let computer = Computer::new().signed_in("http://127.0.0.1:1");
-    std::fs::write(
-        computer.home(".meshwire/credentials.json"),
-        "{\"profiles\":",
-    )
-    .unwrap();
+    std::fs::write(computer.home(".meshwire/credentials.json"), "{\"profiles\":").unwrap();
     let done = computer.run(&["whoami"]);
     assert_eq!(done.code, Some(1), "{done:?}");
     assert!(done.err.contains("credentials.json"), "{done:?}");
@@ -196,18 +159,10 @@ fn broken_files_are_named() {
 #[test]
 fn help_version_and_completions_need_nothing() {
     let computer = Computer::new();
-    for args in [
-        &["--help"][..],
-        &["--version"],
-        &["send", "--help"],
-        &["completions", "zsh"],
-    ] {
+    for args in [&["--help"][..], &["--version"], &["send", "--help"], &["completions", "zsh"]] {
         let done = computer.run(args);
         assert_eq!(done.code, Some(0), "{args:?}: {done:?}");
-        assert!(
-            done.out.contains("meshwire") && done.err.is_empty(),
-            "{args:?}: {done:?}"
-        );
+        assert!(done.out.contains("meshwire") && done.err.is_empty(), "{args:?}: {done:?}");
         assert!(!done.out.contains('\u{1b}'), "colour in a pipe");
     }
 }

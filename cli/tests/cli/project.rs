@@ -6,36 +6,29 @@ use crate::support::{AGENT, Computer, MESH, Reply, Server, agent, me, mesh, mess
 
 /// A server where a teammate has the name `taken-agent`.
 fn server() -> Server {
-    Server::start(
-        |request| match request.line.strip_prefix("GET ").unwrap_or("POST") {
-            "/health" => Reply::Json(
-                200,
-                json!({"status": "ok", "uptime": 1, "version": "1", "region": "here"}),
-            ),
-            "/me" => Reply::Json(200, me()),
-            "/mesh" => Reply::Json(200, json!({"meshes": [mesh()]})),
-            "/mesh/kR9xQpLmW3aZ" => Reply::Json(200, mesh()),
-            "/mesh/strangerMesh" => Reply::problem(403, "not_a_member"),
-            "/mesh/kR9xQpLmW3aZ/integrate" => Reply::Json(200, json!("# Guide")),
-            "/mesh/kR9xQpLmW3aZ/agents" => Reply::Json(
-                200,
-                json!({"agents": [agent("generic-agent"), agent("other")]}),
-            ),
-            "/mesh/kR9xQpLmW3aZ/agents/generic-agent" => Reply::Json(200, agent("generic-agent")),
-            "/mesh/kR9xQpLmW3aZ/messages?limit=20" => Reply::Json(
-                200,
-                json!({"messages": [message(6, "new"), message(5, "old")], "before": null}),
-            ),
-            "POST" if request.body["name"] == "taken-agent" => {
-                Reply::problem(409, "agent_name_taken")
-            }
-            "POST" => Reply::Json(
-                201,
-                json!({"agent_id": AGENT, "name": request.body["name"], "cursor": 0}),
-            ),
-            _ => Reply::problem(404, "mesh_not_found"),
-        },
-    )
+    Server::start(|request| match request.line.strip_prefix("GET ").unwrap_or("POST") {
+        "/health" => {
+            Reply::Json(200, json!({"status": "ok", "uptime": 1, "version": "1", "region": "here"}))
+        }
+        "/me" => Reply::Json(200, me()),
+        "/mesh" => Reply::Json(200, json!({"meshes": [mesh()]})),
+        "/mesh/kR9xQpLmW3aZ" => Reply::Json(200, mesh()),
+        "/mesh/strangerMesh" => Reply::problem(403, "not_a_member"),
+        "/mesh/kR9xQpLmW3aZ/integrate" => Reply::Json(200, json!("# Guide")),
+        "/mesh/kR9xQpLmW3aZ/agents" => {
+            Reply::Json(200, json!({"agents": [agent("generic-agent"), agent("other")]}))
+        }
+        "/mesh/kR9xQpLmW3aZ/agents/generic-agent" => Reply::Json(200, agent("generic-agent")),
+        "/mesh/kR9xQpLmW3aZ/messages?limit=20" => Reply::Json(
+            200,
+            json!({"messages": [message(6, "new"), message(5, "old")], "before": null}),
+        ),
+        "POST" if request.body["name"] == "taken-agent" => Reply::problem(409, "agent_name_taken"),
+        "POST" => {
+            Reply::Json(201, json!({"agent_id": AGENT, "name": request.body["name"], "cursor": 0}))
+        }
+        _ => Reply::problem(404, "mesh_not_found"),
+    })
 }
 
 fn mesh_file(computer: &Computer) -> String {
@@ -77,19 +70,11 @@ fn a_second_harness_leaves_the_first_one_alone() {
     let file = format!(
         "{{\"x\":[1, 2],\"mesh_id\":\"{MESH}\",\"agent_name\":\"copilot-agent\",\"harness\":\"copilot\"}}"
     );
-    let computer = Computer::new()
-        .env("MESHWIRE_URL", &server.url)
-        .signed_in(&server.url);
+    let computer = Computer::new().env("MESHWIRE_URL", &server.url).signed_in(&server.url);
     let computer = computer.mesh_file(&file);
-    assert_eq!(
-        computer.run(&["init", "--harness", "generic"]).code,
-        Some(0)
-    );
+    assert_eq!(computer.run(&["init", "--harness", "generic"]).code, Some(0));
     let text = mesh_file(&computer);
-    assert!(
-        text.starts_with("{\n  \"x\": [1, 2],\n  \"mesh_id\""),
-        "{text}"
-    );
+    assert!(text.starts_with("{\n  \"x\": [1, 2],\n  \"mesh_id\""), "{text}");
     let file: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(file["agent_name"], "copilot-agent");
     assert_eq!(file["agents"], json!({"generic": "generic-agent"}));
@@ -101,21 +86,14 @@ fn a_name_that_a_teammate_has_is_changed_on_this_computer_only() {
     let computer = Computer::new().signed_in(&server.url);
     let done = computer.run(&["init", "--harness", "generic", "--agent", "taken-agent"]);
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(
-        done.out.contains("Registered as taken-agent-ada"),
-        "{done:?}"
-    );
+    assert!(done.out.contains("Registered as taken-agent-ada"), "{done:?}");
     let file: Value = serde_json::from_str(&mesh_file(&computer)).unwrap();
     assert_eq!(file["agent_name"], "taken-agent");
     // Remembered: the taken name is not asked for again.
     let before = server.seen().len();
     assert_eq!(computer.run(&["init"]).code, Some(0));
     let again = server.seen();
-    assert!(
-        again[before..]
-            .iter()
-            .all(|seen| seen.body["name"] != "taken-agent")
-    );
+    assert!(again[before..].iter().all(|seen| seen.body["name"] != "taken-agent"));
 }
 
 #[test]
@@ -142,10 +120,7 @@ fn a_token_given_to_init_is_kept() {
 fn status_shows_what_it_can() {
     let server = server();
     let file = format!("{{\"mesh_id\":\"{MESH}\",\"agent_name\":\"generic-agent\"}}");
-    let done = Computer::new()
-        .signed_in(&server.url)
-        .mesh_file(&file)
-        .run(&["status"]);
+    let done = Computer::new().signed_in(&server.url).mesh_file(&file).run(&["status"]);
     assert_eq!(done.code, Some(0), "{done:?}");
     for text in [
         "🕸 MeshWire Status",
@@ -157,49 +132,28 @@ fn status_shows_what_it_can() {
     ] {
         assert!(done.out.contains(text), "{text}: {done:?}");
     }
-    let done = Computer::new()
-        .mesh_file(&file)
-        .run(&["status", "--url", &server.url]);
+    let done = Computer::new().mesh_file(&file).run(&["status", "--url", &server.url]);
     assert_eq!(done.code, Some(3), "{done:?}");
-    assert!(
-        done.out.contains("not signed in") && done.out.contains("✓ online"),
-        "{done:?}"
-    );
-    let done = Computer::new()
-        .signed_in(&server.url)
-        .run(&["status", "--mesh", "AAAAAAAAAAAA"]);
+    assert!(done.out.contains("not signed in") && done.out.contains("✓ online"), "{done:?}");
+    let done = Computer::new().signed_in(&server.url).run(&["status", "--mesh", "AAAAAAAAAAAA"]);
     assert_eq!(done.code, Some(4), "{done:?}");
 }
 
 #[test]
 fn lists_are_shown() {
     let server = server();
-    let computer = Computer::new()
-        .signed_in(&server.url)
-        .env("MESHWIRE_AGENT_NAME", "generic-agent");
+    let computer =
+        Computer::new().signed_in(&server.url).env("MESHWIRE_AGENT_NAME", "generic-agent");
     let done = computer.run(&["agents"]);
-    assert!(
-        done.out
-            .starts_with(&format!("🕸 Agents in mesh {MESH} (2)\n\n● active")),
-        "{done:?}"
-    );
-    assert!(
-        done.out.contains("generic-agent (you)  abc123xyz"),
-        "{done:?}"
-    );
+    assert!(done.out.starts_with(&format!("🕸 Agents in mesh {MESH} (2)\n\n● active")), "{done:?}");
+    assert!(done.out.contains("generic-agent (you)  abc123xyz"), "{done:?}");
     let done = computer.run(&["history"]);
     let (old, new) = (done.out.find("  old"), done.out.find("  new"));
     assert!(old.is_some() && old < new, "{done:?}");
     let done = computer.run(&["mesh", "list"]);
-    assert!(
-        done.out.contains("● kR9xQpLmW3aZ \"my-fleet\" owner"),
-        "{done:?}"
-    );
+    assert!(done.out.contains("● kR9xQpLmW3aZ \"my-fleet\" owner"), "{done:?}");
     let done = computer.run(&["mesh", "list", "--json"]);
-    assert_eq!(
-        serde_json::from_str::<Value>(&done.out).unwrap()["meshes"][0]["name"],
-        "my-fleet"
-    );
+    assert_eq!(serde_json::from_str::<Value>(&done.out).unwrap()["meshes"][0]["name"], "my-fleet");
     assert!(computer.run(&["integrate"]).out.contains("# Guide"));
 }
 

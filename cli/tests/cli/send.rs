@@ -28,31 +28,20 @@ fn a_send_is_one_request() {
     let seen = server.seen();
     assert_eq!(seen.len(), 1);
     assert!(is_send(&seen[0]));
-    assert_eq!(
-        seen[0].body,
-        json!({"content": "hello", "metadata": {"a": 1}})
-    );
+    assert_eq!(seen[0].body, json!({"content": "hello", "metadata": {"a": 1}}));
 
     let done = computer.run_with_input(&["reply", "7", "-", "--json"], b"two\nlines\n");
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.out.contains("\"of_the_future\":{"), "{done:?}");
-    assert_eq!(
-        server.seen()[1].body,
-        json!({"content": "two\nlines", "reply_to": 7})
-    );
+    assert_eq!(server.seen()[1].body, json!({"content": "two\nlines", "reply_to": 7}));
 }
 
 #[test]
 fn an_empty_mesh_is_told() {
     let server = Server::start(|_| sent("hello", "all", 0));
-    let done = Computer::new()
-        .signed_in(&server.url)
-        .run(&["send", "hello"]);
+    let done = Computer::new().signed_in(&server.url).run(&["send", "hello"]);
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(
-        done.err.contains("nobody else") && done.err.contains("meshwire listen"),
-        "{done:?}"
-    );
+    assert!(done.err.contains("nobody else") && done.err.contains("meshwire listen"), "{done:?}");
 }
 
 #[test]
@@ -64,17 +53,12 @@ fn a_retry_is_no_second_message() {
         2 => Reply::With(429, "Retry-After: 0", json!({"code": "rate_limited"})),
         _ => sent("hello", "all", 1),
     });
-    let done = Computer::new()
-        .signed_in(&server.url)
-        .run(&["send", "hello"]);
+    let done = Computer::new().signed_in(&server.url).run(&["send", "hello"]);
     assert_eq!(done.code, Some(0), "{done:?}");
     let seen = server.seen();
     assert_eq!(seen.len(), 4);
     let key = seen[0].header("idempotency-key").unwrap();
-    assert!(
-        seen.iter()
-            .all(|request| request.header("idempotency-key") == Some(key))
-    );
+    assert!(seen.iter().all(|request| request.header("idempotency-key") == Some(key)));
 }
 
 #[test]
@@ -90,14 +74,9 @@ fn a_refusal_is_not_repeated() {
         (500, "internal_error", 5),
     ] {
         let server = Server::start(move |_| Reply::problem(status, code));
-        let done = Computer::new()
-            .signed_in(&server.url)
-            .run(&["send", "hello"]);
+        let done = Computer::new().signed_in(&server.url).run(&["send", "hello"]);
         assert_eq!(done.code, Some(exit), "{code}: {done:?}");
-        assert!(
-            done.err.contains(&format!("error: detail of {code}\n")),
-            "{done:?}"
-        );
+        assert!(done.err.contains(&format!("error: detail of {code}\n")), "{done:?}");
         assert_eq!(server.seen().len(), 1, "{code}");
     }
 }
@@ -108,22 +87,15 @@ fn a_speaker_is_registered_on_first_use() {
     let server = Server::start(move |request| match request.line.as_str() {
         line if line == format!("POST /mesh/{MESH}/agents") => {
             known.store(1, Ordering::SeqCst);
-            Reply::Json(
-                201,
-                json!({"agent_id": "abc123xyz", "name": "worker", "cursor": 0}),
-            )
+            Reply::Json(201, json!({"agent_id": "abc123xyz", "name": "worker", "cursor": 0}))
         }
         _ if is_send(request) && known.load(Ordering::SeqCst) == 1 => sent("hello", "bob", 1),
         _ => Reply::problem(404, "agent_not_found"),
     });
-    let computer = Computer::new()
-        .signed_in(&server.url)
-        .env("MESHWIRE_AGENT_NAME", "not-this-one");
+    let computer =
+        Computer::new().signed_in(&server.url).env("MESHWIRE_AGENT_NAME", "not-this-one");
     let done = computer.run(&["send", "hello", "--to", "bob", "--as", "worker"]);
-    assert_eq!(
-        (done.code, done.out.as_str()),
-        (Some(0), "✓ Sent → bob [id: 1748123456789000]\n")
-    );
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "✓ Sent → bob [id: 1748123456789000]\n"));
     let lines = server.lines();
     assert_eq!(lines.len(), 4, "{lines:?}");
     assert_eq!(server.seen()[3].body["from"], "worker");
@@ -138,9 +110,8 @@ fn an_unknown_receiver_registers_nobody() {
             Reply::problem(404, "agent_not_found")
         }
     });
-    let done = Computer::new()
-        .signed_in(&server.url)
-        .run(&["send", "x", "--to", "eve", "--as", "worker"]);
+    let done =
+        Computer::new().signed_in(&server.url).run(&["send", "x", "--to", "eve", "--as", "worker"]);
     assert_eq!(done.code, Some(4), "{done:?}");
     assert_eq!(server.lines().len(), 2);
 }
@@ -153,15 +124,10 @@ fn only_a_harness_speaks_as_the_agent_of_the_project() {
           \"agents\":{{\"gemini\":\"gem\"}}}}",
         server.url
     );
-    for (mark, speaker) in [
-        ("TERM", None),
-        ("CLAUDECODE", Some("claude-agent")),
-        ("GEMINI_CLI", Some("gem")),
-    ] {
-        let computer = Computer::new()
-            .signed_in(&server.url)
-            .mesh_file(&file)
-            .env(mark, "1");
+    for (mark, speaker) in
+        [("TERM", None), ("CLAUDECODE", Some("claude-agent")), ("GEMINI_CLI", Some("gem"))]
+    {
+        let computer = Computer::new().signed_in(&server.url).mesh_file(&file).env(mark, "1");
         assert_eq!(computer.run(&["send", "hello"]).code, Some(0));
         let said = server.seen().last().unwrap().body.get("from").cloned();
         assert_eq!(said, speaker.map(|name| json!(name)), "{mark}");

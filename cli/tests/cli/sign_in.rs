@@ -13,10 +13,9 @@ use crate::support::{Computer, MESH, Reply, Server, me, token};
 
 fn sign_in_server() -> Server {
     Server::start(|request| match request.line.as_str() {
-        "GET /health" => Reply::Json(
-            200,
-            json!({"status": "ok", "uptime": 1, "version": "1", "region": "here"}),
-        ),
+        "GET /health" => {
+            Reply::Json(200, json!({"status": "ok", "uptime": 1, "version": "1", "region": "here"}))
+        }
         "POST /auth/cli/token" => {
             Reply::Json(200, json!({"token": token(), "user": {"login": "ada"}}))
         }
@@ -27,11 +26,7 @@ fn sign_in_server() -> Server {
 }
 
 fn parameter(url: &Url, name: &str) -> String {
-    url.query_pairs()
-        .find(|(key, _)| key == name)
-        .unwrap()
-        .1
-        .into_owned()
+    url.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned()
 }
 
 fn kept(computer: &Computer) -> Value {
@@ -51,11 +46,7 @@ fn a_browser_signs_in() {
         assert_ne!(stderr.read_line(&mut line).unwrap(), 0);
     }
     let page: Url = line.trim().parse().unwrap();
-    assert!(
-        page.as_str()
-            .starts_with(&format!("{}/auth/cli?", server.url)),
-        "{page}"
-    );
+    assert!(page.as_str().starts_with(&format!("{}/auth/cli?", server.url)), "{page}");
     assert_eq!(parameter(&page, "code_challenge_method"), "S256");
     let (port, state) = (parameter(&page, "port"), parameter(&page, "state"));
 
@@ -75,20 +66,13 @@ fn a_browser_signs_in() {
     assert!(out.contains("✓ Signed in as ada!"), "{out}");
     assert!(!out.contains(&token()), "{out}");
 
-    let exchange = server
-        .seen()
-        .into_iter()
-        .find(|seen| seen.line.starts_with("POST"))
-        .unwrap();
+    let exchange = server.seen().into_iter().find(|seen| seen.line.starts_with("POST")).unwrap();
     assert_eq!(exchange.body["code"], "the-code");
     let verifier = exchange.body["code_verifier"].as_str().unwrap();
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
     assert_eq!(challenge, parameter(&page, "code_challenge"));
     let entry = &kept(&computer)["profiles"]["default"];
-    assert_eq!(
-        (&entry["token"], &entry["url"]),
-        (&json!(token()), &json!(server.url))
-    );
+    assert_eq!((&entry["token"], &entry["url"]), (&json!(token()), &json!(server.url)));
 
     // The mesh of a profile stays when its user signs in again.
     let done = computer.run_with_input(&["login", "--token", "-"], token().as_bytes());
@@ -104,15 +88,10 @@ fn a_browser_signs_in() {
 fn a_given_token_is_checked_first() {
     let server = Server::start(|_| Reply::problem(401, "token_revoked"));
     let computer = Computer::new();
-    let done = computer.run_with_input(
-        &["login", "--url", &server.url, "--token", "-"],
-        token().as_bytes(),
-    );
+    let done = computer
+        .run_with_input(&["login", "--url", &server.url, "--token", "-"], token().as_bytes());
     assert_eq!(done.code, Some(3), "{done:?}");
-    assert!(
-        done.err.contains("error: detail of token_revoked\nhint: "),
-        "{done:?}"
-    );
+    assert!(done.err.contains("error: detail of token_revoked\nhint: "), "{done:?}");
     assert!(!computer.home(".meshwire/credentials.json").exists());
 }
 
@@ -135,22 +114,11 @@ fn whoami_masks_the_token() {
     let computer = Computer::new().signed_in(&server.url);
     let done = computer.run(&["whoami"]);
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(
-        done.out.starts_with("ada (Ada)\n") && done.out.contains("mw_••••"),
-        "{done:?}"
-    );
+    assert!(done.out.starts_with("ada (Ada)\n") && done.out.contains("mw_••••"), "{done:?}");
     assert!(!done.out.contains(&token()), "{done:?}");
     let seen = server.seen();
-    assert_eq!(
-        seen[0].header("authorization"),
-        Some(format!("Bearer {}", token()).as_str())
-    );
-    assert!(
-        seen[0]
-            .header("user-agent")
-            .unwrap()
-            .starts_with("meshwire/")
-    );
+    assert_eq!(seen[0].header("authorization"), Some(format!("Bearer {}", token()).as_str()));
+    assert!(seen[0].header("user-agent").unwrap().starts_with("meshwire/"));
 }
 
 #[test]

@@ -33,11 +33,7 @@ pub(crate) struct Done {
 impl From<Output> for Done {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        let (code, out, err) = (
-            output.status.code(),
-            text(output.stdout),
-            text(output.stderr),
-        );
+        let (code, out, err) = (output.status.code(), text(output.stdout), text(output.stderr));
         assert!(!err.contains("panicked"), "{err}");
         assert!(!err.contains(&token()), "a token on standard error: {err}");
         Self { code, out, err }
@@ -48,10 +44,7 @@ impl Computer {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("project")).unwrap();
-        Self {
-            folder,
-            env: Vec::new(),
-        }
+        Self { folder, env: Vec::new() }
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -114,10 +107,7 @@ impl Computer {
 
 /// Sends SIGTERM.
 pub(crate) fn terminate(child: &Child) {
-    let done = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status()
-        .unwrap();
+    let done = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(done.success());
 }
 
@@ -186,10 +176,7 @@ impl Server {
 
     /// The same, as lines.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.seen()
-            .into_iter()
-            .map(|request| request.line)
-            .collect()
+        self.seen().into_iter().map(|request| request.line).collect()
     }
 }
 
@@ -205,20 +192,9 @@ fn serve(
             return;
         }
     }
-    let line = head
-        .lines()
-        .next()
-        .unwrap()
-        .trim_end_matches(" HTTP/1.1")
-        .to_owned();
-    let mut request = Request {
-        line,
-        head,
-        body: Value::Null,
-    };
-    let length = request
-        .header("content-length")
-        .map_or(0, |length| length.parse().unwrap());
+    let line = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+    let mut request = Request { line, head, body: Value::Null };
+    let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     request.body = serde_json::from_slice(&body).unwrap_or_default();
@@ -233,11 +209,7 @@ fn serve(
             return;
         }
     };
-    let body = if status == 204 {
-        String::new()
-    } else {
-        body.to_string()
-    };
+    let body = if status == 204 { String::new() } else { body.to_string() };
     let _ = write!(
         stream,
         "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n{header}\r\nConnection: close\r\n\r\n{body}",

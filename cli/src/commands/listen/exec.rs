@@ -11,11 +11,8 @@ use crate::clean::clean_line;
 use crate::output::note;
 
 /// Pauses before a command that failed is tried again.
-const PAUSES: [Duration; 3] = [
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(15),
-];
+const PAUSES: [Duration; 3] =
+    [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
 
 /// Runs the command until it ends with 0; the reason when it never does.
 pub(super) async fn run(command: &str, message: &Message, json: &str) -> Result<(), String> {
@@ -28,21 +25,13 @@ pub(super) async fn run(command: &str, message: &Message, json: &str) -> Result<
         let Some(pause) = pauses.next() else {
             return Err(why);
         };
-        note(&format!(
-            "message {}: {why}, trying again in {} s",
-            message.id,
-            pause.as_secs()
-        ));
+        note(&format!("message {}: {why}, trying again in {} s", message.id, pause.as_secs()));
         tokio::time::sleep(*pause).await;
     }
 }
 
 async fn attempt(command: &str, message: &Message, json: &str) -> Result<(), String> {
-    let (shell, flag) = if cfg!(windows) {
-        ("cmd", "/C")
-    } else {
-        ("sh", "-c")
-    };
+    let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
     let mut child = Command::new(shell)
         .arg(flag)
         .arg(command)

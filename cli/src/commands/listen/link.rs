@@ -6,11 +6,8 @@ use crate::failure::{Failure, Outcome};
 use crate::output::note;
 
 /// Pauses between attempts; the last one is kept.
-const PAUSES: [Duration; 3] = [
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(15),
-];
+const PAUSES: [Duration; 3] =
+    [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
 
 /// No server's wish keeps a listener away for longer.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
@@ -23,10 +20,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(server: String) -> Self {
-        Self {
-            server,
-            down: false,
-        }
+        Self { server, down: false }
     }
 
     /// Repeats `attempt` until it works, or fails in a way that is not `hopeful`.

@@ -77,23 +77,12 @@ impl Session {
         let mut idle_answers = 0;
         loop {
             // "latest" becomes an id at once, or what comes during a broken poll would be missed.
-            let wait = if self.after == Some(From::Latest) {
-                0
-            } else {
-                WAIT_SECONDS
-            };
+            let wait = if self.after == Some(From::Latest) { 0 } else { WAIT_SECONDS };
             let asked = Instant::now();
             let page = link
                 .keep_trying(may_pass, async || {
                     self.client
-                        .inbox(
-                            &self.mesh,
-                            &self.agent,
-                            self.after,
-                            wait,
-                            PAGE,
-                            !self.replay,
-                        )
+                        .inbox(&self.mesh, &self.agent, self.after, wait, PAGE, !self.replay)
                         .await
                 })
                 .await?;
@@ -103,11 +92,7 @@ impl Session {
             if page.gap {
                 note("warning: older messages were removed before they were read");
             }
-            let ids = page
-                .messages
-                .iter()
-                .map(RawMessage::id)
-                .collect::<Outcome<Vec<_>>>()?;
+            let ids = page.messages.iter().map(RawMessage::id).collect::<Outcome<Vec<_>>>()?;
             for (&id, raw) in ids.iter().zip(&page.messages) {
                 if self.last.is_some_and(|last| id <= last) {
                     continue;
@@ -139,13 +124,7 @@ impl Session {
 
     /// Best effort: what fails here is made good by the next poll, or comes again.
     async fn acknowledge(&mut self, id: MessageId) {
-        if !self.replay
-            && self
-                .client
-                .set_cursor(&self.mesh, &self.agent, id)
-                .await
-                .is_ok()
-        {
+        if !self.replay && self.client.set_cursor(&self.mesh, &self.agent, id).await.is_ok() {
             self.acknowledged = Some(id);
         }
     }

@@ -22,8 +22,8 @@ mod names;
 mod token;
 
 pub use account::{
-    CliTokenAnswer, CliTokenRequest, CreateToken, CreatedToken, Me, MeToken, MeUser, Scope, TokenInfo,
-    TokenList, UserLogin,
+    CliTokenAnswer, CliTokenRequest, CreateToken, CreatedToken, Me, MeToken, MeUser, Scope,
+    TokenInfo, TokenList, UserLogin,
 };
 pub use agents::{Agent, AgentKind, AgentList, RegisterAgent, Registered, UpdateAgent, Wake};
 pub use error::{ErrorCode, Problem};

@@ -254,8 +254,7 @@ mod tests {
 
     #[test]
     fn a_page_hides_the_gap_unless_there_is_one() {
-        let page =
-            InboxPage { messages: vec![], cursor: MessageId::ZERO, more: false, gap: false };
+        let page = InboxPage { messages: vec![], cursor: MessageId::ZERO, more: false, gap: false };
         assert_eq!(
             serde_json::to_string(&page).unwrap(),
             r#"{"messages":[],"cursor":0,"more":false}"#

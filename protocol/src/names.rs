@@ -125,7 +125,9 @@ impl<'a> Address<'a> {
             // A label of an account that lost its login looks like `login~id`.
             let plausible = !login.is_empty()
                 && login.len() <= 64
-                && login.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~'));
+                && login
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~'));
             return if plausible { Ok(Self::Person(login)) } else { Err(AddressError::Malformed) };
         }
         check_agent_name(text).map_err(|_| AddressError::Malformed)?;

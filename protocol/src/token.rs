@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn other_texts_are_no_tokens() {
         let token = finish_token(RANDOM).unwrap();
-        for bad in ["", "mw_", &token[1..], &token[..38], &format!("{token}0"), &token.replace('a', "é")]
+        for bad in
+            ["", "mw_", &token[1..], &token[..38], &format!("{token}0"), &token.replace('a', "é")]
         {
             assert_eq!(check_token(bad), Err(InvalidToken), "{bad}");
         }

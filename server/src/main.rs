@@ -1,1 +1,130 @@
-fn main(){}
+//! Starts the service: settings, store, socket; stops it when told to.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use meshwire_server::app::App;
+use meshwire_server::clock::Clock;
+use meshwire_server::settings::{Args, Settings};
+use meshwire_server::store::Store as _;
+use meshwire_server::store::sqlite::SqliteStore;
+use meshwire_server::{listen, routes, sign_in};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return refuse_arguments(&error),
+    };
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints what clap says, and the name that the setting has in the environment.
+fn refuse_arguments(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.kind() == ErrorKind::ValueValidation
+        && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
+        && let Some(flag) = argument.split_whitespace().next()
+    {
+        let name = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
+        let _ = writeln!(std::io::stderr(), "The setting is MESHWIRE_{name} in the environment.");
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn start(args: Args) -> Result<()> {
+    let settings = Settings::check(args)?;
+    let filter = EnvFilter::try_new(&settings.log)
+        .with_context(|| format!("MESHWIRE_LOG: {:?} is not a log filter", settings.log))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(run(settings))
+}
+
+async fn run(settings: Settings) -> Result<()> {
+    let store = Arc::new(SqliteStore::open(&settings.sqlite).await?);
+    let listener = TcpListener::bind(settings.bind)
+        .await
+        .with_context(|| format!("MESHWIRE_BIND: cannot listen on {}", settings.bind))?;
+    let address = listener.local_addr()?;
+    let public_url = match &settings.public_url {
+        Some(url) => url.clone(),
+        None => Url::parse(&format!("http://{address}"))?,
+    };
+    let data = settings.sqlite.display().to_string();
+    let (stop, stopping) = watch::channel(false);
+    let app = App::new(settings, public_url, store.clone(), Arc::new(Clock::default()), stopping);
+    let set_up = sign_in::first_start(&app).await?;
+    greet(&app, &address.to_string(), &data, set_up.as_deref())?;
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let told_to_stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        // Open polls answer at once, so that their connections can end.
+        stop.send_replace(true);
+    };
+    tokio::select! {
+        ended = listen::serve(
+            listener,
+            routes::router(app.clone()),
+            listen::Limits::default(),
+            told_to_stop,
+        ) => {
+            if ended.cut_off > 0 {
+                tracing::warn!(connections = ended.cut_off, "cut off what took too long to end");
+            }
+        }
+        () = app.meshes.background() => {}
+    }
+    app.meshes.flush().await;
+    store.close().await;
+    Ok(())
+}
+
+/// Says where the service is and what to do next.
+fn greet(app: &App, address: &str, data: &str, set_up: Option<&str>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "MeshWire {} is listening on http://{address}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "Data: {data}")?;
+    writeln!(out)?;
+    if let Some(link) = set_up {
+        writeln!(
+            out,
+            "Nobody has an account here yet. Open this link once to make the first one:"
+        )?;
+        writeln!(out, "  {link}")?;
+        writeln!(out)?;
+        writeln!(out, "Then sign in on the command line:")?;
+    } else {
+        writeln!(out, "Sign in on the command line:")?;
+    }
+    writeln!(out, "  meshwire login --url {}", app.url(""))?;
+    out.flush()?;
+    Ok(())
+}

@@ -16,9 +16,9 @@ use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, MessageId, TokenId, UserId};
 
 pub use rows::{
-    AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, LogPage, MemberRow, MeshChange,
-    MeshRow, Micros, NewAgent, NewMessage, NewMesh, NewUser, Position, Roster, Seen, SentKey, SentRecord,
-    SessionRow, Stored, Stream, TokenRow, UserRow, Visibility,
+    AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, LogPage, MemberRow,
+    MeshChange, MeshRow, Micros, NewAgent, NewMesh, NewMessage, NewUser, Position, Roster, Seen,
+    SentKey, SentRecord, SessionRow, Stored, Stream, TokenRow, UserRow, Visibility,
 };
 
 /// The store failed. Nothing is known to be written unless the method says so.
@@ -116,15 +116,21 @@ pub enum Exchange {
 
 /// A database.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: LogStore + MeshStore + AccountStore {
     /// Answers when the store does. Its cost does not grow with the data.
     async fn ping(&self) -> Result<()>;
 
+    /// Removes a bounded amount of what is left of deleted meshes and of what has expired; `true` while
+    /// there is more.
+    async fn purge(&self, now: Micros) -> Result<bool>;
+
     /// Finishes what is being written and lets go of the database.
     async fn close(&self);
+}
 
-    // The log of a mesh.
-
+/// The log of a mesh, and how far each agent has read it.
+#[async_trait]
+pub trait LogStore: Send + Sync + 'static {
     /// The head row, read consistently; `None` when there is no such mesh.
     async fn head(&self, mesh: &MeshId) -> Result<Option<Head>>;
 
@@ -166,8 +172,25 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<HistoryPage>;
 
-    // Meshes and who is in them. Every change here raises the epoch of the mesh.
+    /// The three numbers of an agent.
+    async fn position(&self, mesh: &MeshId, agent: &AgentId) -> Result<Option<Position>>;
 
+    /// Moves a cursor, never beyond the head, durable before the answer; the cursor as it is then.
+    async fn move_cursor(
+        &self,
+        mesh: &MeshId,
+        agent: &AgentId,
+        to: MessageId,
+        how: Move,
+    ) -> Result<Option<MessageId>>;
+
+    /// Writes when agents were seen and how far they were handed messages, both merged by max.
+    async fn note_seen(&self, seen: &[Seen]) -> Result<()>;
+}
+
+/// Meshes and who is in them. Every change here raises the epoch of the mesh concerned.
+#[async_trait]
+pub trait MeshStore: Send + Sync + 'static {
     /// Makes a mesh with its owner as first member; `false` when the owner has `limit` meshes already
     /// (0: no limit).
     async fn create_mesh(&self, mesh: NewMesh, limit: u32) -> Result<bool>;
@@ -179,17 +202,11 @@ pub trait Store: Send + Sync + 'static {
     /// [`Store::purge`]. `false` when there is no such mesh.
     async fn delete_mesh(&self, mesh: &MeshId, now: Micros) -> Result<bool>;
 
-    /// Removes a bounded amount of what is left of deleted meshes and of what has expired; `true` while
-    /// there is more.
-    async fn purge(&self, now: Micros) -> Result<bool>;
-
     /// The meshes that a user is a member of, oldest first.
     async fn meshes_of(&self, user: &UserId) -> Result<Vec<MeshId>>;
 
     /// A mesh with its members and agents, as of the epoch in its head.
     async fn roster(&self, mesh: &MeshId) -> Result<Option<Roster>>;
-
-    // Agents.
 
     /// Registers an agent, reading its start from the head in the same act; at most `limit` agents of
     /// programs in a mesh (0: no limit).
@@ -205,24 +222,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes an agent and revokes the tokens bound to it; `false` when there is none.
     async fn remove_agent(&self, mesh: &MeshId, agent: &AgentId, now: Micros) -> Result<bool>;
+}
 
-    /// The three numbers of an agent.
-    async fn position(&self, mesh: &MeshId, agent: &AgentId) -> Result<Option<Position>>;
-
-    /// Moves a cursor, never beyond the head, durable before the answer; the cursor as it is then.
-    async fn move_cursor(
-        &self,
-        mesh: &MeshId,
-        agent: &AgentId,
-        to: MessageId,
-        how: Move,
-    ) -> Result<Option<MessageId>>;
-
-    /// Writes when agents were seen and how far they were handed messages, both merged by max.
-    async fn note_seen(&self, seen: &[Seen]) -> Result<()>;
-
-    // Users and their sessions.
-
+/// Users, their sessions and tokens, and one-time codes.
+#[async_trait]
+pub trait AccountStore: Send + Sync + 'static {
     /// The account of a GitHub identity, made or brought up to date. When another account holds the login,
     /// that account's label becomes `login~id`.
     async fn sign_in_github(&self, user: NewUser) -> Result<UserRow>;
@@ -248,8 +252,6 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a session of a user by its public id; `false` when there is none.
     async fn end_session(&self, user: &UserId, id: &str) -> Result<bool>;
 
-    // Tokens.
-
     /// Keeps a new token; `false` when the user has `limit` live tokens already (0: no limit).
     async fn create_token(&self, token: TokenRow, limit: u32) -> Result<bool>;
 
@@ -264,8 +266,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes when tokens were last used, merged by max.
     async fn note_used(&self, used: &[(TokenId, Micros)]) -> Result<()>;
-
-    // One-time codes.
 
     /// Keeps the only valid set-up code: those made before are dropped.
     async fn put_setup_code(&self, hash: &Digest, expires_at: Micros) -> Result<()>;

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use meshwire_protocol::{
-    AgentId, AgentKind, Harness, MeshId, Message, MessageId, Role, Scope, TokenId, UserId, Via, Wake,
+    AgentId, AgentKind, Harness, MeshId, Message, MessageId, Role, Scope, TokenId, UserId, Via,
+    Wake,
 };
 use serde_json::{Map, Value};
 

@@ -1,0 +1,86 @@
+//! From the Authorization header to a user with a token.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use meshwire_protocol::{ErrorCode, Via, check_token};
+
+use crate::app::App;
+use crate::error::{ApiError, Result};
+use crate::mesh::Speaker;
+use crate::secret;
+use crate::store::{Digest, TokenRow, UserRow};
+
+/// A user who is signed in with a token.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// The user.
+    pub user: UserRow,
+    /// The token.
+    pub token: TokenRow,
+}
+
+impl Principal {
+    /// Reads and checks the token of a request.
+    pub(super) async fn of(app: &App, headers: &HeaderMap) -> Result<Self> {
+        let token = bearer(headers)?;
+        // Form and checksum first: a typing error or a probe costs no look-up.
+        check_token(token).map_err(|_| unknown_token())?;
+        Self::by_hash(app, &secret::digest(token)).await
+    }
+
+    /// Checks a token again that a request came with.
+    pub(super) async fn by_hash(app: &App, hash: &Digest) -> Result<Self> {
+        let (token, user) = app.store.token(hash).await?.ok_or_else(unknown_token)?;
+        if token.revoked_at.is_some() {
+            return Err(ApiError::new(ErrorCode::TokenRevoked, "This token was revoked.")
+                .hint("Run `meshwire login`, or make a new token."));
+        }
+        if token.expires_at.is_some_and(|at| at <= app.clock.now()) {
+            return Err(ApiError::new(ErrorCode::TokenExpired, "This token has expired.")
+                .hint("Run `meshwire login`, or make a new token."));
+        }
+        app.meshes.note_used(&token.id);
+        Ok(Self { user, token })
+    }
+
+    /// The same, as the log sees it.
+    pub fn speaker(&self) -> Speaker {
+        let via = match (&self.token.mesh, &self.token.agent) {
+            (_, Some(_)) => Via::Agent,
+            (Some(_), None) => Via::Mesh,
+            (None, None) => Via::Account,
+        };
+        Speaker {
+            user: self.user.id.clone(),
+            login: self.user.login.clone(),
+            token: self.token.id.clone(),
+            scopes: self.token.scopes.clone(),
+            via,
+            agent: self.token.agent.clone(),
+        }
+    }
+}
+
+fn unknown_token() -> ApiError {
+    ApiError::new(ErrorCode::Unauthorized, "This token is not one of this server.")
+        .hint("Run `meshwire login`, or set MESHWIRE_TOKEN to a token of this server.")
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str> {
+    let missing = || {
+        ApiError::new(
+            ErrorCode::Unauthorized,
+            "This needs a token: send the header `Authorization: Bearer mw_…`.",
+        )
+        .hint("Run `meshwire login` to get one.")
+    };
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or_else(missing)?;
+    if values.next().is_some() {
+        return Err(ApiError::field("Authorization", "the header is given twice"));
+    }
+    // RFC 9110 section 11.1: the scheme is compared without regard to case.
+    let (scheme, token) =
+        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
+}

@@ -1,0 +1,156 @@
+//! The extractors through which a handler gets its caller.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use meshwire_protocol::{AgentId, ErrorCode, MeshId, Role};
+
+use super::{Action, Principal};
+use crate::app::App;
+use crate::error::{ApiError, Result};
+use crate::extract::path_variables;
+use crate::mesh::{not_a_member, not_your_agent};
+use crate::store::{AgentRow, Digest, MemberRow, Roster};
+
+/// A caller of something that is not in a mesh.
+pub struct Account {
+    /// The user and token.
+    pub principal: Principal,
+}
+
+/// A caller of something in a mesh, whose right to do it was checked.
+pub struct InMesh {
+    /// The user and token.
+    pub principal: Principal,
+    /// The mesh with everyone in it, as of the check.
+    pub roster: Arc<Roster>,
+    /// The membership of the user.
+    pub member: MemberRow,
+    /// The other variables of the path.
+    pub path: HashMap<String, String>,
+    action: Action,
+    hash: Digest,
+}
+
+fn action(parts: &Parts) -> Action {
+    // Routes of the API are only made together with their action, see `routes::api`.
+    *parts.extensions.get::<Action>().expect("every route of the API has an action")
+}
+
+impl FromRequestParts<App> for Account {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let principal = Principal::of(app, &parts.headers).await?;
+        action(parts).check_token(&principal)?;
+        Ok(Self { principal })
+    }
+}
+
+impl FromRequestParts<App> for InMesh {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let action = action(parts);
+        let principal = Principal::of(app, &parts.headers).await?;
+        let mut path = path_variables(parts, app).await?;
+        let mesh = path.remove("mesh").unwrap_or_default();
+        let hash = principal.token.hash;
+        let (roster, member) = admit(app, &principal, &mesh, action).await?;
+        Ok(Self { principal, roster, member, path, action, hash })
+    }
+}
+
+async fn admit(
+    app: &App,
+    principal: &Principal,
+    mesh: &str,
+    action: Action,
+) -> Result<(Arc<Roster>, MemberRow)> {
+    let not_found = || ApiError::mesh_not_found(mesh);
+    let id: MeshId = mesh.parse().map_err(|_| not_found())?;
+    if principal.token.mesh.as_ref().is_some_and(|bound| *bound != id) {
+        return Err(not_found());
+    }
+    let roster = app.meshes.roster(&id).await?.ok_or_else(not_found)?;
+    let member = roster.member(&principal.user.id).ok_or_else(|| not_a_member(&id))?.clone();
+    action.check_token(principal)?;
+    if let Some(role) = action.rule().role
+        && member.role < role
+    {
+        return Err(ApiError::new(
+            ErrorCode::Forbidden,
+            format!("This needs the role {}; yours is {}.", role.as_str(), member.role.as_str()),
+        ));
+    }
+    Ok((roster, member))
+}
+
+impl InMesh {
+    /// The mesh.
+    pub fn mesh(&self) -> &MeshId {
+        &self.roster.mesh.id
+    }
+
+    /// The agent that the path names, by id or by name; made when it is the caller's own person's agent.
+    pub async fn agent(&self, app: &App) -> Result<AgentRow> {
+        let wanted = self.path.get("agent").map_or("", String::as_str);
+        if let Some(agent) = self.roster.agent(wanted) {
+            return Ok(agent.clone());
+        }
+        let login = &self.principal.user.login;
+        if wanted.strip_prefix('@').is_some_and(|wanted| wanted.eq_ignore_ascii_case(login)) {
+            return app.meshes.person(self.mesh(), &self.principal.user.id, login).await;
+        }
+        Err(ApiError::agent_not_found(wanted))
+    }
+
+    /// The same, when the caller speaks for it.
+    pub async fn own_agent(&self, app: &App) -> Result<AgentRow> {
+        let agent = self.agent(app).await?;
+        self.check_own(&agent)?;
+        Ok(agent)
+    }
+
+    /// The same, when the caller may remove it: one's own, or any for an admin.
+    pub async fn removable_agent(&self, app: &App) -> Result<AgentRow> {
+        let agent = self.agent(app).await?;
+        if self.member.role < Role::Admin || self.principal.token.agent.is_some() {
+            self.check_own(&agent)?;
+        }
+        Ok(agent)
+    }
+
+    fn check_own(&self, agent: &AgentRow) -> Result<()> {
+        let bound = self.principal.token.agent.as_ref();
+        if agent.user != self.principal.user.id || bound.is_some_and(|bound| *bound != agent.id) {
+            return Err(not_your_agent(&agent.name));
+        }
+        Ok(())
+    }
+
+    /// The agents whose messages the caller may see.
+    pub fn visible_agents(&self) -> Vec<AgentId> {
+        match &self.principal.token.agent {
+            Some(bound) => vec![bound.clone()],
+            None => self
+                .roster
+                .agents
+                .iter()
+                .filter(|agent| agent.user == self.principal.user.id)
+                .map(|agent| agent.id.clone())
+                .collect(),
+        }
+    }
+
+    /// Checks again, when something that the access rests on may have ended while a request was held.
+    pub async fn check_again(&self, app: &App, agent: &AgentId) -> Result<()> {
+        let principal = Principal::by_hash(app, &self.hash).await?;
+        let (roster, _) = admit(app, &principal, self.mesh().as_str(), self.action).await?;
+        let agent =
+            roster.agent_by_id(agent).ok_or_else(|| ApiError::agent_not_found(agent.as_str()))?;
+        self.check_own(agent)
+    }
+}

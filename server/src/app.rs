@@ -1,0 +1,77 @@
+//! What every request may use.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+use url::Url;
+
+use crate::clock::Clock;
+use crate::mesh::Meshes;
+use crate::settings::Settings;
+use crate::sign_in::SignIn;
+use crate::store::Store;
+
+/// The running service; cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// The parts of the service.
+pub struct Inner {
+    /// What the operator chose.
+    pub settings: Settings,
+    /// Under which URL people come, without a slash at the end.
+    pub public_url: Url,
+    /// What time it is.
+    pub clock: Arc<Clock>,
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// Logs, rosters, presence.
+    pub meshes: Meshes,
+    /// GitHub or local accounts, tickets, limits on guessing.
+    pub sign_in: SignIn,
+    /// When the service started.
+    pub started: Instant,
+}
+
+impl App {
+    /// Puts the service together. `stopping` turns true when open polls shall be answered.
+    pub fn new(
+        settings: Settings,
+        public_url: Url,
+        store: Arc<dyn Store>,
+        clock: Arc<Clock>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let meshes = Meshes::new(Arc::clone(&store), Arc::clone(&clock), settings.limits, stopping);
+        let sign_in = SignIn::new(&settings, &public_url);
+        Self(Arc::new(Inner {
+            settings,
+            public_url,
+            clock,
+            store,
+            meshes,
+            sign_in,
+            started: Instant::now(),
+        }))
+    }
+
+    /// Whether people reach this server over https.
+    pub fn is_https(&self) -> bool {
+        self.public_url.scheme() == "https"
+    }
+
+    /// The public URL of a path on this server; `path` starts with a slash.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
+    }
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

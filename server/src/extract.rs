@@ -1,0 +1,227 @@
+//! Reading a request: bodies, queries and headers, with one kind of error for all of them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use meshwire_protocol::ErrorCode;
+use serde::de::DeserializeOwned;
+
+use crate::error::{ApiError, Result};
+
+/// Largest body that is read, in bytes: a message of the largest size with every character escaped, and
+/// its metadata.
+pub const MAX_BODY_BYTES: usize = 128 * 1024;
+/// A body that has not arrived after this long is given up.
+pub const BODY_DEADLINE: Duration = Duration::from_secs(13);
+
+/// A JSON body, whatever the Content-Type says.
+pub struct Json<T>(pub T);
+
+/// The body of an HTML form (`application/x-www-form-urlencoded`).
+pub struct Form<T>(pub T);
+
+/// The query of a URL.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let body = read_body(request).await?;
+        json(&body).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Form<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let body = read_body(request).await?;
+        form(&body).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        form(parts.uri.query().unwrap_or_default().as_bytes()).map(Self)
+    }
+}
+
+/// The one variable of a path.
+pub struct PathVariable(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathVariable {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let variables = path_variables(parts, state).await?;
+        Ok(Self(variables.into_values().next().unwrap_or_default()))
+    }
+}
+
+/// The variables of a path, decoded.
+pub async fn path_variables<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+) -> Result<HashMap<String, String>> {
+    let params = RawPathParams::from_request_parts(parts, state)
+        .await
+        .map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "The path is not valid UTF-8."))?;
+    Ok(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// The whole body, within the limit and the deadline.
+pub async fn read_body(request: Request) -> Result<Vec<u8>> {
+    let body = Limited::new(request.into_body(), MAX_BODY_BYTES);
+    match tokio::time::timeout(BODY_DEADLINE, body.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes().into()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::new(
+            ErrorCode::PayloadTooLarge,
+            format!("The body is larger than {MAX_BODY_BYTES} bytes."),
+        )),
+        Ok(Err(_)) => {
+            Err(ApiError::new(ErrorCode::InvalidRequest, "The body ended before it was complete."))
+        }
+        Err(_) => Err(ApiError::new(
+            ErrorCode::RequestTimeout,
+            format!("The body did not arrive within {} s.", BODY_DEADLINE.as_secs()),
+        )),
+    }
+}
+
+fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    if body.is_empty() {
+        return Err(ApiError::new(ErrorCode::InvalidRequest, "The body is empty; expected JSON."));
+    }
+    // serde would also take an array, field by field.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        let detail = "The body is not a JSON object.";
+        return Err(ApiError::new(ErrorCode::InvalidRequest, detail));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let error = error.into_inner();
+        if error.is_data() {
+            return data_error(&path, &without_position(&error.to_string()));
+        }
+        ApiError::new(ErrorCode::InvalidRequest, format!("The body is not valid JSON: {error}."))
+    })?;
+    reader.end().map_err(|error| {
+        ApiError::new(ErrorCode::InvalidRequest, format!("The body is not valid JSON: {error}."))
+    })?;
+    Ok(value)
+}
+
+fn form<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    let reader = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(text));
+    serde_path_to_error::deserialize(reader)
+        .map_err(|error| data_error(&error.path().to_string(), &error.inner().to_string()))
+}
+
+/// serde_json says where in the text a value went wrong; the field's name says it better.
+fn without_position(message: &str) -> String {
+    message.rsplit_once(" at line ").map_or(message, |(message, _)| message).to_owned()
+}
+
+/// An error that names its field: from the path, or from the message of a missing or unknown field.
+fn data_error(path: &str, message: &str) -> ApiError {
+    let quoted = message.split('`').nth(1);
+    if message.starts_with("missing field")
+        && let Some(name) = quoted
+    {
+        return ApiError::field(&join(path, name), "is missing");
+    }
+    if message.starts_with("duplicate field")
+        && let Some(name) = quoted
+    {
+        return ApiError::field(&join(path, name), "is given twice");
+    }
+    if message.starts_with("unknown field")
+        && let Some(name) = quoted
+    {
+        let known = message.split_once(", ").map_or("", |(_, known)| known);
+        let reason = if known.starts_with("expected") {
+            format!("is not known here; {known}")
+        } else {
+            "is not known here".to_owned()
+        };
+        // The path of an unknown field ends with the field itself.
+        let field = if path == "." || path.is_empty() { name } else { path };
+        return ApiError::field(field, reason);
+    }
+    if path == "." || path.is_empty() {
+        return ApiError::new(
+            ErrorCode::InvalidRequest,
+            format!("The request is not valid: {message}."),
+        );
+    }
+    ApiError::field(path, message)
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path == "." || path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// The value of a header that may come once.
+pub fn single_header<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(ApiError::field(name, "the header is given twice"));
+    }
+    value.to_str().map(Some).map_err(|_| ApiError::field(name, "must be printable ASCII"))
+}
+
+#[cfg(test)]
+mod tests {
+    use meshwire_protocol::{InboxQuery, SendMessage};
+
+    use super::*;
+
+    fn refused<T>(result: Result<T>) -> ApiError {
+        result.err().expect("refused")
+    }
+
+    #[test]
+    fn a_bad_body_names_its_field() {
+        for (body, field) in [
+            (r#"{"to":"x"}"#, "content"),
+            (r#"{"content":1}"#, "content"),
+            (r#"{"content":"x","contents":1}"#, "contents"),
+            (r#"{"content":"x","content":"y"}"#, "content"),
+            (r#"{"content":"x","metadata":[]}"#, "metadata"),
+            (r#"{"content":"x","reply_to":"7"}"#, "reply_to"),
+        ] {
+            let error = refused(json::<SendMessage>(body.as_bytes()));
+            assert!(error.detail().starts_with(&format!("{field}: ")), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn broken_json_is_said_to_be_broken() {
+        for body in ["", "{", "[1", "{\"content\":\"x\"} x", "\u{0}", "{\"content\":\"\\ud800\"}"] {
+            let error = refused(json::<SendMessage>(body.as_bytes()));
+            assert_eq!(error.code(), ErrorCode::InvalidRequest, "{body}");
+        }
+        assert!(json::<SendMessage>(b"\xff").is_err());
+        let deep = format!(r#"{{"content":"x","metadata":{}"#, r#"{"a":"#.repeat(100_000));
+        assert!(json::<SendMessage>(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_bad_query_names_its_parameter() {
+        for (query, field) in [("wait=x", "wait"), ("wiat=1", "wiat"), ("wait=1&wait=2", "wait")] {
+            let error = refused(form::<InboxQuery>(query.as_bytes()));
+            assert!(error.detail().starts_with(&format!("{field}: ")), "{query}: {error}");
+        }
+        assert!(form::<InboxQuery>(b"after=latest&ack=false&limit=3").is_ok());
+        assert!(form::<InboxQuery>(b"after=12").is_ok());
+    }
+}

@@ -1,0 +1,194 @@
+//! Listening: the accept loop, the limits of a connection, and the orderly stop.
+//!
+//! `axum::serve` waits for ever for a silent peer and takes requests that a proxy may read in another way, so the
+//! server has its own loop over hyper. Each connection is a `guard::Guard` over the socket, hyper's HTTP/1 over
+//! the guard, and the router over hyper.
+
+mod answers;
+mod framing;
+mod guard;
+mod head;
+mod refusal;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+use tower::Service;
+
+use answers::Answers;
+use guard::Guard;
+
+/// How long the loop rests when the system refuses a new connection, for instance for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What one connection, and all of them together, may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long the head of a request may take, counted from the start of the connection or the end of the answer
+    /// before it. A silent and an idle connection end with it too. Default: 10 s.
+    pub header_deadline: Duration,
+    /// How long a peer may read nothing of an answer that waits for it. Default: 30 s.
+    pub write_stall: Duration,
+    /// Most bytes in a request line and its header fields together. Default: 32 KiB.
+    pub max_header_bytes: usize,
+    /// Most header fields in a request. Default: 64.
+    pub max_header_fields: usize,
+    /// Most connections at once; more of them wait in the system's queue until one ends. Default: 20,000.
+    pub max_connections: usize,
+    /// How long the answers under way may take when the server stops. Default: 8 s.
+    pub drain_deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_deadline: Duration::from_secs(10),
+            write_stall: Duration::from_secs(30),
+            max_header_bytes: 32 * 1024,
+            max_header_fields: 64,
+            max_connections: 20_000,
+            drain_deadline: Duration::from_secs(8),
+        }
+    }
+}
+
+/// The address of the peer, in the extensions of every request. Behind a proxy it is the proxy's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// How the serving ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Stopped {
+    /// Connections that were dropped because their answers took longer than [`Limits::drain_deadline`].
+    pub cut_off: usize,
+}
+
+/// Serves every connection until `stop` resolves, then takes no more of them, lets the answers under way finish
+/// with `Connection: close`, and closes the idle ones.
+pub async fn serve(
+    listener: TcpListener,
+    service: Router,
+    limits: Limits,
+    stop: impl Future<Output = ()> + Send,
+) -> Stopped {
+    let mut stop = pin!(stop);
+    let mut connections = JoinSet::new();
+    let (stopping, watch) = watch::channel(false);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            Some(end) = connections.join_next() => {
+                log_end(end);
+                continue;
+            }
+            accepted = listener.accept(), if connections.len() < limits.max_connections => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection =
+                    serve_connection(stream, peer, service.clone(), limits, watch.clone());
+                connections.spawn(connection);
+            }
+            Err(error) if concerns_one_peer(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections");
+                tokio::select! {
+                    () = &mut stop => break,
+                    () = sleep(ACCEPT_PAUSE) => {}
+                }
+            }
+        }
+    }
+    drop(listener);
+    stopping.send_replace(true);
+    let drain = async {
+        while let Some(end) = connections.join_next().await {
+            log_end(end);
+        }
+    };
+    let _ = timeout(limits.drain_deadline, drain).await;
+    let cut_off = connections.len();
+    connections.shutdown().await;
+    Stopped { cut_off }
+}
+
+/// Errors of accept(2) that are about a peer that has gone already, not about us.
+fn concerns_one_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+fn log_end(end: Result<(), JoinError>) {
+    if let Err(error) = end {
+        tracing::error!(%error, "a connection ended in a panic");
+    }
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    mut stopping: watch::Receiver<bool>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, %peer, "cannot set TCP_NODELAY");
+    }
+    let answers = Answers::default();
+    let guard = Guard::new(stream, answers.clone(), &limits);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        let answer = router.clone().call(request);
+        let answers = answers.clone();
+        async move {
+            let answer = answer.await?;
+            Ok::<_, Infallible>(answer.map(|body| answers.count(body)))
+        }
+    });
+    let mut http = http1::Builder::new();
+    // The guard keeps the deadline: it holds a head back until it is complete, so hyper sees only silence.
+    http.header_read_timeout(None)
+        // A peer that closes its side has gone: whatever waits on its behalf ends.
+        .half_close(false)
+        .keep_alive(true)
+        .max_buf_size(limits.max_header_bytes.max(8 * 1024) + 8 * 1024);
+    if limits.max_header_fields > 100 {
+        // hyper's own limit; up to there it parses without an allocation.
+        http.max_headers(limits.max_header_fields);
+    }
+    let mut connection = pin!(http.serve_connection(guard, service));
+    let stop = async {
+        // An error means that `serve` itself was dropped, and this task with it.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    };
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = stop => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, %peer, "a connection broke off");
+    }
+}

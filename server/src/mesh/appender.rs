@@ -1,0 +1,179 @@
+//! Group commit: one appender for a mesh writes all that waits as one batch.
+//!
+//! Alone, a send waits for nobody; while a batch is being written, the sends that come are gathered into
+//! the next one. The appender is a task of its own: a client that hangs up does not cancel an append that
+//! has begun.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use meshwire_protocol::MessageId;
+use tokio::sync::oneshot;
+
+use super::{MeshState, Shared};
+use crate::store::{Appended, Batch, NewMessage, Result, StoreError, Stored};
+
+/// Most messages in a batch.
+const MOST: usize = 256;
+/// Most bytes of content and metadata in a batch: DynamoDB keeps one as an item of at most 400 KB.
+const MOST_BYTES: usize = 300 * 1024;
+
+/// What became of a message.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is durable.
+    Written(Arc<Stored>),
+    /// Who is in the mesh has changed since it was resolved.
+    EpochMoved,
+    /// Its idempotency key is in use.
+    KeyTaken,
+    /// The mesh is gone.
+    NoMesh,
+}
+
+#[derive(Debug)]
+struct Pending {
+    epoch: i64,
+    message: NewMessage,
+    reply: oneshot::Sender<Result<Outcome>>,
+}
+
+/// Sends that wait to be written.
+#[derive(Debug, Default)]
+pub(super) struct Queue(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    pending: VecDeque<Pending>,
+    running: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        !self.lock().running
+    }
+
+    /// The next batch: messages of one epoch, no idempotency key twice; `None` ends the appender.
+    fn next(&self) -> Option<(i64, Vec<Pending>)> {
+        let mut inner = self.lock();
+        let Some(epoch) = inner.pending.front().map(|first| first.epoch) else {
+            inner.running = false;
+            return None;
+        };
+        let (mut bytes, mut keys) = (0, HashSet::new());
+        let mut fits = 0;
+        for pending in inner.pending.iter().take(MOST) {
+            let message = &pending.message;
+            bytes += message.content.len() + 1_024;
+            let key = message.key.as_ref().map(|key| (&message.from_agent, &key.key));
+            if pending.epoch != epoch
+                || (fits > 0 && bytes > MOST_BYTES)
+                || key.is_some_and(|key| !keys.insert(key))
+            {
+                break;
+            }
+            fits += 1;
+        }
+        Some((epoch, inner.pending.drain(..fits).collect()))
+    }
+
+    fn put_back(&self, batch: Vec<Pending>) {
+        let mut inner = self.lock();
+        for pending in batch.into_iter().rev() {
+            inner.pending.push_front(pending);
+        }
+    }
+}
+
+impl Shared {
+    /// Has a message written; answered when it is durable.
+    pub(super) async fn append(
+        self: &Arc<Self>,
+        state: &Arc<MeshState>,
+        epoch: i64,
+        message: NewMessage,
+    ) -> Result<Outcome> {
+        let (reply, answer) = oneshot::channel();
+        let start = {
+            let mut inner = state.queue.lock();
+            inner.pending.push_back(Pending { epoch, message, reply });
+            !std::mem::replace(&mut inner.running, true)
+        };
+        if start {
+            tokio::spawn(run(Arc::clone(self), Arc::clone(state)));
+        }
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("the server is stopping".into())))
+    }
+}
+
+async fn run(shared: Arc<Shared>, state: Arc<MeshState>) {
+    while let Some((epoch, batch)) = state.queue.next() {
+        write(&shared, &state, epoch, batch).await;
+    }
+}
+
+async fn write(shared: &Shared, state: &MeshState, epoch: i64, waiting: Vec<Pending>) {
+    let batch = Batch {
+        mesh: state.id.clone(),
+        id: rand::random(),
+        epoch,
+        now: shared.clock.now(),
+        messages: waiting.iter().map(|pending| pending.message.clone()).collect(),
+    };
+    match shared.store.append(batch).await {
+        Ok(Appended::Written { follows, first }) => {
+            let (messages, replies): (Vec<_>, Vec<_>) =
+                waiting.into_iter().map(|pending| (pending.message, pending.reply)).unzip();
+            let stored: Vec<Arc<Stored>> = std::iter::successors(Some(first), |id| Some(id.next()))
+                .zip(messages)
+                .map(|(id, message): (MessageId, NewMessage)| {
+                    Arc::new(message.into_stored(state.id.clone(), id))
+                })
+                .collect();
+            state.tail.publish(follows, &stored);
+            for (reply, stored) in replies.into_iter().zip(stored) {
+                let _ = reply.send(Ok(Outcome::Written(stored)));
+            }
+        }
+        Ok(Appended::EpochMoved) => answer_all(waiting, || Ok(Outcome::EpochMoved)),
+        Ok(Appended::NoMesh) => answer_all(waiting, || Ok(Outcome::NoMesh)),
+        Ok(Appended::KeysTaken(places)) => {
+            let mut rest = Vec::with_capacity(waiting.len());
+            for (place, pending) in waiting.into_iter().enumerate() {
+                if places.contains(&place) {
+                    let _ = pending.reply.send(Ok(Outcome::KeyTaken));
+                } else {
+                    rest.push(pending);
+                }
+            }
+            state.queue.put_back(rest);
+        }
+        // One of them may be at fault: alone, the others go through.
+        Err(StoreError::Fault(_)) if waiting.len() > 1 => {
+            for pending in waiting {
+                Box::pin(write(shared, state, epoch, vec![pending])).await;
+            }
+        }
+        Err(StoreError::Fault(error)) => {
+            let text = error.to_string();
+            answer_all(waiting, || Err(StoreError::Fault(text.clone().into())));
+        }
+        Err(StoreError::Unavailable(error)) => {
+            let text = error.to_string();
+            answer_all(waiting, || Err(StoreError::Unavailable(text.clone().into())));
+        }
+    }
+}
+
+fn answer_all(waiting: Vec<Pending>, answer: impl Fn() -> Result<Outcome>) {
+    for pending in waiting {
+        // Nobody waits any more when the client has hung up.
+        let _ = pending.reply.send(answer());
+    }
+}

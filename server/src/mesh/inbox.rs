@@ -1,0 +1,180 @@
+//! Reading: what an agent has to read, now or as soon as it comes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshwire_protocol::{AgentId, From, InboxPage, MeshId, MessageId};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::presence::Parked;
+use super::tail::{Wake, is_for};
+use super::{MeshState, Meshes, Shared, Speaker};
+use crate::error::{ApiError, Result};
+use crate::store::{Head, HistoryPage, Move, Stream, Visibility};
+
+/// Pages that hold nothing for the agent before an empty one is handed out.
+const EMPTY_PAGES: usize = 16;
+
+/// A poll of an agent's inbox.
+pub struct Reader {
+    shared: Arc<Shared>,
+    state: Arc<MeshState>,
+    agent: AgentId,
+    token: meshwire_protocol::TokenId,
+    position: MessageId,
+    limit: u32,
+    gap: bool,
+    deadline: Instant,
+    stopping: watch::Receiver<bool>,
+    parked: Option<Parked>,
+}
+
+/// How far a poll has come.
+pub enum Step {
+    /// The answer.
+    Page(InboxPage),
+    /// The token, the agent or the mesh may have ended: ask access again, then go on.
+    Ended,
+}
+
+impl Meshes {
+    /// Starts a poll: acknowledges what `after` says, unless `ack` is false, and finds where to read from.
+    pub async fn reader(
+        &self,
+        mesh: &MeshId,
+        agent: &AgentId,
+        speaker: &Speaker,
+        after: Option<From>,
+        ack: bool,
+        limit: u32,
+        wait: Duration,
+    ) -> Result<Reader> {
+        let shared = &self.shared;
+        let head = shared.head(mesh).await?;
+        let no_agent = || ApiError::agent_not_found(agent.as_str());
+        let position = match after {
+            Some(From::Earliest) => head.trimmed,
+            Some(From::Latest) => head.head,
+            None => shared.store.position(mesh, agent).await?.ok_or_else(no_agent)?.cursor,
+            Some(From::Id(id)) => {
+                let id = id.min(head.head);
+                let kept = shared.store.position(mesh, agent).await?.ok_or_else(no_agent)?.cursor;
+                if ack && id > kept {
+                    let moved =
+                        shared.store.move_cursor(mesh, agent, id, Move::Acknowledge).await?;
+                    moved.ok_or_else(no_agent)?;
+                }
+                id
+            }
+        };
+        let state = shared.state(mesh);
+        let now = shared.clock.now();
+        state.presence.seen(agent, now);
+        let parked = (!wait.is_zero()).then(|| state.presence.park(agent, now));
+        Ok(Reader {
+            shared: Arc::clone(shared),
+            state,
+            agent: agent.clone(),
+            token: speaker.token.clone(),
+            position,
+            limit,
+            gap: false,
+            deadline: Instant::now() + wait,
+            stopping: shared.stopping.clone(),
+            parked,
+        })
+    }
+
+    /// What a caller may see of the log before an id, newest first.
+    pub async fn history(
+        &self,
+        mesh: &MeshId,
+        agents: Vec<AgentId>,
+        before: Option<MessageId>,
+        limit: u32,
+    ) -> Result<HistoryPage> {
+        let before = before.unwrap_or(MessageId::MAX);
+        let visible = Visibility { agents };
+        Ok(self.shared.store.history(mesh, &visible, before, limit).await?)
+    }
+}
+
+impl Shared {
+    async fn head(&self, mesh: &MeshId) -> Result<Head> {
+        let head = self.store.head(mesh).await?;
+        head.ok_or_else(|| ApiError::mesh_not_found(mesh.as_str()))
+    }
+}
+
+impl Reader {
+    /// Reads until there is something for the agent, or until the time is over.
+    pub async fn next(&mut self) -> Result<Step> {
+        let mut empty = 0;
+        loop {
+            let over = Instant::now() >= self.deadline || *self.stopping.borrow();
+            // Register, look, then sleep: a message that comes in between wakes us.
+            let waiting = (!over).then(|| self.state.tail.wait(&self.agent, &self.token));
+            let page = self.look().await?;
+            self.position = page.cursor;
+            if page.messages.is_empty() && page.more && empty < EMPTY_PAGES {
+                empty += 1;
+                continue;
+            }
+            let Some(mut waiting) = waiting.filter(|_| page.messages.is_empty() && !page.more)
+            else {
+                return Ok(Step::Page(self.hand_out(page)));
+            };
+            tokio::select! {
+                wake = waiting.woken() => if wake == Wake::Ended { return Ok(Step::Ended) },
+                () = tokio::time::sleep_until(self.deadline) => {}
+                _ = self.stopping.wait_for(|stopping| *stopping) => {}
+            }
+        }
+    }
+
+    /// What there is to read after the position now: from memory when all of it is there.
+    async fn look(&mut self) -> Result<InboxPage> {
+        let head = self.shared.head(&self.state.id).await?;
+        // Below the trim point there may have been messages that this reader never saw.
+        self.gap |= self.position < head.trimmed;
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        if let Some(found) = self.state.tail.collect(&self.agent, self.position, head.head, limit) {
+            return Ok(InboxPage {
+                messages: found.messages.iter().map(|stored| stored.message.clone()).collect(),
+                cursor: found.seen_to,
+                more: found.more,
+                gap: self.gap,
+            });
+        }
+        let streams = [Stream::All, Stream::Agent(self.agent.clone())];
+        let page = self
+            .shared
+            .store
+            .read(&self.state.id, &streams, self.position, self.limit)
+            .await?
+            .ok_or_else(|| ApiError::mesh_not_found(self.state.id.as_str()))?;
+        self.gap |= self.position < page.trimmed;
+        Ok(InboxPage {
+            messages: page
+                .messages
+                .into_iter()
+                .filter(|stored| is_for(&self.agent, stored))
+                .map(|stored| stored.message)
+                .collect(),
+            cursor: page.seen_to.max(self.position),
+            more: page.more,
+            gap: self.gap,
+        })
+    }
+
+    fn hand_out(&mut self, page: InboxPage) -> InboxPage {
+        if let Some(last) = page.messages.last() {
+            self.state.presence.handed(&self.agent, last.id);
+        }
+        if let Some(parked) = self.parked.take() {
+            parked.leave(self.shared.clock.now());
+        }
+        page
+    }
+}

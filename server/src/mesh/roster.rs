@@ -1,0 +1,67 @@
+//! Who is in a mesh, kept in memory for as long as the epoch stands.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use meshwire_protocol::{AgentId, AgentKind, ErrorCode, UserId};
+
+use crate::error::{ApiError, shown};
+use crate::store::{AgentRow, MemberRow, Roster};
+
+/// The roster of the last epoch that was asked for. The head row says which epoch it is now, so an old
+/// roster is never taken for the present one.
+#[derive(Debug, Default)]
+pub(super) struct CachedRoster(Mutex<Option<Arc<Roster>>>);
+
+impl CachedRoster {
+    pub(super) fn of_epoch(&self, epoch: i64) -> Option<Arc<Roster>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clone().filter(|roster| roster.epoch == epoch)
+    }
+
+    pub(super) fn keep(&self, roster: Roster) -> Arc<Roster> {
+        let roster = Arc::new(roster);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.as_ref().is_none_or(|kept| kept.epoch <= roster.epoch) {
+            *kept = Some(Arc::clone(&roster));
+        }
+        roster
+    }
+}
+
+impl Roster {
+    /// The membership of a user.
+    pub fn member(&self, user: &UserId) -> Option<&MemberRow> {
+        self.members.iter().find(|member| member.user == *user)
+    }
+
+    /// The member with this login, compared without regard to case.
+    pub fn member_by_login(&self, login: &str) -> Option<&MemberRow> {
+        self.members.iter().find(|member| member.login.eq_ignore_ascii_case(login))
+    }
+
+    /// An agent by id.
+    pub fn agent_by_id(&self, id: &AgentId) -> Option<&AgentRow> {
+        self.agents.iter().find(|agent| agent.id == *id)
+    }
+
+    /// An agent by id or, when there is none, by name.
+    pub fn agent(&self, id_or_name: &str) -> Option<&AgentRow> {
+        let by_id = self.agents.iter().find(|agent| agent.id.as_str() == id_or_name);
+        by_id.or_else(|| {
+            self.agents.iter().find(|agent| agent.name.eq_ignore_ascii_case(id_or_name))
+        })
+    }
+
+    /// The agent of a person.
+    pub fn person(&self, user: &UserId) -> Option<&AgentRow> {
+        self.agents.iter().find(|agent| agent.kind == AgentKind::Human && agent.user == *user)
+    }
+}
+
+pub(super) fn name_taken(name: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::AgentNameTaken,
+        format!("The name {} belongs to another agent of this mesh.", shown(name)),
+    )
+    .hint("Choose another name, for example with your login at its end.")
+}

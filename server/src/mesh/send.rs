@@ -1,0 +1,385 @@
+//! From a request to send to a durable message.
+
+use std::sync::Arc;
+
+use meshwire_protocol::limits::{
+    IDEMPOTENCY_WINDOW, MAX_CONTENT_BYTES, MAX_IDEMPOTENCY_KEY, MAX_METADATA_BYTES,
+};
+use meshwire_protocol::{
+    Address, AgentKind, ErrorCode, MeshId, MessageId, Recipients, SendMessage,
+};
+use sha2::{Digest as _, Sha256};
+
+use super::appender::Outcome;
+use super::{Meshes, Shared, Speaker};
+use crate::clock::micros;
+use crate::error::{ApiError, Result, shown};
+use crate::store::{AgentRow, Digest, NewMessage, Roster, SentKey, Stored, Stream};
+
+/// How often a send is resolved anew because the mesh has changed under it.
+const ATTEMPTS: usize = 32;
+
+/// A message that was sent.
+#[derive(Debug)]
+pub struct Delivered {
+    /// As it is kept.
+    pub stored: Arc<Stored>,
+    /// Who it goes to.
+    pub recipients: Recipients,
+    /// It was sent before, under the same idempotency key.
+    pub repeated: bool,
+}
+
+/// A message with its sender and address found, as of one epoch.
+struct Resolved {
+    stream: Stream,
+    to: String,
+    hops: u32,
+}
+
+/// What a look at the roster led to.
+enum Found<T> {
+    This(T),
+    /// A person's agent had to be made first: look again.
+    Again,
+}
+
+impl Meshes {
+    /// Sends a message; answered when it is durable. A repeat under the same idempotency key answers the
+    /// first message, whatever has become of its address since.
+    pub async fn send(
+        &self,
+        mesh: &MeshId,
+        speaker: &Speaker,
+        request: SendMessage,
+        key: Option<&str>,
+    ) -> Result<Delivered> {
+        check(&request, key)?;
+        let shared = &self.shared;
+        let fingerprint = key.map(|_| fingerprint(&request));
+        for _ in 0..ATTEMPTS {
+            let roster = shared
+                .roster(mesh)
+                .await?
+                .ok_or_else(|| ApiError::mesh_not_found(mesh.as_str()))?;
+            let sender = match shared.sender(&roster, speaker, request.from.as_deref()).await? {
+                Found::This(sender) => sender,
+                Found::Again => continue,
+            };
+            let sent_before = async || match (key, fingerprint) {
+                (Some(key), Some(fingerprint)) => {
+                    shared.sent_before(&roster, &sender, key, &fingerprint).await
+                }
+                _ => Ok(None),
+            };
+            let resolved = match shared.resolve(&roster, speaker, &sender, &request).await {
+                Ok(Found::This(resolved)) => resolved,
+                Ok(Found::Again) => continue,
+                Err(refused) => match sent_before().await? {
+                    Some(first) => return Ok(first),
+                    None => return Err(refused),
+                },
+            };
+            let sent_key = key.zip(fingerprint).map(|(key, fingerprint)| SentKey {
+                key: key.to_owned(),
+                fingerprint,
+                expires_at: shared.clock.now() + micros(IDEMPOTENCY_WINDOW),
+            });
+            let message = draft(&request, speaker, &sender, resolved, sent_key);
+            let state = shared.state(mesh);
+            state.presence.seen(&sender.id, shared.clock.now());
+            match shared.append(&state, roster.epoch, message).await? {
+                Outcome::Written(stored) => {
+                    let recipients = shared.recipients(&roster, &stored);
+                    return Ok(Delivered { stored, recipients, repeated: false });
+                }
+                // The optimistic way: the key is only looked up when the log says that it is in use.
+                Outcome::KeyTaken => {
+                    if let Some(first) = sent_before().await? {
+                        return Ok(first);
+                    }
+                }
+                Outcome::EpochMoved => {}
+                Outcome::NoMesh => return Err(ApiError::mesh_not_found(mesh.as_str())),
+            }
+        }
+        Err(ApiError::new(
+            ErrorCode::StoreUnavailable,
+            "The mesh changed again and again while the message was being sent; it was not sent.",
+        )
+        .hint("Send the same request again.")
+        .retry_after(1))
+    }
+}
+
+impl Shared {
+    /// The agent that speaks.
+    async fn sender(
+        &self,
+        roster: &Roster,
+        speaker: &Speaker,
+        from: Option<&str>,
+    ) -> Result<Found<AgentRow>> {
+        if roster.member(&speaker.user).is_none() {
+            return Err(not_a_member(&roster.mesh.id));
+        }
+        let agent = match (from, &speaker.agent) {
+            (Some(from), _) => match roster.agent(from) {
+                Some(agent) => agent,
+                // One's own person's agent may not have been needed before.
+                None if from
+                    .strip_prefix('@')
+                    .is_some_and(|login| login.eq_ignore_ascii_case(&speaker.login)) =>
+                {
+                    return self.make_person(roster, &speaker.user, &speaker.login).await;
+                }
+                None => return Err(ApiError::agent_not_found(from)),
+            },
+            (None, Some(bound)) => roster
+                .agent_by_id(bound)
+                .ok_or_else(|| ApiError::agent_not_found(bound.as_str()))?,
+            (None, None) => match roster.person(&speaker.user) {
+                Some(person) => person,
+                None => return self.make_person(roster, &speaker.user, &speaker.login).await,
+            },
+        };
+        if agent.user != speaker.user || speaker.agent.as_ref().is_some_and(|own| *own != agent.id)
+        {
+            return Err(not_your_agent(&agent.name));
+        }
+        Ok(Found::This(agent.clone()))
+    }
+
+    async fn make_person<T>(
+        &self,
+        roster: &Roster,
+        user: &meshwire_protocol::UserId,
+        login: &str,
+    ) -> Result<Found<T>> {
+        self.person(&roster.mesh.id, user, login).await?;
+        Ok(Found::Again)
+    }
+
+    async fn resolve(
+        &self,
+        roster: &Roster,
+        speaker: &Speaker,
+        sender: &AgentRow,
+        request: &SendMessage,
+    ) -> Result<Found<Resolved>> {
+        if roster.mesh.paused {
+            return Err(ApiError::new(
+                ErrorCode::MeshPaused,
+                format!("The mesh {} is paused: nothing can be sent.", shown(&roster.mesh.name)),
+            )
+            .hint("An admin of the mesh can resume it: `meshwire mesh resume`."));
+        }
+        let answered = match request.reply_to {
+            Some(id) => Some(self.answered(roster, speaker, id).await?),
+            None => None,
+        };
+        let hops = match (&answered, sender.kind) {
+            (Some(answered), AgentKind::Agent) => answered.message.hops.saturating_add(1),
+            _ => 0,
+        };
+        let to_agent = |agent: &AgentRow| Resolved {
+            stream: Stream::Agent(agent.id.clone()),
+            to: agent.name.clone(),
+            hops,
+        };
+        let to_all = || Resolved { stream: Stream::All, to: "all".to_owned(), hops };
+        let Some(to) = request.to.as_deref() else {
+            let Some(answered) = answered else { return Ok(Found::This(to_all())) };
+            let target = if answered.message.from_agent_id == sender.id {
+                // An answer to one's own message goes where that one went.
+                match &answered.stream {
+                    Stream::All => return Ok(Found::This(to_all())),
+                    Stream::Agent(agent) => agent.clone(),
+                }
+            } else {
+                answered.message.from_agent_id
+            };
+            let agent = roster.agent_by_id(&target).ok_or_else(|| {
+                ApiError::agent_not_found(&answered.message.from).hint(
+                    "The agent that you answer has left the mesh; name another receiver with `to`.",
+                )
+            })?;
+            return Ok(Found::This(to_agent(agent)));
+        };
+        // An id wins over a name.
+        if let Some(agent) = roster.agents.iter().find(|agent| agent.id.as_str() == to) {
+            return Ok(Found::This(to_agent(agent)));
+        }
+        match Address::parse(to).map_err(|error| ApiError::field("to", error.to_string()))? {
+            Address::All => Ok(Found::This(to_all())),
+            Address::Person(login) => {
+                let Some(member) = roster.member_by_login(login) else {
+                    return Err(ApiError::agent_not_found(to).hint("Nobody here has this login."));
+                };
+                match roster.person(&member.user) {
+                    Some(person) => Ok(Found::This(to_agent(person))),
+                    None => self.make_person(roster, &member.user, &member.login).await,
+                }
+            }
+            Address::Name(name) => {
+                let agent = roster.agent(name).ok_or_else(|| ApiError::agent_not_found(name))?;
+                Ok(Found::This(to_agent(agent)))
+            }
+        }
+    }
+
+    /// The message that is answered, if the speaker may see it.
+    async fn answered(&self, roster: &Roster, speaker: &Speaker, id: MessageId) -> Result<Stored> {
+        let stored = self.store.message(&roster.mesh.id, id).await?;
+        stored
+            .filter(|stored| {
+                let own = |agent| {
+                    let row = roster.agent_by_id(agent);
+                    row.is_some_and(|row| row.user == speaker.user)
+                        && speaker.agent.as_ref().is_none_or(|bound| bound == agent)
+                };
+                stored.stream == Stream::All
+                    || own(&stored.message.from_agent_id)
+                    || stored.message.to_agent_id.as_ref().is_some_and(own)
+            })
+            .ok_or_else(|| {
+                ApiError::new(ErrorCode::MessageNotFound, format!("There is no message {id} here."))
+                    .with_field("reply_to", "is not the id of a message that you may see")
+            })
+    }
+
+    /// The first message under this idempotency key.
+    async fn sent_before(
+        &self,
+        roster: &Roster,
+        sender: &AgentRow,
+        key: &str,
+        fingerprint: &Digest,
+    ) -> Result<Option<Delivered>> {
+        let mesh = &roster.mesh.id;
+        let Some(record) = self.store.sent(mesh, &sender.id, key, self.clock.now()).await? else {
+            return Ok(None);
+        };
+        if record.fingerprint != *fingerprint {
+            return Err(ApiError::new(
+                ErrorCode::IdempotencyKeyReused,
+                format!("The Idempotency-Key {} was used for another message.", shown(key)),
+            )
+            .hint(
+                "Use a new key for each message, and the same one only to repeat it unchanged.",
+            ));
+        }
+        let Some(stored) = self.store.message(mesh, record.id).await? else { return Ok(None) };
+        let recipients = self.recipients(roster, &stored);
+        Ok(Some(Delivered { stored: Arc::new(stored), recipients, repeated: true }))
+    }
+
+    fn recipients(&self, roster: &Roster, stored: &Stored) -> Recipients {
+        let state = self.state(&roster.mesh.id);
+        let now = self.clock.now();
+        let receivers = roster
+            .agents
+            .iter()
+            .filter(|agent| match &stored.stream {
+                Stream::All => agent.id != stored.message.from_agent_id,
+                Stream::Agent(receiver) => agent.id == *receiver,
+            })
+            .map(|agent| state.presence.of(agent, now).1);
+        let (mut total, mut active) = (0, 0);
+        for is_active in receivers {
+            total += 1;
+            active += u32::from(is_active);
+        }
+        Recipients { total, active }
+    }
+}
+
+fn draft(
+    request: &SendMessage,
+    speaker: &Speaker,
+    sender: &AgentRow,
+    resolved: Resolved,
+    key: Option<SentKey>,
+) -> NewMessage {
+    let mut metadata = request.metadata.clone().unwrap_or_default();
+    if let Some(id) = request.reply_to {
+        metadata.insert("reply_to".to_owned(), id.get().into());
+    }
+    NewMessage {
+        stream: resolved.stream,
+        from: sender.name.clone(),
+        from_agent: sender.id.clone(),
+        from_user: speaker.login.clone(),
+        from_kind: sender.kind,
+        via: speaker.via,
+        to: resolved.to,
+        content: request.content.clone(),
+        metadata,
+        hops: resolved.hops,
+        key,
+    }
+}
+
+/// What the log is not asked for.
+fn check(request: &SendMessage, key: Option<&str>) -> Result<()> {
+    let too_large = |field: &str, size: usize, limit: usize| {
+        ApiError::new(
+            ErrorCode::MessageTooLarge,
+            format!("{field} has {size} bytes; the limit is {limit}."),
+        )
+        .with_field(field, format!("must be at most {limit} bytes"))
+        .hint("Send a reference, such as a path or a URL, instead of the data.")
+    };
+    if request.content.is_empty() {
+        return Err(ApiError::field("content", "must not be empty"));
+    }
+    if request.content.len() > MAX_CONTENT_BYTES {
+        return Err(too_large("content", request.content.len(), MAX_CONTENT_BYTES));
+    }
+    if request.content.contains('\0') {
+        return Err(ApiError::field("content", "must not contain U+0000"));
+    }
+    if let Some(metadata) = &request.metadata {
+        let written = serde_json::to_string(metadata).unwrap_or_default();
+        if written.len() > MAX_METADATA_BYTES {
+            return Err(too_large("metadata", written.len(), MAX_METADATA_BYTES));
+        }
+        if metadata.contains_key("reply_to") {
+            return Err(ApiError::field(
+                "metadata",
+                "must not contain reply_to; use the field reply_to of the request",
+            ));
+        }
+    }
+    if let Some(key) = key
+        && (key.is_empty()
+            || key.chars().count() > MAX_IDEMPOTENCY_KEY
+            || key.chars().any(char::is_control))
+    {
+        return Err(ApiError::field(
+            "Idempotency-Key",
+            format!("must be 1 to {MAX_IDEMPOTENCY_KEY} printable characters"),
+        ));
+    }
+    Ok(())
+}
+
+/// SHA-256 of the fields as sent.
+fn fingerprint(request: &SendMessage) -> Digest {
+    let fields = serde_json::to_vec(request).unwrap_or_default();
+    Sha256::digest(fields).into()
+}
+
+/// A user who is not in the mesh, but may ask to be.
+pub(crate) fn not_a_member(mesh: &MeshId) -> ApiError {
+    ApiError::new(ErrorCode::NotAMember, format!("You are not a member of the mesh {mesh}."))
+        .hint("Ask an admin of the mesh for an invite.")
+}
+
+/// An agent of someone else, or of another token.
+pub(crate) fn not_your_agent(name: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::NotYourAgent,
+        format!("The agent {} is not one that this token speaks or reads for.", shown(name)),
+    )
+}

@@ -1,0 +1,96 @@
+//! What people see in a browser: signing in, letting the command line in, their sessions.
+//!
+//! Pages are made of templates that escape what they show, need no script, and load nothing from
+//! elsewhere. Errors are those of the API, shown on a page to whoever asks for one.
+
+pub(crate) mod assets;
+mod cli;
+mod errors;
+mod github;
+mod home;
+mod local;
+mod visitor;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::app::App;
+
+pub use self::errors::{ErrorPage, error_page, html_errors, wants_html};
+
+/// Every page, form and file for browsers.
+pub fn router() -> Router<App> {
+    Router::new()
+        .route("/", get(home::page))
+        .route("/sessions/{id}/end", post(home::end_session))
+        .route("/setup", get(local::setup_page).post(local::set_up))
+        .route("/login", get(local::login_page).post(local::log_in))
+        .route("/auth/github", get(github::leave))
+        .route("/auth/github/callback", get(github::come_back))
+        .route("/auth/cli", get(cli::page).post(cli::allow))
+        .route("/auth/cli/token", post(cli::token))
+        .route("/auth/logout", post(home::log_out))
+        .route("/static/{name}", get(assets::file))
+        .route_layer(from_fn(html_errors))
+}
+
+/// Sets the headers that keep other sites, caches and curious browsers out, on every answer. What a handler
+/// has set itself stays. Use it with [`axum::middleware::from_fn_with_state`].
+pub async fn security_headers(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if app.is_https() {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert_with(|| content_security_policy("'self'"));
+    headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The policy of a page whose forms may lead to these places.
+fn content_security_policy(form_action: &str) -> HeaderValue {
+    HeaderValue::try_from(format!(
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
+         connect-src 'self'; form-action {form_action}; frame-ancestors 'none'; base-uri 'none'"
+    ))
+    .expect("ASCII")
+}
+
+/// A page of ours.
+fn html(status: StatusCode, page: &impl Template) -> Response {
+    let page = page.render().expect("writing to a string does not fail");
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        // Under `no-referrer` browsers send our own forms with `Origin: null` (Fetch standard, "append a
+        // request Origin header"), which we refuse. Other sites learn nothing from this either.
+        (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    ];
+    (status, headers, page).into_response()
+}
+
+/// On to another address, with GET.
+fn see_other(to: &str) -> Response {
+    let location = HeaderValue::try_from(to).expect("every address was made or checked here");
+    (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
+}

@@ -1,0 +1,170 @@
+//! The JSON API: every path on one page, each with the action that access asks for.
+
+mod agents;
+mod guide;
+mod meshes;
+mod messages;
+mod service;
+mod tokens;
+
+use axum::extract::Request;
+use axum::handler::Handler;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::{Extension, Router, middleware};
+use meshwire_protocol::ErrorCode;
+use serde::Serialize;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::access::Action;
+use crate::app::App;
+use crate::error::{ApiError, Refusal, shown};
+use crate::pages;
+use crate::store::StoreError;
+
+/// Everything that the server answers.
+pub fn router(app: App) -> Router {
+    let api = Router::new()
+        // Without a token.
+        .route("/health", axum::routing::get(service::health))
+        .route("/ready", axum::routing::get(service::ready))
+        // The account and its tokens.
+        .route("/me", api(Method::GET, Action::WhoAmI, tokens::me))
+        .route(
+            "/tokens",
+            api(Method::GET, Action::ListTokens, tokens::list).merge(api(
+                Method::POST,
+                Action::CreateToken,
+                tokens::create,
+            )),
+        )
+        .route(
+            "/tokens/current",
+            api(Method::DELETE, Action::RevokeOwnToken, tokens::revoke_current),
+        )
+        .route("/tokens/{token}", api(Method::DELETE, Action::RevokeToken, tokens::revoke))
+        // Meshes.
+        .route(
+            "/mesh",
+            api(Method::GET, Action::ListMeshes, meshes::list).merge(api(
+                Method::POST,
+                Action::CreateMesh,
+                meshes::create,
+            )),
+        )
+        .route(
+            "/mesh/{mesh}",
+            api(Method::GET, Action::ShowMesh, meshes::show)
+                .merge(api(Method::PATCH, Action::ChangeMesh, meshes::change))
+                .merge(api(Method::DELETE, Action::DeleteMesh, meshes::delete)),
+        )
+        .route("/mesh/{mesh}/integrate", api(Method::GET, Action::Integrate, guide::integrate))
+        // Agents.
+        .route(
+            "/mesh/{mesh}/agents",
+            api(Method::GET, Action::ListAgents, agents::list).merge(api(
+                Method::POST,
+                Action::RegisterAgent,
+                agents::register,
+            )),
+        )
+        .route(
+            "/mesh/{mesh}/agents/{agent}",
+            api(Method::GET, Action::ShowAgent, agents::show)
+                .merge(api(Method::PATCH, Action::ChangeAgent, agents::change))
+                .merge(api(Method::DELETE, Action::RemoveAgent, agents::remove)),
+        )
+        .route(
+            "/mesh/{mesh}/agents/{agent}/heartbeat",
+            api(Method::POST, Action::Heartbeat, agents::heartbeat),
+        )
+        // Messages.
+        .route(
+            "/mesh/{mesh}/messages",
+            api(Method::GET, Action::ReadHistory, messages::history).merge(api(
+                Method::POST,
+                Action::Send,
+                messages::send,
+            )),
+        )
+        .route(
+            "/mesh/{mesh}/agents/{agent}/messages",
+            api(Method::GET, Action::ReadInbox, messages::inbox),
+        )
+        .route(
+            "/mesh/{mesh}/agents/{agent}/cursor",
+            api(Method::PUT, Action::MoveCursor, messages::set_cursor),
+        );
+
+    let pages = pages::router()
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(pages::html_errors));
+    Router::new()
+        .merge(api.method_not_allowed_fallback(method_not_allowed))
+        .merge(pages)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(log_request))
+        .layer(middleware::from_fn_with_state(app.clone(), pages::security_headers))
+        .with_state(app)
+}
+
+/// A route of the API: never without its action.
+fn api<H, T>(method: Method, action: Action, handler: H) -> MethodRouter<App>
+where
+    H: Handler<T, App>,
+    T: 'static,
+{
+    let method = MethodFilter::try_from(method).expect("a method that axum routes");
+    on(method, handler).layer(Extension(action))
+}
+
+/// A JSON answer.
+fn answer(body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => ApiError::from(StoreError::Fault(error.into())).into_response(),
+    }
+}
+
+async fn not_found(uri: Uri) -> ApiError {
+    let detail = format!("There is nothing at {}.", shown(uri.path()));
+    ApiError::new(ErrorCode::NotFound, detail)
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    let detail = format!("{} does not take {method}.", shown(uri.path()));
+    ApiError::new(ErrorCode::MethodNotAllowed, detail)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a text");
+    tracing::error!(panic = text, "a handler panicked");
+    ApiError::new(ErrorCode::InternalError, "Something went wrong on our side.").into_response()
+}
+
+/// One line a request: what, how it ended, how long it took. No query, header or body: they hold secrets.
+async fn log_request(request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let started = std::time::Instant::now();
+    let response = next.run(request).await;
+    let code = response.extensions().get::<Refusal>().map(|refusal| refusal.0.as_str());
+    tracing::info!(
+        %method,
+        path,
+        status = response.status().as_u16(),
+        code,
+        ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "request"
+    );
+    response
+}

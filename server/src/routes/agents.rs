@@ -1,0 +1,154 @@
+//! Agents.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use meshwire_protocol::limits::{MAX_CAPABILITIES, MAX_DESCRIPTION, MAX_HOST};
+use meshwire_protocol::{
+    Agent, AgentKind, AgentList, ErrorCode, RegisterAgent, Registered, UpdateAgent,
+    check_agent_name, check_capability, check_printable,
+};
+
+use super::answer;
+use crate::access::InMesh;
+use crate::app::App;
+use crate::clock::timestamp;
+use crate::error::{ApiError, Result};
+use crate::extract::Json;
+use crate::mesh::not_your_agent;
+use crate::store::{AgentChange, AgentRow};
+
+pub(super) async fn list(State(app): State<App>, caller: InMesh) -> Response {
+    let agents =
+        caller.roster.agents.iter().map(|agent| shown_agent(&app, &caller, agent)).collect();
+    answer(&AgentList { agents })
+}
+
+pub(super) async fn show(State(app): State<App>, caller: InMesh) -> Result<Response> {
+    let agent = caller.agent(&app).await?;
+    Ok(answer(&shown_agent(&app, &caller, &agent)))
+}
+
+pub(super) async fn register(
+    State(app): State<App>,
+    caller: InMesh,
+    Json(request): Json<RegisterAgent>,
+) -> Result<Response> {
+    check_agent_name(&request.name).map_err(|error| ApiError::field("name", error.to_string()))?;
+    if let Some(bound) = &caller.principal.token.agent {
+        // A token that is an agent can only be that one.
+        let own = caller.roster.agent_by_id(bound);
+        if !own.is_some_and(|own| own.name.eq_ignore_ascii_case(&request.name)) {
+            return Err(not_your_agent(&request.name));
+        }
+    }
+    let fields = AgentChange {
+        name: None,
+        harness: request.harness,
+        host: request.host,
+        description: request.description,
+        capabilities: request.capabilities,
+        wake: request.wake,
+    };
+    check_fields(&fields)?;
+    let user = &caller.principal.user.id;
+    let (agent, new) = app.meshes.register(caller.mesh(), user, request.name, fields).await?;
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    let body = Registered { agent_id: agent.id, name: agent.name, cursor: agent.cursor };
+    Ok((status, answer(&body)).into_response())
+}
+
+pub(super) async fn change(
+    State(app): State<App>,
+    caller: InMesh,
+    Json(request): Json<UpdateAgent>,
+) -> Result<Response> {
+    let agent = caller.own_agent(&app).await?;
+    refuse_person(&agent)?;
+    if let Some(name) = &request.name {
+        check_agent_name(name).map_err(|error| ApiError::field("name", error.to_string()))?;
+    }
+    let fields = AgentChange {
+        name: request.name,
+        harness: request.harness,
+        host: request.host,
+        description: request.description,
+        capabilities: request.capabilities,
+        wake: request.wake,
+    };
+    check_fields(&fields)?;
+    let agent = if fields == AgentChange::default() {
+        agent
+    } else {
+        app.meshes.change_agent(caller.mesh(), &agent.id, fields).await?
+    };
+    Ok(answer(&shown_agent(&app, &caller, &agent)))
+}
+
+pub(super) async fn remove(State(app): State<App>, caller: InMesh) -> Result<StatusCode> {
+    let agent = caller.removable_agent(&app).await?;
+    refuse_person(&agent)?;
+    app.meshes.remove_agent(caller.mesh(), &agent.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn heartbeat(State(app): State<App>, caller: InMesh) -> Result<StatusCode> {
+    let agent = caller.own_agent(&app).await?;
+    app.meshes.heartbeat(caller.mesh(), &agent.id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn refuse_person(agent: &AgentRow) -> Result<()> {
+    if agent.kind == AgentKind::Human {
+        return Err(ApiError::new(
+            ErrorCode::Forbidden,
+            "A person's agent follows the login; it is not changed or removed alone.",
+        ));
+    }
+    Ok(())
+}
+
+fn check_fields(fields: &AgentChange) -> Result<()> {
+    let printable = |field: &str, text: &Option<String>, longest: usize| match text {
+        Some(text) => check_printable(text, longest).map_err(|error| {
+            ApiError::field(field, format!("{error}; at most {longest} printable characters"))
+        }),
+        None => Ok(()),
+    };
+    printable("host", &fields.host, MAX_HOST)?;
+    printable("description", &fields.description, MAX_DESCRIPTION)?;
+    if let Some(capabilities) = &fields.capabilities {
+        if capabilities.len() > MAX_CAPABILITIES {
+            return Err(ApiError::field(
+                "capabilities",
+                format!("must be at most {MAX_CAPABILITIES}, not {}", capabilities.len()),
+            ));
+        }
+        for capability in capabilities {
+            check_capability(capability)
+                .map_err(|error| ApiError::field("capabilities", error.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+fn shown_agent(app: &App, caller: &InMesh, agent: &AgentRow) -> Agent {
+    let (last_seen, active) = app.meshes.presence(caller.mesh(), agent);
+    let own = agent.user == caller.principal.user.id;
+    Agent {
+        agent_id: agent.id.clone(),
+        name: agent.name.clone(),
+        kind: agent.kind,
+        owner: caller
+            .roster
+            .member(&agent.user)
+            .map_or_else(String::new, |member| member.login.clone()),
+        harness: agent.harness,
+        host: agent.host.clone().filter(|_| own),
+        active,
+        last_seen: last_seen.map(timestamp),
+        wake: agent.wake,
+        description: agent.description.clone(),
+        capabilities: agent.capabilities.clone(),
+    }
+}

@@ -1,0 +1,92 @@
+//! Meshes.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use meshwire_protocol::{
+    AgentKind, CreateMesh, ErrorCode, Mesh, MeshList, Role, UpdateMesh, check_mesh_name,
+};
+
+use super::answer;
+use crate::access::{Account, InMesh};
+use crate::app::App;
+use crate::clock::timestamp;
+use crate::error::{ApiError, Result};
+use crate::extract::Json;
+use crate::store::{MeshChange, Roster};
+
+/// Any token may ask; a bound one sees its own mesh only.
+pub(super) async fn list(State(app): State<App>, account: Account) -> Result<Response> {
+    let principal = account.principal;
+    let bound = principal.token.mesh.as_ref();
+    let meshes = app
+        .meshes
+        .of_user(&principal.user.id)
+        .await?
+        .iter()
+        .filter(|roster| bound.is_none_or(|bound| roster.mesh.id == *bound))
+        .filter_map(|roster| {
+            Some(shown_mesh(&app, roster, roster.member(&principal.user.id)?.role))
+        })
+        .collect();
+    Ok(answer(&MeshList { meshes }))
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    account: Account,
+    Json(request): Json<CreateMesh>,
+) -> Result<Response> {
+    check_name(&request.name)?;
+    let roster = app.meshes.create(&account.principal.user, request.name).await?;
+    Ok((StatusCode::CREATED, answer(&shown_mesh(&app, &roster, Role::Owner))).into_response())
+}
+
+pub(super) async fn show(State(app): State<App>, caller: InMesh) -> Response {
+    answer(&shown_mesh(&app, &caller.roster, caller.member.role))
+}
+
+pub(super) async fn change(
+    State(app): State<App>,
+    caller: InMesh,
+    Json(request): Json<UpdateMesh>,
+) -> Result<Response> {
+    if let Some(name) = &request.name {
+        check_name(name)?;
+    }
+    if request.name.is_none() && request.paused.is_none() {
+        return Err(ApiError::new(
+            ErrorCode::InvalidRequest,
+            "There is nothing to change: give `name`, `paused` or both.",
+        ));
+    }
+    let change = MeshChange { name: request.name, paused: request.paused };
+    let roster = app.meshes.update(caller.mesh(), change).await?;
+    Ok(answer(&shown_mesh(&app, &roster, caller.member.role)))
+}
+
+pub(super) async fn delete(State(app): State<App>, caller: InMesh) -> Result<StatusCode> {
+    app.meshes.delete(caller.mesh()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn check_name(name: &str) -> Result<()> {
+    check_mesh_name(name).map_err(|error| ApiError::field("name", error.to_string()))
+}
+
+fn shown_mesh(app: &App, roster: &Roster, role: Role) -> Mesh {
+    let (mut agents, mut active) = (0, 0);
+    for agent in roster.agents.iter().filter(|agent| agent.kind == AgentKind::Agent) {
+        agents += 1;
+        active += u32::from(app.meshes.presence(&roster.mesh.id, agent).1);
+    }
+    Mesh {
+        mesh_id: roster.mesh.id.clone(),
+        name: roster.mesh.name.clone(),
+        role,
+        agents,
+        active,
+        paused: roster.mesh.paused,
+        created_at: timestamp(roster.mesh.created_at),
+    }
+}

@@ -1,0 +1,89 @@
+//! Messages: send, poll, acknowledge, look back.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use meshwire_protocol::limits::{DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS};
+use meshwire_protocol::{Cursor, History, HistoryQuery, InboxQuery, SendMessage, Sent, SetCursor};
+
+use super::answer;
+use crate::access::InMesh;
+use crate::app::App;
+use crate::error::{ApiError, Result};
+use crate::extract::{Json, Query, single_header};
+use crate::mesh::Step;
+
+pub(super) async fn send(
+    State(app): State<App>,
+    caller: InMesh,
+    headers: HeaderMap,
+    Json(request): Json<SendMessage>,
+) -> Result<Response> {
+    let key = single_header(&headers, "Idempotency-Key")?;
+    let speaker = caller.principal.speaker();
+    let delivered = app.meshes.send(caller.mesh(), &speaker, request, key).await?;
+    let status = if delivered.repeated { StatusCode::OK } else { StatusCode::CREATED };
+    let body = Sent { message: delivered.stored.message.clone(), recipients: delivered.recipients };
+    Ok((status, answer(&body)).into_response())
+}
+
+pub(super) async fn inbox(
+    State(app): State<App>,
+    caller: InMesh,
+    Query(query): Query<InboxQuery>,
+) -> Result<Response> {
+    let limit = page_limit(query.limit)?;
+    let wait = query.wait.unwrap_or(0);
+    if wait > MAX_WAIT_SECONDS {
+        return Err(ApiError::field("wait", format!("must be 0 to {MAX_WAIT_SECONDS} seconds")));
+    }
+    let ack = query.ack.unwrap_or(true);
+    let wait = Duration::from_secs(wait);
+    let agent = caller.own_agent(&app).await?;
+    let speaker = caller.principal.speaker();
+    let mut reader = app
+        .meshes
+        .reader(caller.mesh(), &agent.id, &speaker, query.after, ack, limit, wait)
+        .await?;
+    loop {
+        match reader.next().await? {
+            Step::Page(page) => return Ok(answer(&page)),
+            Step::Ended => caller.check_again(&app, &agent.id).await?,
+        }
+    }
+}
+
+pub(super) async fn set_cursor(
+    State(app): State<App>,
+    caller: InMesh,
+    Json(request): Json<SetCursor>,
+) -> Result<Response> {
+    let agent = caller.own_agent(&app).await?;
+    let cursor = app.meshes.set_cursor(caller.mesh(), &agent.id, request.cursor).await?;
+    Ok(answer(&Cursor { cursor }))
+}
+
+pub(super) async fn history(
+    State(app): State<App>,
+    caller: InMesh,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Response> {
+    let limit = page_limit(query.limit)?;
+    let agents = caller.visible_agents();
+    let page = app.meshes.history(caller.mesh(), agents, query.before, limit).await?;
+    Ok(answer(&History {
+        messages: page.messages.into_iter().map(|stored| stored.message).collect(),
+        before: page.before,
+    }))
+}
+
+fn page_limit(limit: Option<u32>) -> Result<u32> {
+    let limit = limit.unwrap_or(DEFAULT_PAGE);
+    if (1..=MAX_PAGE).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(ApiError::field("limit", format!("must be 1 to {MAX_PAGE}")))
+    }
+}

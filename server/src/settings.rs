@@ -1,0 +1,322 @@
+//! Settings, from flags and from the environment. A wrong one is refused at start, by its name.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Parser;
+use etcetera::BaseStrategy as _;
+use url::Url;
+
+/// Shortest secret key, in characters.
+const MIN_SECRET_KEY: usize = 32;
+
+/// The MeshWire server. Needs no settings: it listens on 127.0.0.1:4200 and keeps its data in a file in
+/// your data folder.
+#[derive(Parser)]
+#[command(name = "meshwire-server", version)]
+pub struct Args {
+    /// Address and port to listen on
+    #[arg(
+        long,
+        env = "MESHWIRE_BIND",
+        default_value = "127.0.0.1:4200",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub bind: SocketAddr,
+
+    /// URL under which people and agents reach this server [default: http://BIND]
+    #[arg(long, env = "MESHWIRE_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<Url>,
+
+    /// Where data is kept: sqlite:PATH [default: meshwire/meshwire.db in your data folder]
+    #[arg(long, env = "MESHWIRE_STORE", value_name = "STORE")]
+    pub store: Option<String>,
+
+    /// Client id of the GitHub OAuth app that people sign in with; without it, local accounts are offered
+    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_ID", value_name = "ID")]
+    pub github_client_id: Option<String>,
+
+    /// Client secret of that app
+    #[arg(
+        long,
+        env = "MESHWIRE_GITHUB_CLIENT_SECRET",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
+    pub github_client_secret: Option<String>,
+
+    /// File that holds the client secret
+    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_SECRET_FILE", value_name = "PATH")]
+    pub github_client_secret_file: Option<PathBuf>,
+
+    /// GitHub, or your GitHub Enterprise
+    #[arg(
+        long,
+        env = "MESHWIRE_GITHUB_URL",
+        default_value = "https://github.com",
+        value_name = "URL"
+    )]
+    pub github_url: Url,
+
+    /// The API that belongs to it
+    #[arg(
+        long,
+        env = "MESHWIRE_GITHUB_API_URL",
+        default_value = "https://api.github.com",
+        value_name = "URL"
+    )]
+    pub github_api_url: Url,
+
+    /// Key that signs short-lived tickets, at least 32 characters [default: made once and kept beside the data]
+    #[arg(long, env = "MESHWIRE_SECRET_KEY", value_name = "KEY", hide_env_values = true)]
+    pub secret_key: Option<String>,
+
+    /// File that holds the key
+    #[arg(long, env = "MESHWIRE_SECRET_KEY_FILE", value_name = "PATH")]
+    pub secret_key_file: Option<PathBuf>,
+
+    /// The key before this one: tickets that it signed are still taken
+    #[arg(long, env = "MESHWIRE_SECRET_KEY_PREVIOUS", value_name = "KEY", hide_env_values = true)]
+    pub secret_key_previous: Option<String>,
+
+    /// File that holds the key before this one
+    #[arg(long, env = "MESHWIRE_SECRET_KEY_PREVIOUS_FILE", value_name = "PATH")]
+    pub secret_key_previous_file: Option<PathBuf>,
+
+    /// Where this server runs, as shown by /health
+    #[arg(long, env = "MESHWIRE_REGION", default_value = "local", value_name = "NAME")]
+    pub region: String,
+
+    /// What to log: error, warn, info, debug, or directives such as info,meshwire_server=debug
+    #[arg(long, env = "MESHWIRE_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+
+    /// Most agents in a mesh, people not counted; 0 = no limit
+    #[arg(long, env = "MESHWIRE_LIMIT_AGENTS", default_value_t = 1_000, value_name = "N")]
+    pub limit_agents: u32,
+
+    /// Most meshes that a user owns; 0 = no limit
+    #[arg(long, env = "MESHWIRE_LIMIT_MESHES", default_value_t = 100, value_name = "N")]
+    pub limit_meshes: u32,
+
+    /// Most live tokens of a user; 0 = no limit
+    #[arg(long, env = "MESHWIRE_LIMIT_TOKENS", default_value_t = 200, value_name = "N")]
+    pub limit_tokens: u32,
+
+    /// Listen on an address that is not loopback although the public URL is not https
+    #[arg(long)]
+    pub allow_insecure: bool,
+}
+
+/// Settings that were checked.
+pub struct Settings {
+    /// Where to listen.
+    pub bind: SocketAddr,
+    /// Under which URL people come; `None`: that of the address.
+    pub public_url: Option<Url>,
+    /// The database file.
+    pub sqlite: PathBuf,
+    /// Sign-in with GitHub; `None`: local accounts.
+    pub github: Option<GithubSettings>,
+    /// Signs tickets.
+    pub secret_key: String,
+    /// Also checks them.
+    pub secret_key_previous: Option<String>,
+    /// Where this server runs.
+    pub region: String,
+    /// What to log.
+    pub log: String,
+    /// Limits that people can meet.
+    pub limits: Limits,
+}
+
+/// How to sign in with GitHub.
+#[derive(Clone)]
+pub struct GithubSettings {
+    /// Of the OAuth app.
+    pub client_id: String,
+    /// Of the OAuth app.
+    pub client_secret: String,
+    /// Where people go.
+    pub url: Url,
+    /// Where we ask who they are.
+    pub api_url: Url,
+}
+
+/// Limits that people can meet; 0 = none.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Agents in a mesh.
+    pub agents: u32,
+    /// Meshes that a user owns.
+    pub meshes: u32,
+    /// Live tokens of a user.
+    pub tokens: u32,
+}
+
+impl Settings {
+    /// Checks the arguments, and makes what may be made: the data folder and the secret key.
+    ///
+    /// # Errors
+    /// Names the setting that is wrong and what is expected of it.
+    pub fn check(args: Args) -> Result<Self> {
+        let public_url = args.public_url.map(check_public_url).transpose()?;
+        let https = public_url.as_ref().is_some_and(|url| url.scheme() == "https");
+        ensure!(
+            args.bind.ip().is_loopback() || https || args.allow_insecure,
+            "MESHWIRE_BIND: {} can be reached from other machines, but MESHWIRE_PUBLIC_URL is not https, so \
+             tokens and messages would cross the network in the clear. Put a TLS proxy in front and set \
+             MESHWIRE_PUBLIC_URL=https://…, or say --allow-insecure if the network is yours alone",
+            args.bind
+        );
+        let sqlite = sqlite_path(args.store.as_deref())?;
+        let client_secret = secret(
+            "MESHWIRE_GITHUB_CLIENT_SECRET",
+            args.github_client_secret,
+            args.github_client_secret_file.as_deref(),
+        )?;
+        let github = match (args.github_client_id, client_secret) {
+            (None, None) => None,
+            (Some(client_id), Some(client_secret)) => Some(GithubSettings {
+                client_id,
+                client_secret,
+                url: check_base_url("MESHWIRE_GITHUB_URL", args.github_url)?,
+                api_url: check_base_url("MESHWIRE_GITHUB_API_URL", args.github_api_url)?,
+            }),
+            (Some(_), None) => {
+                bail!("MESHWIRE_GITHUB_CLIENT_SECRET is missing: MESHWIRE_GITHUB_CLIENT_ID is set")
+            }
+            (None, Some(_)) => {
+                bail!("MESHWIRE_GITHUB_CLIENT_ID is missing: MESHWIRE_GITHUB_CLIENT_SECRET is set")
+            }
+        };
+        let given =
+            secret("MESHWIRE_SECRET_KEY", args.secret_key, args.secret_key_file.as_deref())?;
+        let secret_key = match given {
+            Some(key) => key,
+            None => kept_secret_key(&sqlite)?,
+        };
+        let secret_key_previous = secret(
+            "MESHWIRE_SECRET_KEY_PREVIOUS",
+            args.secret_key_previous,
+            args.secret_key_previous_file.as_deref(),
+        )?;
+        for (name, key) in [
+            ("MESHWIRE_SECRET_KEY", Some(&secret_key)),
+            ("MESHWIRE_SECRET_KEY_PREVIOUS", secret_key_previous.as_ref()),
+        ] {
+            ensure!(
+                key.is_none_or(|key| key.chars().count() >= MIN_SECRET_KEY),
+                "{name} is too short: it needs at least {MIN_SECRET_KEY} characters"
+            );
+        }
+        Ok(Self {
+            bind: args.bind,
+            public_url,
+            sqlite,
+            github,
+            secret_key,
+            secret_key_previous,
+            region: args.region,
+            log: args.log,
+            limits: Limits {
+                agents: args.limit_agents,
+                meshes: args.limit_meshes,
+                tokens: args.limit_tokens,
+            },
+        })
+    }
+}
+
+fn check_base_url(name: &str, url: Url) -> Result<Url> {
+    ensure!(
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none(),
+        "{name}: {url} is not the URL of a server, such as https://mesh.example.com"
+    );
+    Ok(url)
+}
+
+fn check_public_url(url: Url) -> Result<Url> {
+    let url = check_base_url("MESHWIRE_PUBLIC_URL", url)?;
+    ensure!(
+        url.path() == "/",
+        "MESHWIRE_PUBLIC_URL: {url} has a path; MeshWire needs a host name of its own"
+    );
+    Ok(url)
+}
+
+fn sqlite_path(store: Option<&str>) -> Result<PathBuf> {
+    let Some(store) = store else {
+        let folders = etcetera::choose_base_strategy()
+            .context("no home folder to keep data in: set MESHWIRE_STORE=sqlite:PATH, or HOME")?;
+        return Ok(folders.data_dir().join("meshwire").join("meshwire.db"));
+    };
+    match store.strip_prefix("sqlite:") {
+        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+        _ => bail!("MESHWIRE_STORE: this version keeps data in SQLite only, as sqlite:PATH"),
+    }
+}
+
+/// A secret that is given itself or in a file.
+fn secret(name: &str, value: Option<String>, file: Option<&Path>) -> Result<Option<String>> {
+    match (value, file) {
+        (Some(_), Some(_)) => bail!("{name} and {name}_FILE are both set: set one of them"),
+        (Some(value), None) => Ok(Some(value)),
+        (None, None) => Ok(None),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("{name}_FILE: cannot read {}", path.display()))?;
+            let text = text.trim_end_matches(['\r', '\n']);
+            ensure!(!text.is_empty(), "{name}_FILE: {} is empty", path.display());
+            Ok(Some(text.to_owned()))
+        }
+    }
+}
+
+/// The key that this server made for itself, beside its database; made now when it is not there.
+fn kept_secret_key(sqlite: &Path) -> Result<String> {
+    let path = sqlite.with_extension("key");
+    if let Some(key) = read_if_there(&path)? {
+        return Ok(key);
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let key = crate::secret::base62(64);
+    match options.open(&path) {
+        Ok(mut file) => {
+            use std::io::Write as _;
+            file.write_all(key.as_bytes())
+                .and_then(|()| file.sync_all())
+                .with_context(|| format!("cannot write the secret key to {}", path.display()))?;
+            Ok(key)
+        }
+        // Another server was quicker; the lock on the database will tell it or us.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => read_if_there(&path)?
+            .with_context(|| format!("the secret key {} has just gone", path.display())),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot write the secret key to {}", path.display()))
+        }
+    }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(key) => Ok(Some(key)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot read the secret key {}", path.display()))
+        }
+    }
+}

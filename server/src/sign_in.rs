@@ -1,0 +1,118 @@
+//! Who a person is: GitHub or local accounts, browser sessions, and what keeps others from using them.
+//!
+//! Nothing here makes HTML; the pages that lead through a sign-in are in [`crate::pages`].
+
+pub(crate) mod cli;
+mod github;
+mod guesses;
+mod origin;
+mod passwords;
+mod return_to;
+mod sessions;
+pub(crate) mod tickets;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use url::Url;
+
+use crate::app::App;
+use crate::clock::micros;
+use crate::secret;
+use crate::settings::Settings;
+
+pub(crate) use self::github::{Callback, Github, GithubError};
+pub(crate) use self::guesses::Guesses;
+pub(crate) use self::origin::check_origin;
+pub(crate) use self::passwords::{Passwords, check_password};
+pub(crate) use self::return_to::ReturnTo;
+pub use self::sessions::current_session;
+pub(crate) use self::sessions::{
+    Kind as CookieKind, cookie_value, end, is_live, login_cookie, removal, start,
+};
+pub(crate) use self::tickets::Tickets;
+
+/// How long a set-up link may be used.
+const SETUP_LIFETIME: Duration = Duration::from_hours(24);
+
+/// How people sign in here, and the secrets and counters that this needs.
+pub struct SignIn {
+    /// Who says who a person is.
+    pub(crate) accounts: Accounts,
+    /// Signs what a browser carries from one page to the next.
+    pub(crate) tickets: Tickets,
+    /// Counts wrong passwords.
+    pub(crate) guesses: Guesses,
+    /// The origin of our own pages, as browsers write it.
+    pub(crate) origin: String,
+}
+
+/// Who says who a person is.
+pub(crate) enum Accounts {
+    /// GitHub does.
+    Github(Box<Github>),
+    /// This server does, by a password.
+    Local(Passwords),
+}
+
+/// The address that a request came from, put into its extensions by whoever accepted the connection.
+/// Without it, guesses at passwords are counted by login alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+impl SignIn {
+    /// GitHub when it is set, else local accounts.
+    pub fn new(settings: &Settings, public_url: &Url) -> Self {
+        let accounts = match &settings.github {
+            Some(github) => Accounts::Github(Box::new(Github::new(github, public_url))),
+            None => Accounts::Local(Passwords::default()),
+        };
+        Self {
+            accounts,
+            tickets: Tickets::new(&settings.secret_key, settings.secret_key_previous.as_deref()),
+            guesses: Guesses::default(),
+            origin: public_url.origin().ascii_serialization(),
+        }
+    }
+}
+
+/// What is to be done before the first request. With local accounts, and nobody there yet: the one-time
+/// link that makes the first account, for the operator's eyes. A link from an earlier start ends here.
+///
+/// # Errors
+/// When the store does not answer, or when GitHub cannot be asked from this computer.
+pub async fn first_start(app: &App) -> anyhow::Result<Option<String>> {
+    if let Accounts::Github(github) = &app.sign_in.accounts {
+        github.ready().context("cannot make HTTPS requests to GitHub")?;
+        return Ok(None);
+    }
+    if app.store.any_user().await? {
+        return Ok(None);
+    }
+    let code = secret::one_time();
+    let expires_at = app.clock.now() + micros(SETUP_LIFETIME);
+    app.store.put_setup_code(&secret::digest(&code), expires_at).await?;
+    Ok(Some(app.url(&format!("/setup?code={code}"))))
+}
+
+/// A text from outside as it may stand in a line of a page or a list: without control and invisible
+/// characters, and cut to a number of characters.
+pub(crate) fn clean(text: &str, longest: usize) -> String {
+    let visible =
+        |c: &char| meshwire_protocol::check_printable(c.encode_utf8(&mut [0; 4]), 1).is_ok();
+    let text: String = text.chars().filter(visible).take(longest).collect();
+    text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+
+    #[test]
+    fn what_is_shown_has_nothing_hidden_in_it() {
+        assert_eq!(clean(" lap\u{202e}top\r\n\u{200b}\u{e0041} ", 64), "laptop");
+        assert_eq!(clean(&"x".repeat(100), 64).len(), 64);
+        assert_eq!(clean("\u{7}\u{0}", 64), "");
+    }
+}

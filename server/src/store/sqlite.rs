@@ -1,0 +1,196 @@
+//! The embedded store: SQLite in one file, used by one process.
+//!
+//! One task writes, a small pool reads. The writer takes everything that waits, runs it in one transaction
+//! and answers when that is on disk: under load the cost of an fsync is shared by all, alone a write waits
+//! for nobody.
+
+mod accounts;
+mod append;
+mod cache;
+mod decode;
+mod log;
+mod meshes;
+mod writer;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use tokio::sync::Mutex;
+
+use self::cache::Cache;
+use self::writer::{Tx, Writer};
+use super::{Micros, Result, Store, StoreError};
+
+static MIGRATOR: Migrator = sqlx::migrate!("../migrations/sqlite");
+
+/// Connections for reading. Reads are short; two cores keep two of them busy.
+const READERS: u32 = 4;
+
+/// The store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "{} is in use by another meshwire-server: stop that one, or give this one its own file with \
+         MESHWIRE_STORE=sqlite:PATH",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// The folder or the file cannot be used.
+    #[error("cannot use {}: {source}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// SQLite refuses it, or its schema is not ours.
+    #[error("cannot open the database {}: {source}", .path.display())]
+    Database {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// SQLite in one file.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: SqlitePool,
+    cache: Arc<Cache>,
+    /// Held for as long as the store is open.
+    lock: Mutex<Option<File>>,
+}
+
+impl SqliteStore {
+    /// Opens the database, makes it when it is missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When the file is in use by another process, cannot be written, or is no database of ours.
+    pub async fn open(path: &Path) -> std::result::Result<Self, OpenError> {
+        let file_error = |source| OpenError::File { path: path.to_owned(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            create_private_folder(folder).map_err(file_error)?;
+        }
+        let lock = lock(path)?;
+
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .locking_mode(SqliteLockingMode::Normal)
+            // A commit is on disk before anyone is told (design: invariant 1).
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("fullfsync", "on")
+            .pragma("checkpoint_fullfsync", "on")
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .statement_cache_capacity(64);
+        let database_error = |source: Box<dyn std::error::Error + Send + Sync>| {
+            OpenError::Database { path: path.to_owned(), source }
+        };
+
+        let cache = Arc::new(Cache::default());
+        let writer = Writer::start(options.clone(), Arc::clone(&cache), &MIGRATOR)
+            .await
+            .map_err(database_error)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await
+            .map_err(|error| database_error(error.into()))?;
+        Ok(Self { writer, readers, cache, lock: Mutex::new(Some(lock)) })
+    }
+
+    /// Runs a piece of a write transaction; answered when the whole is on disk.
+    async fn write<T: Send + 'static>(
+        &self,
+        act: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, sqlx::Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.run(act).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.readers).await.map_err(store_error)?;
+        self.write(|_| Box::pin(async { Ok(()) })).await
+    }
+
+    async fn purge(&self, now: Micros) -> Result<bool> {
+        self.write(move |tx| Box::pin(meshes::purge(tx, now))).await
+    }
+
+    async fn close(&self) {
+        self.writer.stop().await;
+        self.readers.close().await;
+        self.lock.lock().await.take();
+    }
+}
+
+/// Takes the lock that says that this process has the database.
+fn lock(path: &Path) -> std::result::Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock_path = PathBuf::from(name);
+    let error = |source| OpenError::File { path: lock_path.clone(), source };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(error(source)),
+    }
+}
+
+/// Makes a folder that only its owner may enter; leaves one that exists as it is.
+fn create_private_folder(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Says whether trying again may help.
+fn store_error(error: sqlx::Error) -> StoreError {
+    if is_transient(&error) {
+        StoreError::Unavailable(error.into())
+    } else {
+        StoreError::Fault(error.into())
+    }
+}
+
+fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => {
+            let code = error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
+            // The low byte is the primary result code: BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN.
+            matches!(code & 0xff, 5 | 6 | 7 | 8 | 10 | 13 | 14)
+        }
+        _ => false,
+    }
+}

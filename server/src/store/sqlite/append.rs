@@ -1,0 +1,275 @@
+//! Appending batches of several meshes with a fixed number of statements.
+
+use std::collections::{HashMap, HashSet};
+
+use meshwire_protocol::{MeshId, MessageId};
+use serde_json::{Value, json};
+use sqlx::ConnectOptions as _;
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+use super::cache::{Cache, Effect};
+use super::writer::{Tx, statement};
+use super::{decode, is_transient, store_error};
+use crate::clock::system_micros;
+use crate::store::{Appended, Batch, Digest, Head, Micros, Result};
+
+/// A node's clock that is further ahead than this is not used for ids.
+const CLOCK_TOLERANCE: Micros = 60 * 1_000_000;
+
+/// Appends what it can, inside the transaction. An error means that the transaction is of no use any more;
+/// a batch that fails for its own content fails alone.
+pub(super) async fn append_all(
+    tx: &mut Tx,
+    cache: &Cache,
+    batches: &[Batch],
+) -> sqlx::Result<Vec<Result<Appended>>> {
+    if batches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all: Vec<&Batch> = batches.iter().collect();
+    match try_append(tx, cache, &all).await {
+        Ok(outcomes) => Ok(outcomes.into_iter().map(Ok).collect()),
+        Err(error) if is_transient(&error) => Err(error),
+        Err(_) => {
+            let mut outcomes = Vec::with_capacity(batches.len());
+            for batch in batches {
+                outcomes.push(match try_append(tx, cache, &[batch]).await {
+                    Ok(mut one) => Ok(one.remove(0)),
+                    Err(error) if is_transient(&error) => return Err(error),
+                    Err(error) => Err(store_error(error)),
+                });
+            }
+            Ok(outcomes)
+        }
+    }
+}
+
+/// Appends all of the batches that may be appended, or, on an error, nothing.
+async fn try_append(tx: &mut Tx, cache: &Cache, batches: &[&Batch]) -> sqlx::Result<Vec<Appended>> {
+    let mut taken: HashMap<usize, Vec<usize>> = HashMap::new();
+    loop {
+        let effects = tx.effects.len();
+        statement(&mut tx.conn, "SAVEPOINT append").await?;
+        let attempt = write(tx, cache, batches, &taken).await;
+        let again = match attempt {
+            Ok(Written::All(outcomes)) => {
+                statement(&mut tx.conn, "RELEASE append").await?;
+                return Ok(outcomes);
+            }
+            Ok(Written::KeysTaken(found)) => Ok(found),
+            Err(error) if is_transient(&error) => return Err(error),
+            Err(error) => Err(error),
+        };
+        tx.effects.truncate(effects);
+        statement(&mut tx.conn, "ROLLBACK TO append").await?;
+        statement(&mut tx.conn, "RELEASE append").await?;
+        taken.extend(again?);
+    }
+}
+
+enum Written {
+    All(Vec<Appended>),
+    /// Batch → messages whose key is in use.
+    KeysTaken(HashMap<usize, Vec<usize>>),
+}
+
+async fn write(
+    tx: &mut Tx,
+    cache: &Cache,
+    batches: &[&Batch],
+    taken: &HashMap<usize, Vec<usize>>,
+) -> sqlx::Result<Written> {
+    let mut heads: HashMap<&MeshId, Option<Head>> = HashMap::new();
+    let mut moved: HashSet<&MeshId> = HashSet::new();
+    let mut outcomes = Vec::with_capacity(batches.len());
+    let (mut messages, mut keys) = (Vec::new(), Vec::new());
+    for (place, batch) in batches.iter().enumerate() {
+        if let Some(taken) = taken.get(&place) {
+            outcomes.push(Appended::KeysTaken(taken.clone()));
+            continue;
+        }
+        let head = match heads.get(&batch.mesh) {
+            Some(head) => *head,
+            None => head_of(tx, cache, &batch.mesh).await?,
+        };
+        let Some(mut head) = head else {
+            outcomes.push(Appended::NoMesh);
+            continue;
+        };
+        if head.epoch != batch.epoch {
+            outcomes.push(Appended::EpochMoved);
+            continue;
+        }
+        let (follows, first) = (head.head, first_id(batch.now, head.head));
+        for (offset, message) in (0..).zip(&batch.messages) {
+            let id = first + offset;
+            messages.push(json!([
+                batch.mesh,
+                id,
+                message.stream.to_string(),
+                batch.id,
+                message.from_agent,
+                message.from,
+                message.from_user,
+                message.from_kind,
+                message.via,
+                message.to,
+                message.content,
+                Value::String(Value::Object(message.metadata.clone()).to_string()),
+                message.hops,
+            ]));
+            if let Some(key) = &message.key {
+                keys.push(json!([
+                    batch.mesh,
+                    message.from_agent,
+                    key.key,
+                    hex(&key.fingerprint),
+                    id,
+                    key.expires_at,
+                    batch.now,
+                    place,
+                    offset,
+                ]));
+            }
+        }
+        let count = i64::try_from(batch.messages.len()).unwrap_or(i64::MAX);
+        head.head = message_id(first + count - 1)?;
+        heads.insert(&batch.mesh, Some(head));
+        moved.insert(&batch.mesh);
+        outcomes.push(Appended::Written { follows, first: message_id(first)? });
+    }
+    if messages.is_empty() {
+        return Ok(Written::All(outcomes));
+    }
+
+    if !keys.is_empty() {
+        let count = keys.len();
+        let now = batches.iter().map(|batch| batch.now).min().unwrap_or_default();
+        let keys = Value::Array(keys).to_string();
+        if insert_keys(&mut tx.conn, &keys, now).await? < count {
+            return Ok(Written::KeysTaken(taken_keys(&mut tx.conn, &keys).await?));
+        }
+    }
+    insert_messages(&mut tx.conn, &Value::Array(messages).to_string()).await?;
+    let moved: Vec<(&MeshId, Head)> =
+        moved.into_iter().filter_map(|mesh| Some((mesh, (*heads.get(mesh)?)?))).collect();
+    let rows: Vec<Value> = moved.iter().map(|(mesh, head)| json!([mesh, head.head])).collect();
+    sqlx::query(
+        "UPDATE mesh SET head = j.value ->> 1 FROM json_each(?1) AS j WHERE mesh.id = j.value ->> 0",
+    )
+    .bind(Value::Array(rows).to_string())
+    .execute(&mut tx.conn)
+    .await?;
+    tx.effects.extend(moved.into_iter().map(|(mesh, head)| Effect::Head(mesh.clone(), Some(head))));
+    Ok(Written::All(outcomes))
+}
+
+/// max(now, head + 1), without a clock that runs far ahead of ours.
+fn first_id(now: Micros, head: MessageId) -> i64 {
+    let next = head.next().get();
+    if now > system_micros().saturating_add(CLOCK_TOLERANCE) { next } else { next.max(now) }
+}
+
+fn message_id(id: i64) -> sqlx::Result<MessageId> {
+    MessageId::new(id)
+        .ok_or_else(|| sqlx::Error::Protocol(format!("message id {id} is out of range")))
+}
+
+/// The head as of the last commit.
+async fn head_of(tx: &mut Tx, cache: &Cache, mesh: &MeshId) -> sqlx::Result<Option<Head>> {
+    let cached = cache.read().heads.get(mesh).copied();
+    match cached {
+        Some(head) => Ok(head),
+        None => decode::head(&mut tx.conn, mesh).await,
+    }
+}
+
+/// Inserts the keys that are free, or whose time is over; how many.
+async fn insert_keys(conn: &mut SqliteConnection, keys: &str, now: Micros) -> sqlx::Result<usize> {
+    let done = sqlx::query(
+        "INSERT INTO sent_key (mesh_id, agent_id, key, fingerprint, message_id, expires_at)
+         SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3), value ->> 4, value ->> 5
+         FROM json_each(?1) WHERE true
+         ON CONFLICT DO UPDATE SET
+             fingerprint = excluded.fingerprint,
+             message_id = excluded.message_id,
+             expires_at = excluded.expires_at
+         WHERE sent_key.expires_at <= ?2",
+    )
+    .bind(keys)
+    .bind(now)
+    .execute(conn)
+    .await?;
+    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+}
+
+/// Which of the keys were in use before this attempt.
+async fn taken_keys(
+    conn: &mut SqliteConnection,
+    keys: &str,
+) -> sqlx::Result<HashMap<usize, Vec<usize>>> {
+    let rows = sqlx::query(
+        "SELECT j.value ->> 7, j.value ->> 8
+         FROM json_each(?1) AS j JOIN sent_key AS k
+             ON k.mesh_id = j.value ->> 0 AND k.agent_id = j.value ->> 1 AND k.key = j.value ->> 2
+         WHERE k.message_id <> j.value ->> 4",
+    )
+    .bind(keys)
+    .fetch_all(conn)
+    .await?;
+    let mut taken: HashMap<usize, Vec<usize>> = HashMap::new();
+    for row in rows {
+        let place = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
+        let offset = usize::try_from(row.try_get::<i64, _>(1)?).unwrap_or(usize::MAX);
+        taken.entry(place).or_default().push(offset);
+    }
+    if taken.is_empty() {
+        return Err(sqlx::Error::Protocol("idempotency keys are taken, but not found".to_owned()));
+    }
+    Ok(taken)
+}
+
+async fn insert_messages(conn: &mut SqliteConnection, messages: &str) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO message (mesh_id, id, stream, batch, from_agent, from_name, from_user, from_kind, via,
+                              to_name, content, metadata, hops)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+                value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
+         FROM json_each(?1)",
+    )
+    .bind(messages)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+fn hex(digest: &Digest) -> String {
+    use std::fmt::Write as _;
+    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Asks over a new connection whether batches of a failed commit were written.
+pub(super) struct Unsure {
+    conn: Option<SqliteConnection>,
+}
+
+impl Unsure {
+    pub(super) async fn new(options: &SqliteConnectOptions) -> Self {
+        Self { conn: options.connect().await.ok() }
+    }
+
+    pub(super) async fn is_there(&mut self, batch: &Batch, first: MessageId) -> bool {
+        let Some(conn) = &mut self.conn else { return false };
+        sqlx::query("SELECT 1 FROM message WHERE mesh_id = ?1 AND id = ?2 AND batch = ?3")
+            .bind(batch.mesh.as_str())
+            .bind(first.get())
+            .bind(batch.id)
+            .fetch_optional(conn)
+            .await
+            .is_ok_and(|row| row.is_some())
+    }
+}

@@ -1,0 +1,346 @@
+//! Reading the log, and the three numbers of an agent.
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
+use meshwire_protocol::limits::MAX_PAGE_BYTES;
+use meshwire_protocol::{AgentId, MeshId, MessageId};
+use serde_json::json;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnection;
+
+use super::cache::Effect;
+use super::decode::{self, message_columns};
+use super::writer::Tx;
+use super::{SqliteStore, store_error};
+use crate::store::{
+    Appended, Batch, Head, HistoryPage, LogPage, LogStore, Micros, Move, Position, Result, Seen,
+    SentRecord, Stored, Stream, Visibility,
+};
+
+/// How many messages one page of the history looks at: bounds what it costs to find none.
+const HISTORY_SCAN: i64 = 2_000;
+
+#[async_trait]
+impl LogStore for SqliteStore {
+    async fn head(&self, mesh: &MeshId) -> Result<Option<Head>> {
+        let cached = self.cache.read().heads.get(mesh).copied();
+        if let Some(head) = cached {
+            return Ok(head);
+        }
+        let mut conn = self.readers.acquire().await.map_err(store_error)?;
+        if decode::head(&mut conn, mesh).await.map_err(store_error)?.is_none() {
+            // Not kept: anyone can ask for meshes that do not exist.
+            return Ok(None);
+        }
+        drop(conn);
+        let mesh = mesh.clone();
+        self.write(move |tx| {
+            Box::pin(async move {
+                let head = decode::head(&mut tx.conn, &mesh).await?;
+                tx.effects.push(Effect::Head(mesh, head));
+                Ok(head)
+            })
+        })
+        .await
+    }
+
+    async fn append(&self, batch: Batch) -> Result<Appended> {
+        self.writer.append(batch).await
+    }
+
+    async fn sent(
+        &self,
+        mesh: &MeshId,
+        agent: &AgentId,
+        key: &str,
+        now: Micros,
+    ) -> Result<Option<SentRecord>> {
+        let row = sqlx::query(
+            "SELECT fingerprint, message_id FROM sent_key
+             WHERE mesh_id = ?1 AND agent_id = ?2 AND key = ?3 AND expires_at > ?4",
+        )
+        .bind(mesh.as_str())
+        .bind(agent.as_str())
+        .bind(key)
+        .bind(now)
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(store_error)?;
+        row.map(|row| {
+            let fingerprint = row
+                .try_get::<&[u8], _>(0)?
+                .try_into()
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            Ok(SentRecord { fingerprint, id: decode::id(&row, 1)? })
+        })
+        .transpose()
+        .map_err(store_error)
+    }
+
+    async fn read(
+        &self,
+        mesh: &MeshId,
+        streams: &[Stream],
+        after: MessageId,
+        limit: u32,
+    ) -> Result<Option<LogPage>> {
+        // One transaction is one snapshot: the head and the trim point belong to the messages.
+        let mut tx = self.readers.begin().await.map_err(store_error)?;
+        let Some(head) = decode::head(&mut tx, mesh).await.map_err(store_error)? else {
+            return Ok(None);
+        };
+        let page = read_page(&mut tx, mesh, streams, after, limit, head).await;
+        tx.rollback().await.map_err(store_error)?;
+        page.map(Some).map_err(store_error)
+    }
+
+    async fn message(&self, mesh: &MeshId, id: MessageId) -> Result<Option<Stored>> {
+        sqlx::query(concat!(
+            "SELECT ",
+            message_columns!(),
+            " FROM message WHERE mesh_id = ?1 AND id = ?2"
+        ))
+        .bind(mesh.as_str())
+        .bind(id.get())
+        .fetch_optional(&self.readers)
+        .await
+        .and_then(|row| row.map(|row| decode::message(&row, mesh)).transpose())
+        .map_err(store_error)
+    }
+
+    async fn history(
+        &self,
+        mesh: &MeshId,
+        visible: &Visibility,
+        before: MessageId,
+        limit: u32,
+    ) -> Result<HistoryPage> {
+        let mut tx = self.readers.begin().await.map_err(store_error)?;
+        let page = history_page(&mut tx, mesh, visible, before, limit).await;
+        tx.rollback().await.map_err(store_error)?;
+        page.map_err(store_error)
+    }
+
+    async fn position(&self, mesh: &MeshId, agent: &AgentId) -> Result<Option<Position>> {
+        let key = (mesh.clone(), agent.clone());
+        let cached = self.cache.read().positions.get(&key).copied();
+        if cached.is_some() {
+            return Ok(cached);
+        }
+        let (mesh, agent) = key;
+        self.write(move |tx| {
+            Box::pin(async move {
+                let position = position(&mut tx.conn, &mesh, &agent).await?;
+                tx.effects.extend(position.map(|at| Effect::Position(mesh, agent, at)));
+                Ok(position)
+            })
+        })
+        .await
+    }
+
+    async fn move_cursor(
+        &self,
+        mesh: &MeshId,
+        agent: &AgentId,
+        to: MessageId,
+        how: Move,
+    ) -> Result<Option<MessageId>> {
+        let (mesh, agent) = (mesh.clone(), agent.clone());
+        self.write(move |tx| Box::pin(move_cursor(tx, mesh, agent, to, how))).await
+    }
+
+    async fn note_seen(&self, seen: &[Seen]) -> Result<()> {
+        let rows = seen.iter().map(|seen| json!([seen.mesh, seen.agent, seen.at, seen.handed]));
+        let rows = serde_json::Value::Array(rows.collect()).to_string();
+        let seen: Vec<_> =
+            seen.iter().map(|seen| (seen.mesh.clone(), seen.agent.clone())).collect();
+        self.write(move |tx| {
+            Box::pin(async move {
+                sqlx::query(
+                    "UPDATE agent SET
+                         last_seen = max(coalesce(last_seen, 0), j.value ->> 2),
+                         handed = max(handed, j.value ->> 3)
+                     FROM json_each(?1) AS j
+                     WHERE agent.mesh_id = j.value ->> 0 AND agent.id = j.value ->> 1",
+                )
+                .bind(rows)
+                .execute(&mut tx.conn)
+                .await?;
+                for (mesh, agent) in seen {
+                    let position = position(&mut tx.conn, &mesh, &agent).await?;
+                    tx.effects.extend(position.map(|at| Effect::Position(mesh, agent, at)));
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
+async fn read_page(
+    conn: &mut SqliteConnection,
+    mesh: &MeshId,
+    streams: &[Stream],
+    after: MessageId,
+    limit: u32,
+    head: Head,
+) -> sqlx::Result<LogPage> {
+    let mut found = Vec::new();
+    // Up to where all streams were read: the smallest end among those that were not read to theirs.
+    let mut whole = None;
+    for stream in streams {
+        // One bounded walk along the index for each stream; they are merged below.
+        let name = stream.to_string();
+        let mut rows = sqlx::query(concat!(
+            "SELECT ",
+            message_columns!(),
+            " FROM message WHERE mesh_id = ?1 AND stream = ?2 AND id > ?3 ORDER BY id LIMIT ?4"
+        ))
+        .bind(mesh.as_str())
+        .bind(name)
+        .bind(after.get())
+        .bind(i64::from(limit) + 1)
+        .fetch(&mut *conn);
+        let (mut bytes, mut count, mut end) = (0, 0, after);
+        while let Some(row) = rows.try_next().await? {
+            if count == limit || bytes >= MAX_PAGE_BYTES {
+                whole = Some(whole.map_or(end, |whole: MessageId| whole.min(end)));
+                break;
+            }
+            let stored = decode::message(&row, mesh)?;
+            bytes += stored.message.content.len();
+            count += 1;
+            end = stored.message.id;
+            found.push(stored);
+        }
+    }
+    Ok(merge(found, whole, limit, head))
+}
+
+/// Puts the messages of several streams into one order and cuts the page where it is known to be whole.
+fn merge(mut found: Vec<Stored>, whole: Option<MessageId>, limit: u32, head: Head) -> LogPage {
+    found.sort_unstable_by_key(|stored| stored.message.id);
+    if let Some(whole) = whole {
+        found.retain(|stored| stored.message.id <= whole);
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut bytes = 0;
+    let fits = found
+        .iter()
+        .take(limit)
+        .take_while(|stored| {
+            let fits = bytes < MAX_PAGE_BYTES;
+            bytes += stored.message.content.len();
+            fits
+        })
+        .count();
+    let more = whole.is_some() || fits < found.len();
+    found.truncate(fits);
+    let seen_to = match found.last() {
+        Some(last) if more => last.message.id,
+        _ => head.head,
+    };
+    LogPage { messages: found, seen_to, more, trimmed: head.trimmed }
+}
+
+async fn history_page(
+    conn: &mut SqliteConnection,
+    mesh: &MeshId,
+    visible: &Visibility,
+    before: MessageId,
+    limit: u32,
+) -> sqlx::Result<HistoryPage> {
+    // Where this page stops looking, whether it has found enough or not.
+    let floor: Option<i64> = sqlx::query(
+        "SELECT id FROM message WHERE mesh_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3",
+    )
+    .bind(mesh.as_str())
+    .bind(before.get())
+    .bind(HISTORY_SCAN)
+    .fetch_optional(&mut *conn)
+    .await?
+    .map(|row| row.try_get(0))
+    .transpose()?;
+    let agents = json!(visible.agents).to_string();
+    let mut rows = sqlx::query(concat!(
+        "SELECT ",
+        message_columns!(),
+        " FROM message WHERE mesh_id = ?1 AND id < ?2 AND id > ?3
+            AND (stream = 'all'
+                 OR from_agent IN (SELECT value FROM json_each(?4))
+                 OR stream IN (SELECT 'agent:' || value FROM json_each(?4)))
+          ORDER BY id DESC LIMIT ?5"
+    ))
+    .bind(mesh.as_str())
+    .bind(before.get())
+    .bind(floor.unwrap_or(-1))
+    .bind(agents)
+    .bind(i64::from(limit) + 1)
+    .fetch(conn);
+    let (mut messages, mut bytes, mut cut) = (Vec::new(), 0, false);
+    while let Some(row) = rows.try_next().await? {
+        if messages.len() == usize::try_from(limit).unwrap_or(usize::MAX) || bytes >= MAX_PAGE_BYTES
+        {
+            cut = true;
+            break;
+        }
+        let stored = decode::message(&row, mesh)?;
+        bytes += stored.message.content.len();
+        messages.push(stored);
+    }
+    let before = if cut {
+        messages.last().map(|last: &Stored| last.message.id)
+    } else {
+        floor.and_then(MessageId::new).map(MessageId::next)
+    };
+    Ok(HistoryPage { messages, before })
+}
+
+pub(super) async fn position(
+    conn: &mut SqliteConnection,
+    mesh: &MeshId,
+    agent: &AgentId,
+) -> sqlx::Result<Option<Position>> {
+    sqlx::query("SELECT start, handed, cursor FROM agent WHERE mesh_id = ?1 AND id = ?2")
+        .bind(mesh.as_str())
+        .bind(agent.as_str())
+        .fetch_optional(conn)
+        .await?
+        .map(|row| {
+            Ok(Position {
+                start: decode::id(&row, 0)?,
+                handed: decode::id(&row, 1)?,
+                cursor: decode::id(&row, 2)?,
+            })
+        })
+        .transpose()
+}
+
+async fn move_cursor(
+    tx: &mut Tx,
+    mesh: MeshId,
+    agent: AgentId,
+    to: MessageId,
+    how: Move,
+) -> sqlx::Result<Option<MessageId>> {
+    let row = sqlx::query(
+        "UPDATE agent SET cursor = CASE WHEN ?4 THEN max(cursor, to_id) ELSE to_id END
+         FROM (SELECT min(?3, head) AS to_id FROM mesh WHERE id = ?1 AND deleted_at IS NULL)
+         WHERE mesh_id = ?1 AND id = ?2
+         RETURNING start, handed, cursor",
+    )
+    .bind(mesh.as_str())
+    .bind(agent.as_str())
+    .bind(to.get())
+    .bind(how == Move::Acknowledge)
+    .fetch_optional(&mut tx.conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let position = Position {
+        start: decode::id(&row, 0)?,
+        handed: decode::id(&row, 1)?,
+        cursor: decode::id(&row, 2)?,
+    };
+    tx.effects.push(Effect::Position(mesh, agent, position));
+    Ok(Some(position.cursor))
+}

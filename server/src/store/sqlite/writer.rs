@@ -1,0 +1,302 @@
+//! The task that writes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::{mpsc, oneshot};
+
+use super::append::{self, Unsure};
+use super::cache::{Cache, Effect};
+use super::{is_transient, store_error};
+use crate::store::{Appended, Batch, Result, StoreError};
+
+/// Most pieces of work in one transaction: bounds how long the first of them waits for its answer.
+const GROUP: usize = 512;
+
+/// A handle to the writing task.
+pub(super) struct Writer {
+    queue: mpsc::UnboundedSender<Work>,
+}
+
+enum Work {
+    Append(Batch, oneshot::Sender<Result<Appended>>),
+    Act(Box<dyn Act>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// The connection inside a transaction, and what its commit will mean for the cache.
+pub(super) struct Tx {
+    pub(super) conn: SqliteConnection,
+    pub(super) effects: Vec<Effect>,
+}
+
+/// Some piece of a transaction with someone who waits for its result.
+#[async_trait]
+trait Act: Send {
+    async fn run(&mut self, tx: &mut Tx) -> sqlx::Result<()>;
+    /// Answers: with the result when `failed` is `None`.
+    fn finish(self: Box<Self>, failed: Option<StoreError>);
+}
+
+struct Waiting<T, F> {
+    act: Option<F>,
+    result: Option<T>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+#[async_trait]
+impl<T, F> Act for Waiting<T, F>
+where
+    T: Send + 'static,
+    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, sqlx::Result<T>> + Send + 'static,
+{
+    async fn run(&mut self, tx: &mut Tx) -> sqlx::Result<()> {
+        if let Some(act) = self.act.take() {
+            self.result = Some(act(tx).await?);
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, failed: Option<StoreError>) {
+        let answer = match (failed, self.result) {
+            (None, Some(result)) => Ok(result),
+            (Some(error), _) => Err(error),
+            (None, None) => Err(unavailable("the write was not run")),
+        };
+        // Nobody waits any more when the request was dropped; the write stands all the same.
+        let _ = self.reply.send(answer);
+    }
+}
+
+impl Writer {
+    /// Opens the connection, brings the schema up to date, and starts the task.
+    pub(super) async fn start(
+        options: SqliteConnectOptions,
+        cache: Arc<Cache>,
+        migrator: &Migrator,
+    ) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let mut conn = options.connect().await?;
+        migrator.run(&mut conn).await?;
+        let (queue, work) = mpsc::unbounded_channel();
+        let task = Task { options, cache, work, tx: Some(Tx { conn, effects: Vec::new() }) };
+        tokio::spawn(task.run());
+        Ok(Self { queue })
+    }
+
+    pub(super) async fn append(&self, batch: Batch) -> Result<Appended> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_in(Work::Append(batch, reply))?;
+        answer.await.map_err(|_| unavailable("the store is closed"))?
+    }
+
+    pub(super) async fn run<T, F>(&self, act: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, sqlx::Result<T>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting { act: Some(act), result: None, reply };
+        self.hand_in(Work::Act(Box::new(waiting)))?;
+        answer.await.map_err(|_| unavailable("the store is closed"))?
+    }
+
+    /// Writes what was handed in before, then ends the task and closes the connection.
+    pub(super) async fn stop(&self) {
+        let (reply, stopped) = oneshot::channel();
+        if self.hand_in(Work::Stop(reply)).is_ok() {
+            let _ = stopped.await;
+        }
+    }
+
+    fn hand_in(&self, work: Work) -> Result<()> {
+        self.queue.send(work).map_err(|_| unavailable("the store is closed"))
+    }
+}
+
+fn unavailable(why: &'static str) -> StoreError {
+    StoreError::Unavailable(why.into())
+}
+
+/// An error that several waiters hear of.
+fn shared(error: &str) -> StoreError {
+    StoreError::Unavailable(error.to_owned().into())
+}
+
+struct Task {
+    options: SqliteConnectOptions,
+    cache: Arc<Cache>,
+    work: mpsc::UnboundedReceiver<Work>,
+    /// `None` after a failure that leaves the connection in doubt; opened again for the next group.
+    tx: Option<Tx>,
+}
+
+type Append = (Batch, oneshot::Sender<Result<Appended>>);
+
+impl Task {
+    async fn run(mut self) {
+        let mut waiting = Vec::with_capacity(GROUP);
+        loop {
+            if self.work.recv_many(&mut waiting, GROUP).await == 0 {
+                break;
+            }
+            let mut appends = Vec::new();
+            let mut acts = Vec::new();
+            let mut stop = None;
+            for work in waiting.drain(..) {
+                match work {
+                    Work::Append(batch, reply) => appends.push((batch, reply)),
+                    Work::Act(act) => acts.push(act),
+                    Work::Stop(reply) => stop = Some(reply),
+                }
+            }
+            self.group(appends, acts).await;
+            if let Some(stopped) = stop {
+                if let Some(tx) = self.tx.take() {
+                    let _ = tx.conn.close().await;
+                }
+                let _ = stopped.send(());
+                break;
+            }
+        }
+    }
+
+    /// Runs one group in one transaction and answers everyone in it.
+    async fn group(&mut self, appends: Vec<Append>, acts: Vec<Box<dyn Act>>) {
+        let mut tx = match self.connection().await {
+            Ok(tx) => tx,
+            Err(error) => return refuse_all(appends, acts, &error),
+        };
+        match self.write(&mut tx, appends, acts).await {
+            Ok(()) => self.tx = Some(tx),
+            // A failed write or sync leaves the connection in doubt: it is not used again.
+            Err(Broken) => {
+                drop(tx);
+                self.cache.clear();
+            }
+        }
+    }
+
+    async fn connection(&mut self) -> sqlx::Result<Tx> {
+        match self.tx.take() {
+            Some(tx) => Ok(tx),
+            None => Ok(Tx { conn: self.options.connect().await?, effects: Vec::new() }),
+        }
+    }
+
+    async fn write(
+        &mut self,
+        tx: &mut Tx,
+        appends: Vec<Append>,
+        acts: Vec<Box<dyn Act>>,
+    ) -> std::result::Result<(), Broken> {
+        tx.effects.clear();
+        if let Err(error) = statement(&mut tx.conn, "BEGIN IMMEDIATE").await {
+            refuse_all(appends, acts, &error);
+            return Err(Broken);
+        }
+
+        // Appends first: they find the heads as of the last commit in the cache.
+        let (batches, replies): (Vec<_>, Vec<_>) = appends.into_iter().unzip();
+        let appended = match append::append_all(tx, &self.cache, &batches).await {
+            Ok(appended) => appended,
+            Err(error) => {
+                let appends = batches.into_iter().zip(replies).collect();
+                refuse_all(appends, acts, &error);
+                return Err(Broken);
+            }
+        };
+
+        let mut finished: Vec<(Box<dyn Act>, Option<StoreError>)> = Vec::with_capacity(acts.len());
+        let mut acts = acts.into_iter();
+        while let Some(mut act) = acts.next() {
+            let error = match run_alone(tx, act.as_mut()).await {
+                Ok(()) => None,
+                Err(error) if is_transient(&error) => {
+                    let text = error.to_string();
+                    let rest = std::iter::once(act).chain(acts);
+                    for act in finished.into_iter().map(|(act, _)| act).chain(rest) {
+                        act.finish(Some(shared(&text)));
+                    }
+                    for reply in replies {
+                        let _ = reply.send(Err(shared(&text)));
+                    }
+                    return Err(Broken);
+                }
+                Err(error) => Some(store_error(error)),
+            };
+            finished.push((act, error));
+        }
+
+        let Err(error) = statement(&mut tx.conn, "COMMIT").await else {
+            self.cache.apply(std::mem::take(&mut tx.effects));
+            for (reply, outcome) in replies.into_iter().zip(appended) {
+                let _ = reply.send(outcome);
+            }
+            for (act, failed) in finished {
+                act.finish(failed);
+            }
+            return Ok(());
+        };
+
+        // Whether it was written is not known. For messages we can ask; anything else may be sent again
+        // without harm.
+        let text = error.to_string();
+        tracing::error!(error = %text, "a commit failed");
+        let mut unsure = Unsure::new(&self.options).await;
+        for ((reply, outcome), batch) in replies.into_iter().zip(appended).zip(&batches) {
+            let outcome = match outcome {
+                Ok(Appended::Written { follows, first }) => {
+                    if unsure.is_there(batch, first).await {
+                        Ok(Appended::Written { follows, first })
+                    } else {
+                        Err(shared(&text))
+                    }
+                }
+                other => other,
+            };
+            let _ = reply.send(outcome);
+        }
+        for (act, _) in finished {
+            act.finish(Some(shared(&text)));
+        }
+        Err(Broken)
+    }
+}
+
+/// The connection must not be used any more.
+struct Broken;
+
+/// Runs one act so that its failure undoes nothing but its own doing.
+async fn run_alone(tx: &mut Tx, act: &mut dyn Act) -> sqlx::Result<()> {
+    let effects = tx.effects.len();
+    statement(&mut tx.conn, "SAVEPOINT act").await?;
+    match act.run(tx).await {
+        Ok(()) => statement(&mut tx.conn, "RELEASE act").await,
+        Err(error) if is_transient(&error) => Err(error),
+        Err(error) => {
+            tx.effects.truncate(effects);
+            statement(&mut tx.conn, "ROLLBACK TO act").await?;
+            statement(&mut tx.conn, "RELEASE act").await?;
+            Err(error)
+        }
+    }
+}
+
+pub(super) async fn statement(conn: &mut SqliteConnection, sql: &'static str) -> sqlx::Result<()> {
+    sqlx::query(sql).execute(conn).await.map(drop)
+}
+
+fn refuse_all(appends: Vec<Append>, acts: Vec<Box<dyn Act>>, error: &sqlx::Error) {
+    let text = error.to_string();
+    tracing::error!(error = %text, "the store refused to write");
+    for (_, reply) in appends {
+        let _ = reply.send(Err(shared(&text)));
+    }
+    for act in acts {
+        act.finish(Some(shared(&text)));
+    }
+}

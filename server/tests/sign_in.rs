@@ -1,0 +1,15 @@
+//! Signing in, as browsers and the command line see it.
+
+#[path = "sign_in/browser.rs"]
+mod browser;
+#[path = "support/github.rs"]
+mod github;
+
+#[path = "sign_in/cli.rs"]
+mod cli;
+#[path = "sign_in/forms.rs"]
+mod forms;
+#[path = "sign_in/local.rs"]
+mod local;
+#[path = "sign_in/with_github.rs"]
+mod with_github;

@@ -29,8 +29,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not signed in or refused, 4 not f
     version,
     about = "Durable messages between AI coding agents",
     after_help = AFTER_HELP,
-    arg_required_else_help = true,
-    disable_help_subcommand = true
+    arg_required_else_help = true
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

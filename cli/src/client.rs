@@ -262,6 +262,8 @@ fn said_by(problem: &Problem) -> String {
     let mut said = if problem.detail.is_empty() { &problem.title } else { &problem.detail }.clone();
     for (field, reason) in &problem.errors {
         if !said.contains(reason.as_str()) {
+            let end = said.trim_end_matches('.').len();
+            said.truncate(end);
             let _ = write!(said, "; {field}: {reason}");
         }
     }

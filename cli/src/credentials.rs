@@ -20,10 +20,11 @@ pub(crate) struct Token(String);
 
 impl Token {
     /// Checks the form of a token; `from` says where it stands, for the error, which never repeats it.
+    /// What cannot be a token is refused here as the server would refuse it: it may be another secret.
     pub(crate) fn parse(text: &str, from: &str) -> Outcome<Self> {
         let text = text.trim();
         check_token(text).map_err(|error| {
-            Failure::usage(format!("{from} is {error}")).hint("run `meshwire login` to get one")
+            Failure::refused(format!("{from} is {error}")).hint("run `meshwire login` to get one")
         })?;
         Ok(Self(text.to_owned()))
     }

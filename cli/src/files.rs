@@ -29,7 +29,8 @@ pub(crate) fn read(path: &Path) -> Outcome<Option<String>> {
         Ok(Ok(read)) if read as u64 > LARGEST => {
             Err(Failure::failed(format!("{} is larger than 1 MiB", path.display())))
         }
-        Ok(Ok(_)) => Ok(Some(text)),
+        // Some editors begin a file with a byte order mark.
+        Ok(Ok(_)) => Ok(Some(text.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(text))),
     }
 }
 

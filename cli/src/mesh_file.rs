@@ -52,7 +52,7 @@ impl MeshFile {
         })?;
         let file = Self { path, keys };
         for (key, value) in &file.keys.0 {
-            if key.to_ascii_lowercase().contains("token")
+            if key.to_ascii_lowercase().ends_with("token")
                 || holds_token(key)
                 || holds_token(value.get())
             {

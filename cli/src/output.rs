@@ -28,7 +28,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> Outcome<()> {
     print(&json_line(value)?)
 }
 
-/// JSON on one line, for [`print`].
+/// JSON on one line, for [`print()`].
 pub(crate) fn json_line(value: &impl Serialize) -> Outcome<String> {
     let broken = |error| Failure::failed(format!("cannot write the answer as JSON: {error}"));
     let mut json = serde_json::to_string(value).map_err(broken)?;

@@ -10,7 +10,7 @@ pub const MAX_METADATA_BYTES: usize = 4_096;
 /// Longest `Idempotency-Key`, in characters.
 pub const MAX_IDEMPOTENCY_KEY: usize = 255;
 /// How long an `Idempotency-Key` is remembered.
-pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_hours(24);
 /// Longest wait of a poll, in seconds.
 pub const MAX_WAIT_SECONDS: u64 = 60;
 /// Most messages on one page.

@@ -1,7 +1,7 @@
 //! `meshwire status`
 
 use clap::Args;
-use meshwire_protocol::{Mesh, MeshId};
+use meshwire_protocol::{AgentId, Mesh, MeshId};
 use serde_json::json;
 
 use crate::args::{AsJson, InMesh};
@@ -81,7 +81,9 @@ async fn look(settings: &Settings, mesh: Option<&str>) -> Outcome<Found> {
     if let (Some(_), Some(_)) = (&token, &found.version) {
         let client = Client::new(settings.url.clone(), token)?;
         let me = client.me().await;
-        found.login = found.note(me).map(|me| me.user.login);
+        let me = found.note(me);
+        let bound = me.as_ref().and_then(|me| me.token.agent_id.clone());
+        found.login = me.map(|me| me.user.login);
         if found.login.is_some() {
             if found.mesh_id.is_none() && found.problem.is_none() {
                 let mesh = identity::mesh(settings, &client, None).await;
@@ -92,7 +94,7 @@ async fn look(settings: &Settings, mesh: Option<&str>) -> Outcome<Found> {
                 found.mesh = found.note(answer);
             }
         }
-        look_for_agent(settings, &client, reader, &mut found).await?;
+        look_for_agent(settings, &client, reader, bound, &mut found).await?;
     } else if let Some(Identity::Agent(wanted)) = reader {
         found.agent = Some(wanted.name);
     }
@@ -104,6 +106,7 @@ async fn look_for_agent(
     settings: &Settings,
     client: &Client,
     reader: Option<Identity>,
+    bound: Option<AgentId>,
     found: &mut Found,
 ) -> Outcome<()> {
     let name = match (reader, &found.mesh_id) {
@@ -111,15 +114,19 @@ async fn look_for_agent(
             Some(identity::real_name(settings, mesh, &wanted)?)
         }
         (Some(Identity::Agent(wanted)), None) => Some(wanted.name),
-        (Some(Identity::Own), _) => found.login.as_deref().map(meshwire_protocol::person_name),
+        (Some(Identity::Own), _) => match bound {
+            Some(agent) => Some(agent.to_string()),
+            None => found.login.as_deref().map(meshwire_protocol::person_name),
+        },
         (None, _) => None,
     };
+    found.agent.clone_from(&name);
     if let (Some(name), Some(mesh)) = (&name, &found.mesh)
         && let Ok(agent) = client.agent(&mesh.mesh_id, name).await
     {
         found.agent_id = Some(agent.agent_id.to_string());
+        found.agent = Some(agent.name);
     }
-    found.agent = name;
     Ok(())
 }
 

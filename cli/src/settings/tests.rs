@@ -151,7 +151,7 @@ fn a_token_of_the_environment_goes_where_the_user_says() {
 fn a_token_that_cannot_be_one_is_refused_unseen() {
     let scene = Scene::new().env("MESHWIRE_TOKEN", "mw_secretsecret");
     let failure = scene.resolve().unwrap().token().unwrap_err();
-    assert_eq!(failure.exit(), Exit::Usage);
+    assert_eq!(failure.exit(), Exit::Refused);
     assert!(!failure.message().contains("secret"), "{failure}");
 }
 

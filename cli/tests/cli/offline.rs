@@ -58,7 +58,6 @@ fn wrong_usage_is_2() {
         &["init"],
         &["init", "--harness", "copilot"],
         &["init", "--harness", "vim"],
-        &["login", "--token", "mw_short"],
         &["completions", "cmd"],
     ] {
         let done = computer.run(args);
@@ -82,6 +81,21 @@ fn not_signed_in_is_3() {
         assert_eq!(done.code, Some(3), "{args:?}: {done:?}");
         assert!(done.err.contains("meshwire login") || args[0] == "logout", "{args:?}: {done:?}");
     }
+}
+
+#[test]
+fn what_cannot_be_a_token_is_3_and_is_not_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let computer =
+        Computer::new().env("MESHWIRE_TOKEN", "the-secret-of-another").env("MESHWIRE_URL", &url);
+    for args in [&["whoami"][..], &["login", "--token", "the-secret-of-another"]] {
+        let done = computer.run(args);
+        assert_eq!(done.code, Some(3), "{done:?}");
+        assert!(!done.err.contains("secret"), "{done:?}");
+    }
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "something was sent");
 }
 
 #[test]

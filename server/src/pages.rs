@@ -50,14 +50,8 @@ pub async fn security_headers(State(app): State<App>, request: Request, next: Ne
     let headers = response.headers_mut();
     for (name, value) in [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (
-            HeaderName::from_static("cross-origin-opener-policy"),
-            "same-origin",
-        ),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (
             HeaderName::from_static("permissions-policy"),
             "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -66,20 +60,11 @@ pub async fn security_headers(State(app): State<App>, request: Request, next: Ne
         headers.insert(name, HeaderValue::from_static(value));
     }
     if app.is_https() {
-        headers.insert(
-            STRICT_TRANSPORT_SECURITY,
-            HeaderValue::from_static("max-age=31536000"),
-        );
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
-    headers
-        .entry(CONTENT_SECURITY_POLICY)
-        .or_insert_with(|| content_security_policy("'self'"));
-    headers
-        .entry(REFERRER_POLICY)
-        .or_insert(HeaderValue::from_static("no-referrer"));
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert_with(|| content_security_policy("'self'"));
+    headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -96,10 +81,7 @@ fn content_security_policy(form_action: &str) -> HeaderValue {
 fn html(status: StatusCode, page: &impl Template) -> Response {
     let page = page.render().expect("writing to a string does not fail");
     let headers = [
-        (
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/html; charset=utf-8"),
-        ),
+        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         // Under `no-referrer` browsers send our own forms with `Origin: null` (Fetch standard, "append a
         // request Origin header"), which we refuse. Other sites learn nothing from this either.
         (REFERRER_POLICY, HeaderValue::from_static("same-origin")),

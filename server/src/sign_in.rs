@@ -70,10 +70,7 @@ impl SignIn {
         };
         Self {
             accounts,
-            tickets: Tickets::new(
-                &settings.secret_key,
-                settings.secret_key_previous.as_deref(),
-            ),
+            tickets: Tickets::new(&settings.secret_key, settings.secret_key_previous.as_deref()),
             guesses: Guesses::default(),
             origin: public_url.origin().ascii_serialization(),
         }
@@ -87,9 +84,7 @@ impl SignIn {
 /// When the store does not answer, or when GitHub cannot be asked from this computer.
 pub async fn first_start(app: &App) -> anyhow::Result<Option<String>> {
     if let Accounts::Github(github) = &app.sign_in.accounts {
-        github
-            .ready()
-            .context("cannot make HTTPS requests to GitHub")?;
+        github.ready().context("cannot make HTTPS requests to GitHub")?;
         return Ok(None);
     }
     if app.store.any_user().await? {
@@ -97,9 +92,7 @@ pub async fn first_start(app: &App) -> anyhow::Result<Option<String>> {
     }
     let code = secret::one_time();
     let expires_at = app.clock.now() + micros(SETUP_LIFETIME);
-    app.store
-        .put_setup_code(&secret::digest(&code), expires_at)
-        .await?;
+    app.store.put_setup_code(&secret::digest(&code), expires_at).await?;
     Ok(Some(app.url(&format!("/setup?code={code}"))))
 }
 

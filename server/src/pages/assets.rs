@@ -62,15 +62,9 @@ pub(crate) async fn file(Path(name): Path<String>, request: Request) -> Result<R
     };
     let (asset, version) = (&ASSETS[n], &VERSIONS[n]);
     let tag = format!("\"{version}\"");
-    let is_versioned = request
-        .uri()
-        .query()
-        .and_then(|query| query.strip_prefix("v="))
-        == Some(version.as_str());
-    let known = request
-        .headers()
-        .get(IF_NONE_MATCH)
-        .is_some_and(|known| known == tag.as_str());
+    let is_versioned =
+        request.uri().query().and_then(|query| query.strip_prefix("v=")) == Some(version.as_str());
+    let known = request.headers().get(IF_NONE_MATCH).is_some_and(|known| known == tag.as_str());
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(asset.content_type)),
         (
@@ -81,10 +75,7 @@ pub(crate) async fn file(Path(name): Path<String>, request: Request) -> Result<R
                 "public, no-cache"
             }),
         ),
-        (
-            ETAG,
-            HeaderValue::try_from(tag).expect("hexadecimal in quotes"),
-        ),
+        (ETAG, HeaderValue::try_from(tag).expect("hexadecimal in quotes")),
     ];
     Ok(if known {
         (StatusCode::NOT_MODIFIED, headers).into_response()

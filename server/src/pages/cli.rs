@@ -76,10 +76,7 @@ pub(crate) async fn page(
         server: &app.sign_in.origin,
         ticket: app.sign_in.tickets.issue(&form, app.clock.now()),
     };
-    let policy = [(
-        CONTENT_SECURITY_POLICY,
-        content_security_policy(&form_action),
-    )];
+    let policy = [(CONTENT_SECURITY_POLICY, content_security_policy(&form_action))];
     Ok((policy, html(StatusCode::OK, &page)).into_response())
 }
 
@@ -106,9 +103,5 @@ pub(crate) async fn token(
 ) -> Result<Response> {
     let answer = cli::exchange(&app, &request).await?;
     let body = serde_json::to_vec(&answer).expect("strings serialise");
-    Ok((
-        [(axum::http::header::CONTENT_TYPE, "application/json")],
-        body,
-    )
-        .into_response())
+    Ok(([(axum::http::header::CONTENT_TYPE, "application/json")], body).into_response())
 }

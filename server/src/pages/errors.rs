@@ -45,12 +45,7 @@ struct Piece<'a> {
 
 /// The answer that shows an error to a person.
 pub fn error_page(page: &ErrorPage) -> Response {
-    let hint = page
-        .hint
-        .as_deref()
-        .unwrap_or_default()
-        .split('`')
-        .enumerate();
+    let hint = page.hint.as_deref().unwrap_or_default().split('`').enumerate();
     html(
         page.status,
         &View {
@@ -58,10 +53,7 @@ pub fn error_page(page: &ErrorPage) -> Response {
             detail: &page.detail,
             hint: hint
                 .filter(|(_, text)| !text.is_empty())
-                .map(|(n, text)| Piece {
-                    text,
-                    is_code: n % 2 == 1,
-                })
+                .map(|(n, text)| Piece { text, is_code: n % 2 == 1 })
                 .collect(),
             status: page.status.as_u16(),
             code: page.code.as_deref(),
@@ -72,9 +64,7 @@ pub fn error_page(page: &ErrorPage) -> Response {
 /// Whether this is a browser that shows pages to a person.
 pub fn wants_html(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().any(|accept| {
-        accept
-            .to_str()
-            .is_ok_and(|accept| accept.to_ascii_lowercase().contains("text/html"))
+        accept.to_str().is_ok_and(|accept| accept.to_ascii_lowercase().contains("text/html"))
     })
 }
 

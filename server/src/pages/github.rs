@@ -43,9 +43,7 @@ pub(crate) async fn come_back(
     Query(query): Query<Callback>,
 ) -> Response {
     let mut response = finish(&app, &visitor, query).await.into_response();
-    response
-        .headers_mut()
-        .append(SET_COOKIE, sign_in::removal(&app, CookieKind::Login));
+    response.headers_mut().append(SET_COOKIE, sign_in::removal(&app, CookieKind::Login));
     response
 }
 

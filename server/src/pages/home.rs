@@ -66,14 +66,7 @@ pub(crate) async fn page(State(app): State<App>, visitor: Visitor) -> Result<Res
 async fn welcome(app: &App) -> Result<Response> {
     let github = matches!(app.sign_in.accounts, Accounts::Github(_));
     let nobody = !github && !app.store.any_user().await?;
-    Ok(html(
-        StatusCode::OK,
-        &Welcome {
-            github,
-            nobody,
-            login_command: login_command(app),
-        },
-    ))
+    Ok(html(StatusCode::OK, &Welcome { github, nobody, login_command: login_command(app) }))
 }
 
 async fn home(app: &App, current: &SessionRow, user: &UserRow) -> Result<Response> {
@@ -137,17 +130,10 @@ pub(crate) async fn end_session(
     if !sign_in::end(&app, &user.id, &id).await? {
         return Err(ApiError::new(
             ErrorCode::NotFound,
-            format!(
-                "You have no session {}; it may have ended by itself.",
-                shown(&id)
-            ),
+            format!("You have no session {}; it may have ended by itself.", shown(&id)),
         ));
     }
-    Ok(if id == session.id {
-        signed_out(&app)
-    } else {
-        see_other("/")
-    })
+    Ok(if id == session.id { signed_out(&app) } else { see_other("/") })
 }
 
 fn signed_out(app: &App) -> Response {
@@ -168,24 +154,15 @@ pub(crate) fn login_command(app: &App) -> String {
 impl When {
     fn new(at: Micros) -> Self {
         let at = timestamp(at);
-        let text = at
-            .to_zoned(TimeZone::UTC)
-            .strftime("%-d %B %Y, %H:%M UTC")
-            .to_string();
-        Self {
-            machine: format!("{at:.0}"),
-            text,
-        }
+        let text = at.to_zoned(TimeZone::UTC).strftime("%-d %B %Y, %H:%M UTC").to_string();
+        Self { machine: format!("{at:.0}"), text }
     }
 }
 
 /// A short name for a browser, from what it says of itself.
 fn browser(client: &str) -> String {
     let first = |names: &[(&str, &'static str)]| {
-        names
-            .iter()
-            .find(|(mark, _)| client.contains(mark))
-            .map(|(_, name)| *name)
+        names.iter().find(|(mark, _)| client.contains(mark)).map(|(_, name)| *name)
     };
     // Most say that they are several; the most particular comes first.
     let browser = first(&[

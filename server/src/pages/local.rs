@@ -101,13 +101,7 @@ pub(crate) async fn login_page(
         Accounts::Github(_) => false,
         Accounts::Local(_) => !app.store.any_user().await?,
     };
-    Ok(html(
-        StatusCode::OK,
-        &LoginView {
-            nobody,
-            ..login_view(&app, &return_to, "")
-        },
-    ))
+    Ok(html(StatusCode::OK, &LoginView { nobody, ..login_view(&app, &return_to, "") }))
 }
 
 /// `POST /login`
@@ -121,30 +115,18 @@ pub(crate) async fn log_in(
     let login = form.login.trim().to_lowercase();
     let Some(ticket) = app.sign_in.tickets.read::<LoginForm>(&form.ticket, now) else {
         let error = Some("This page had been open for too long. Please try again.".to_owned());
-        let view = LoginView {
-            error,
-            ..login_view(&app, &ReturnTo::new(None), &login)
-        };
+        let view = LoginView { error, ..login_view(&app, &ReturnTo::new(None), &login) };
         return Ok(html(StatusCode::FORBIDDEN, &view));
     };
     let return_to = ReturnTo::new(Some(&ticket.return_to));
 
     // No account has such a login: it is looked up like any other, and shares one count.
-    let counted = if check_login(&login).is_ok() {
-        login.as_str()
-    } else {
-        ""
-    };
+    let counted = if check_login(&login).is_ok() { login.as_str() } else { "" };
     if let Err(seconds) = app.sign_in.guesses.begin(counted, visitor.address, now) {
         let minutes = seconds.div_ceil(60);
         let unit = if minutes == 1 { "minute" } else { "minutes" };
-        let error = Some(format!(
-            "Too many wrong passwords. Try again in {minutes} {unit}."
-        ));
-        let view = LoginView {
-            error,
-            ..login_view(&app, &return_to, &login)
-        };
+        let error = Some(format!("Too many wrong passwords. Try again in {minutes} {unit}."));
+        let view = LoginView { error, ..login_view(&app, &return_to, &login) };
         let headers = [(RETRY_AFTER, HeaderValue::from(seconds))];
         return Ok((headers, html(StatusCode::TOO_MANY_REQUESTS, &view)).into_response());
     }
@@ -153,10 +135,7 @@ pub(crate) async fn log_in(
     let right = passwords.verify(form.password, phc).await?;
     let Some(user) = user.filter(|_| right) else {
         let error = Some("Login and password do not fit together.".to_owned());
-        let view = LoginView {
-            error,
-            ..login_view(&app, &return_to, &login)
-        };
+        let view = LoginView { error, ..login_view(&app, &return_to, &login) };
         return Ok(html(StatusCode::FORBIDDEN, &view));
     };
     app.sign_in.guesses.right(counted, visitor.address);
@@ -172,27 +151,12 @@ pub(crate) async fn setup_page(
 ) -> Result<Response> {
     passwords(&app)?;
     let now = app.clock.now();
-    if !app
-        .store
-        .setup_code(&secret::digest(&query.code), now)
-        .await?
-    {
+    if !app.store.setup_code(&secret::digest(&query.code), now).await? {
         return Err(setup_over(&app).await);
     }
-    let ticket = app
-        .sign_in
-        .tickets
-        .issue(&SetupForm { code: query.code }, now);
+    let ticket = app.sign_in.tickets.issue(&SetupForm { code: query.code }, now);
     let errors = SetupErrors::default();
-    Ok(html(
-        StatusCode::OK,
-        &SetupView {
-            ticket: &ticket,
-            login: "",
-            name: "",
-            errors,
-        },
-    ))
+    Ok(html(StatusCode::OK, &SetupView { ticket: &ticket, login: "", name: "", errors }))
 }
 
 /// `POST /setup`
@@ -203,11 +167,7 @@ pub(crate) async fn set_up(
 ) -> Result<Response> {
     let passwords = passwords(&app)?;
     let now = app.clock.now();
-    let ticket = app
-        .sign_in
-        .tickets
-        .read::<SetupForm>(&form.ticket, now)
-        .ok_or_else(stale_form)?;
+    let ticket = app.sign_in.tickets.read::<SetupForm>(&form.ticket, now).ok_or_else(stale_form)?;
     let code = secret::digest(&ticket.code);
     if !app.store.setup_code(&code, now).await? {
         return Err(setup_over(&app).await);
@@ -216,12 +176,7 @@ pub(crate) async fn set_up(
     let login = form.login.trim();
     let name = form.name.trim();
     let refuse = |errors| {
-        let view = SetupView {
-            ticket: &form.ticket,
-            login,
-            name,
-            errors,
-        };
+        let view = SetupView { ticket: &form.ticket, login, name, errors };
         html(StatusCode::BAD_REQUEST, &view)
     };
     let errors = check_fields(&form, login, name);
@@ -232,11 +187,7 @@ pub(crate) async fn set_up(
         id: secret::user_id(),
         identity: format!("local:{login}"),
         login: login.to_owned(),
-        name: if name.is_empty() {
-            login.to_owned()
-        } else {
-            clean(name, limits::MAX_NAME)
-        },
+        name: if name.is_empty() { login.to_owned() } else { clean(name, limits::MAX_NAME) },
         password: Some(passwords.hash(form.password.clone()).await?),
         now,
     };
@@ -282,17 +233,9 @@ fn login_view<'a>(app: &App, return_to: &ReturnTo, login: &'a str) -> LoginView<
         Accounts::Github(_) => Some(github_button(return_to)),
         Accounts::Local(_) => None,
     };
-    let ticket = LoginForm {
-        return_to: return_to.to_owned(),
-    };
+    let ticket = LoginForm { return_to: return_to.to_owned() };
     let ticket = app.sign_in.tickets.issue(&ticket, app.clock.now());
-    LoginView {
-        github,
-        nobody: false,
-        ticket,
-        login,
-        error: None,
-    }
+    LoginView { github, nobody: false, ticket, login, error: None }
 }
 
 fn github_button(return_to: &str) -> String {

@@ -53,14 +53,9 @@ impl FromRequestParts<App> for Visitor {
             return Err(see_other(&address));
         }
         Ok(Self {
-            session: current_session(app, &parts.headers)
-                .await
-                .map_err(ApiError::into_response)?,
+            session: current_session(app, &parts.headers).await.map_err(ApiError::into_response)?,
             headers: parts.headers.clone(),
-            address: parts
-                .extensions
-                .get::<ClientAddress>()
-                .map(|ClientAddress(address)| *address),
+            address: parts.extensions.get::<ClientAddress>().map(|ClientAddress(address)| *address),
         })
     }
 }
@@ -96,29 +91,18 @@ impl<T: DeserializeOwned> FromRequest<App> for Posted<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self> {
         check_origin(app, request.headers())?;
-        Form::from_request(request, app)
-            .await
-            .map(|Form(form)| Self(form))
+        Form::from_request(request, app).await.map(|Form(form)| Self(form))
     }
 }
 
 /// The ticket for the forms that end sessions, to be put into a page.
 pub(crate) fn session_ticket(app: &App, session: &SessionRow) -> String {
-    app.sign_in.tickets.issue(
-        &SessionForm {
-            session: session.id.clone(),
-        },
-        app.clock.now(),
-    )
+    app.sign_in.tickets.issue(&SessionForm { session: session.id.clone() }, app.clock.now())
 }
 
 /// Refuses a form that was not made for this session.
 pub(crate) fn check_session_ticket(app: &App, session: &SessionRow, ticket: &str) -> Result<()> {
-    match app
-        .sign_in
-        .tickets
-        .read::<SessionForm>(ticket, app.clock.now())
-    {
+    match app.sign_in.tickets.read::<SessionForm>(ticket, app.clock.now()) {
         Some(form) if form.session == session.id => Ok(()),
         _ => Err(stale_form()),
     }

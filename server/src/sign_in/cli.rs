@@ -56,12 +56,7 @@ impl CliRequest {
             .ok_or_else(|| field("port", "must be a number from 1024 to 65535"))?;
         let state = state
             .filter(|state| (16..=128).contains(&state.len()) && state.bytes().all(is_url_safe))
-            .ok_or_else(|| {
-                field(
-                    "state",
-                    "must be 16 to 128 characters of A-Z a-z 0-9 - . _ ~",
-                )
-            })?;
+            .ok_or_else(|| field("state", "must be 16 to 128 characters of A-Z a-z 0-9 - . _ ~"))?;
         let challenge = challenge
             .filter(|it| it.len() == CHALLENGE_LENGTH && it.bytes().all(is_base64url))
             .ok_or_else(|| field("code_challenge", "must be 43 characters of base64url"))?;
@@ -93,28 +88,17 @@ impl CliRequest {
 /// Makes a code for the command line that waits on loopback; the address that brings it there.
 pub(crate) async fn allow(app: &App, user: &UserId, asked: CliForm) -> Result<String> {
     let code = secret::one_time();
-    let host = if asked.host.is_empty() {
-        "an unnamed computer"
-    } else {
-        &asked.host
-    };
+    let host = if asked.host.is_empty() { "an unnamed computer" } else { &asked.host };
     app.store
         .put_cli_code(CliCode {
             hash: secret::digest(&code),
             user: user.clone(),
             challenge: asked.challenge,
-            token_name: clean(
-                &format!("cli on {host}"),
-                meshwire_protocol::limits::MAX_NAME,
-            ),
+            token_name: clean(&format!("cli on {host}"), meshwire_protocol::limits::MAX_NAME),
             expires_at: app.clock.now() + micros(CODE_LIFETIME),
         })
         .await?;
-    Ok(format!(
-        "{}/callback?code={code}&state={}",
-        loopback(asked.port),
-        asked.state
-    ))
+    Ok(format!("{}/callback?code={code}&state={}", loopback(asked.port), asked.state))
 }
 
 /// The only place outside this server that a form may lead to.
@@ -153,15 +137,8 @@ pub(crate) async fn exchange(app: &App, request: &CliTokenRequest) -> Result<Cli
     let code = secret::digest(&request.code);
     let challenge = challenge_of(&request.code_verifier).unwrap_or_default();
     let limit = app.settings.limits.tokens;
-    match app
-        .store
-        .exchange_cli_code(&code, &challenge, token, limit, now)
-        .await?
-    {
-        Exchange::Issued(login) => Ok(CliTokenAnswer {
-            token: secret,
-            user: UserLogin { login },
-        }),
+    match app.store.exchange_cli_code(&code, &challenge, token, limit, now).await? {
+        Exchange::Issued(login) => Ok(CliTokenAnswer { token: secret, user: UserLogin { login } }),
         Exchange::WrongVerifier => Err(refused(
             "The code_verifier does not belong to this sign-in code; the code is spent.",
         )),

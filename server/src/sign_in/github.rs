@@ -101,10 +101,7 @@ impl Github {
 
     /// Whether requests can be made at all.
     pub(crate) fn ready(&self) -> anyhow::Result<()> {
-        self.http
-            .as_ref()
-            .map(drop)
-            .map_err(|error| anyhow::anyhow!("{error}"))
+        self.http.as_ref().map(drop).map_err(|error| anyhow::anyhow!("{error}"))
     }
 
     /// Where to send a person who wants to sign in, and what to remember meanwhile.
@@ -130,10 +127,7 @@ impl Github {
         verifier: String,
         now: Micros,
     ) -> Result<NewUser, GithubError> {
-        let http = self
-            .http
-            .as_ref()
-            .map_err(|error| GithubError::Unusable(error.clone()))?;
+        let http = self.http.as_ref().map_err(|error| GithubError::Unusable(error.clone()))?;
         let token = self
             .oauth
             .exchange_code(AuthorizationCode::new(code))
@@ -141,9 +135,7 @@ impl Github {
             .request_async(http)
             .await
             .map_err(token_error)?;
-        let account = http
-            .account(&self.user_url, token.access_token().secret())
-            .await?;
+        let account = http.account(&self.user_url, token.access_token().secret()).await?;
         account.into_user(now)
     }
 }
@@ -160,9 +152,7 @@ impl Account {
         let Self { id, login, name } = self;
         let plausible = id > 0
             && (1..=MAX_LOGIN).contains(&login.len())
-            && login
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+            && login.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         if !plausible {
             return Err(GithubError::Unusable(format!(
                 "account {id} has the login {}",
@@ -173,9 +163,7 @@ impl Account {
         Ok(NewUser {
             id: secret::user_id(),
             identity: format!("github:{id}"),
-            name: name
-                .filter(|name| !name.is_empty())
-                .unwrap_or_else(|| login.clone()),
+            name: name.filter(|name| !name.is_empty()).unwrap_or_else(|| login.clone()),
             login,
             password: None,
             now,
@@ -235,11 +223,7 @@ impl Http {
 
     async fn send(&self, request: reqwest::Request) -> Result<HttpResponse, HttpError> {
         // The URL is left out of errors: they go to the log.
-        let mut answer = self
-            .0
-            .execute(request)
-            .await
-            .map_err(reqwest::Error::without_url)?;
+        let mut answer = self.0.execute(request).await.map_err(reqwest::Error::without_url)?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
             if body.len() + chunk.len() > MAX_ANSWER {
@@ -267,10 +251,7 @@ impl Http {
             .map_err(|error| unusable(error.into()))?;
         let answer = self.send(request).await.map_err(unusable)?;
         if answer.status() != StatusCode::OK {
-            return Err(GithubError::Unusable(format!(
-                "/user answered {}",
-                answer.status()
-            )));
+            return Err(GithubError::Unusable(format!("/user answered {}", answer.status())));
         }
         serde_json::from_slice(answer.body())
             .map_err(|error| GithubError::Unusable(format!("/user is not as expected: {error}")))

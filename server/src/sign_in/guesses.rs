@@ -56,15 +56,9 @@ impl Guesses {
         }
         for (who, _) in keys {
             make_room(&mut counts, now);
-            let count = counts.entry(who).or_insert(Count {
-                since: now,
-                wrong: 0,
-            });
+            let count = counts.entry(who).or_insert(Count { since: now, wrong: 0 });
             if left(count, now).is_none() {
-                *count = Count {
-                    since: now,
-                    wrong: 0,
-                };
+                *count = Count { since: now, wrong: 0 };
             }
             count.wrong += 1;
         }
@@ -104,9 +98,7 @@ fn network(address: IpAddr) -> IpAddr {
 /// Seconds until a count ends; `None` when it has, or when the clock was set back before its start.
 fn left(count: &Count, now: Micros) -> Option<u64> {
     let until = count.since + micros(WINDOW);
-    let left = u64::try_from(until - now)
-        .ok()
-        .filter(|left| *left > 0 && count.since <= now)?;
+    let left = u64::try_from(until - now).ok().filter(|left| *left > 0 && count.since <= now)?;
     Some(left.div_ceil(1_000_000))
 }
 
@@ -117,9 +109,7 @@ fn make_room(counts: &mut HashMap<Who, Count>, now: Micros) {
     }
     counts.retain(|_, count| left(count, now).is_some());
     if counts.len() >= MAX_COUNTED {
-        let least = counts
-            .iter()
-            .min_by_key(|(_, count)| (count.wrong, count.since));
+        let least = counts.iter().min_by_key(|(_, count)| (count.wrong, count.since));
         if let Some(who) = least.map(|(who, _)| who.clone()) {
             counts.remove(&who);
         }

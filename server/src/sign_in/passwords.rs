@@ -44,9 +44,7 @@ pub(crate) struct Passwords {
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self {
-            turns: Arc::new(Semaphore::new(AT_A_TIME)),
-        }
+        Self { turns: Arc::new(Semaphore::new(AT_A_TIME)) }
     }
 }
 
@@ -69,10 +67,7 @@ impl Passwords {
                 tracing::error!("a password hash in the store cannot be read");
                 return false;
             };
-            argon2()
-                .verify_password(password.as_bytes(), &expected)
-                .is_ok()
-                && known
+            argon2().verify_password(password.as_bytes(), &expected).is_ok() && known
         })
         .await
     }
@@ -83,9 +78,7 @@ impl Passwords {
             let _turn = turn;
             work()
         };
-        Ok(tokio::task::spawn_blocking(work)
-            .await
-            .expect("hashing does not panic"))
+        Ok(tokio::task::spawn_blocking(work).await.expect("hashing does not panic"))
     }
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit> {
@@ -140,10 +133,7 @@ mod tests {
         let phc = passwords.hash("correct horse".to_owned()).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
         let verify = async |password: &str, phc: Option<&String>| {
-            passwords
-                .verify(password.to_owned(), phc.cloned())
-                .await
-                .unwrap()
+            passwords.verify(password.to_owned(), phc.cloned()).await.unwrap()
         };
         assert!(verify("correct horse", Some(&phc)).await);
         assert!(!verify("correct house", Some(&phc)).await);

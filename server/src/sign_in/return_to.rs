@@ -38,8 +38,7 @@ fn checked(wanted: &str) -> Option<String> {
 
 /// One slash, and nothing after it that makes it the start of a host.
 fn is_path(text: &str) -> bool {
-    text.strip_prefix('/')
-        .is_some_and(|rest| !rest.starts_with(['/', '\\']))
+    text.strip_prefix('/').is_some_and(|rest| !rest.starts_with(['/', '\\']))
 }
 
 #[cfg(test)]
@@ -69,9 +68,6 @@ mod tests {
             assert_eq!(ReturnTo::new(Some(wanted)).as_str(), taken, "{wanted:?}");
         }
         assert_eq!(ReturnTo::new(None).as_str(), "/");
-        assert_eq!(
-            ReturnTo::new(Some(&format!("/{}", "x".repeat(2_000)))).as_str(),
-            "/"
-        );
+        assert_eq!(ReturnTo::new(Some(&format!("/{}", "x".repeat(2_000)))).as_str(), "/");
     }
 }

@@ -86,10 +86,7 @@ pub(crate) async fn start(
     }
     let secret = secret::one_time();
     let now = app.clock.now();
-    let client = headers
-        .get(USER_AGENT)
-        .and_then(|agent| agent.to_str().ok())
-        .unwrap_or_default();
+    let client = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     app.store
         .create_session(SessionRow {
             hash: secret::digest(&secret),

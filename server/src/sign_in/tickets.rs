@@ -121,9 +121,7 @@ impl Tickets {
         let check = std::iter::once(key).chain(previous);
         Self {
             sign: EncodingKey::from_secret(key.as_bytes()),
-            check: check
-                .map(|key| DecodingKey::from_secret(key.as_bytes()))
-                .collect(),
+            check: check.map(|key| DecodingKey::from_secret(key.as_bytes())).collect(),
             spent: Mutex::default(),
         }
     }
@@ -147,9 +145,7 @@ impl Tickets {
         // Checked below, against the clock that everything here goes by.
         rules.validate_exp = false;
         self.check.iter().find_map(|key| {
-            let claims = jsonwebtoken::decode::<Claims<T>>(ticket, key, &rules)
-                .ok()?
-                .claims;
+            let claims = jsonwebtoken::decode::<Claims<T>>(ticket, key, &rules).ok()?.claims;
             (claims.exp > now / 1_000_000).then_some(claims.content)
         })
     }
@@ -162,15 +158,11 @@ impl Tickets {
             spent.retain(|_, until| *until > now);
         }
         if spent.len() >= MAX_SPENT {
-            let oldest = spent
-                .iter()
-                .min_by_key(|(_, until)| **until)
-                .map(|(name, _)| name.clone());
+            let oldest =
+                spent.iter().min_by_key(|(_, until)| **until).map(|(name, _)| name.clone());
             oldest.map(|name| spent.remove(&name));
         }
-        spent
-            .insert(name.to_owned(), now + micros(T::LIFETIME))
-            .is_none_or(|until| until <= now)
+        spent.insert(name.to_owned(), now + micros(T::LIFETIME)).is_none_or(|until| until <= now)
     }
 }
 
@@ -183,46 +175,25 @@ mod tests {
     const OTHER: &str = "fedcba9876543210fedcba9876543210";
 
     fn form() -> LoginForm {
-        LoginForm {
-            return_to: "/x".to_owned(),
-        }
+        LoginForm { return_to: "/x".to_owned() }
     }
 
     #[test]
     fn a_ticket_is_for_one_purpose_and_for_a_time() {
         let tickets = Tickets::new(KEY, None);
         let ticket = tickets.issue(&form(), NOW);
-        assert_eq!(
-            tickets.read::<LoginForm>(&ticket, NOW).unwrap().return_to,
-            "/x"
-        );
+        assert_eq!(tickets.read::<LoginForm>(&ticket, NOW).unwrap().return_to, "/x");
         assert!(tickets.read::<SetupForm>(&ticket, NOW).is_none());
-        assert!(
-            tickets
-                .read::<LoginForm>(&ticket, NOW + micros(LoginForm::LIFETIME))
-                .is_none()
-        );
-        assert!(
-            tickets
-                .read::<LoginForm>(&format!("{ticket}x"), NOW)
-                .is_none()
-        );
+        assert!(tickets.read::<LoginForm>(&ticket, NOW + micros(LoginForm::LIFETIME)).is_none());
+        assert!(tickets.read::<LoginForm>(&format!("{ticket}x"), NOW).is_none());
         assert!(tickets.read::<LoginForm>("", NOW).is_none());
     }
 
     #[test]
     fn the_key_before_is_still_taken() {
         let ticket = Tickets::new(OTHER, None).issue(&form(), NOW);
-        assert!(
-            Tickets::new(KEY, Some(OTHER))
-                .read::<LoginForm>(&ticket, NOW)
-                .is_some()
-        );
-        assert!(
-            Tickets::new(KEY, None)
-                .read::<LoginForm>(&ticket, NOW)
-                .is_none()
-        );
+        assert!(Tickets::new(KEY, Some(OTHER)).read::<LoginForm>(&ticket, NOW).is_some());
+        assert!(Tickets::new(KEY, None).read::<LoginForm>(&ticket, NOW).is_none());
     }
 
     #[test]
@@ -232,9 +203,7 @@ mod tests {
         let ticket = Tickets::new(KEY, None).issue(&form(), NOW);
         let body = ticket.split('.').nth(1).unwrap();
         assert!(
-            Tickets::new(KEY, None)
-                .read::<LoginForm>(&format!("{head}.{body}."), NOW)
-                .is_none()
+            Tickets::new(KEY, None).read::<LoginForm>(&format!("{head}.{body}."), NOW).is_none()
         );
     }
 

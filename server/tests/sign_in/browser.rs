@@ -65,11 +65,7 @@ impl Server {
             secret_key_previous: None,
             region: "test".to_owned(),
             log: "info".to_owned(),
-            limits: Limits {
-                agents: 0,
-                meshes: 0,
-                tokens,
-            },
+            limits: Limits { agents: 0, meshes: 0, tokens },
         };
         let clock = Arc::new(Clock::default());
         let (_, stopping) = watch::channel(false);
@@ -77,11 +73,7 @@ impl Server {
         let router = pages::router()
             .layer(from_fn_with_state(app.clone(), pages::security_headers))
             .with_state(app.clone());
-        Self {
-            app,
-            router,
-            _folder: folder,
-        }
+        Self { app, router, _folder: folder }
     }
 
     /// A browser that has never been here.
@@ -133,19 +125,13 @@ pub(crate) struct Answer {
 
 impl Browser {
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
-        self.send(
-            self.request("GET", path)
-                .body(Body::empty())
-                .expect("a request"),
-        )
-        .await
+        self.send(self.request("GET", path).body(Body::empty()).expect("a request")).await
     }
 
     /// Sends a form as one of our pages would.
     pub(crate) async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Answer {
         let origin = self.origin.clone();
-        self.post_from(path, form, &[(ORIGIN.as_str(), &origin)])
-            .await
+        self.post_from(path, form, &[(ORIGIN.as_str(), &origin)]).await
     }
 
     /// Sends a form with these headers instead of our own `Origin`.
@@ -155,43 +141,25 @@ impl Browser {
         form: &[(&str, &str)],
         headers: &[(&str, &str)],
     ) -> Answer {
-        let body = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(form)
-            .finish();
-        let mut request = self
-            .request("POST", path)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let mut request =
+            self.request("POST", path).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.send(request.body(Body::from(body)).expect("a request"))
-            .await
+        self.send(request.body(Body::from(body)).expect("a request")).await
     }
 
     /// Sends JSON as a program would: no cookies, no wish for pages.
     pub(crate) async fn json(&self, path: &str, body: &str) -> Answer {
-        let request = Request::post(path)
-            .body(Body::from(body.to_owned()))
-            .expect("a request");
-        Answer::from(
-            self.router
-                .clone()
-                .oneshot(request)
-                .await
-                .expect("it always answers"),
-        )
-        .await
+        let request = Request::post(path).body(Body::from(body.to_owned())).expect("a request");
+        Answer::from(self.router.clone().oneshot(request).await.expect("it always answers")).await
     }
 
     /// Opens a page under another name of the server.
     pub(crate) async fn get_at(&mut self, host: &str, path: &str) -> Answer {
-        let mut request = self
-            .request("GET", path)
-            .body(Body::empty())
-            .expect("a request");
-        request
-            .headers_mut()
-            .insert(HOST, host.parse().expect("a host"));
+        let mut request = self.request("GET", path).body(Body::empty()).expect("a request");
+        request.headers_mut().insert(HOST, host.parse().expect("a host"));
         self.send(request).await
     }
 
@@ -201,20 +169,14 @@ impl Browser {
 
     fn request(&self, method: &str, path: &str) -> axum::http::request::Builder {
         let host = self.origin.split_once("://").expect("an origin").1;
-        let cookies: Vec<String> = self
-            .cookies
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, host)
             .header(ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
-            .header(
-                USER_AGENT,
-                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0",
-            );
+            .header(USER_AGENT, "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0");
         if !cookies.is_empty() {
             request = request.header(COOKIE, cookies.join("; "));
         }
@@ -223,20 +185,14 @@ impl Browser {
 
     async fn send(&mut self, mut request: Request<Body>) -> Answer {
         request.extensions_mut().insert(ClientAddress(self.address));
-        let response = self
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .expect("it always answers");
+        let response = self.router.clone().oneshot(request).await.expect("it always answers");
         let answer = Answer::from(response).await;
         for cookie in answer.headers.get_all(SET_COOKIE) {
             let cookie = cookie::Cookie::parse(cookie.to_str().expect("ASCII")).expect("a cookie");
             if cookie.max_age() == Some(cookie::time::Duration::ZERO) {
                 self.cookies.remove(cookie.name());
             } else {
-                self.cookies
-                    .insert(cookie.name().to_owned(), cookie.value().to_owned());
+                self.cookies.insert(cookie.name().to_owned(), cookie.value().to_owned());
             }
         }
         answer
@@ -248,17 +204,11 @@ impl Answer {
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 1 << 20).await.expect("a small body");
         let body = String::from_utf8(body.into()).expect("text");
-        Self {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        Self { status: parts.status, headers: parts.headers, body }
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().expect("ASCII"))
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
     }
 
     pub(crate) fn location(&self) -> &str {
@@ -268,10 +218,7 @@ impl Answer {
 
     /// The ticket in the first form of the page.
     pub(crate) fn ticket(&self) -> &str {
-        let (_, rest) = self
-            .body
-            .split_once("name=\"ticket\" value=\"")
-            .expect("a form");
+        let (_, rest) = self.body.split_once("name=\"ticket\" value=\"").expect("a form");
         rest.split('"').next().expect("an end")
     }
 

@@ -18,18 +18,13 @@ fn challenge() -> String {
 }
 
 fn path() -> String {
-    format!(
-        "/auth/cli?port=4321&state={STATE}&code_challenge={}&host=laptop",
-        challenge()
-    )
+    format!("/auth/cli?port=4321&state={STATE}&code_challenge={}&host=laptop", challenge())
 }
 
 /// Confirms in the browser, and gives the code.
 async fn code(browser: &mut Browser) -> String {
     let page = browser.get(&path()).await;
-    let answer = browser
-        .post("/auth/cli", &[("ticket", page.ticket())])
-        .await;
+    let answer = browser.post("/auth/cli", &[("ticket", page.ticket())]).await;
     let (code, state) = answer
         .location()
         .strip_prefix("http://127.0.0.1:4321/callback?code=")
@@ -50,11 +45,9 @@ async fn the_command_line_gets_a_token() {
     let mut browser = server.ann().await;
     let page = browser.get(&path()).await;
     assert_eq!(page.status, StatusCode::OK);
-    for shown in [
-        "<strong>ann</strong>",
-        "<strong>laptop</strong>",
-        "Only continue if you have just run",
-    ] {
+    for shown in
+        ["<strong>ann</strong>", "<strong>laptop</strong>", "Only continue if you have just run"]
+    {
         assert!(page.body.contains(shown), "{shown}");
     }
     assert_eq!(page.body.matches("<button").count(), 1);
@@ -73,35 +66,16 @@ async fn the_command_line_gets_a_token() {
     let answer: CliTokenAnswer = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(answer.user.login, "ann");
     meshwire_protocol::check_token(&answer.token).unwrap();
-    let (token, user) = server
-        .app
-        .store
-        .token(&secret::digest(&answer.token))
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (user.login.as_str(), token.name.as_str()),
-        ("ann", "cli on laptop")
-    );
+    let (token, user) =
+        server.app.store.token(&secret::digest(&answer.token)).await.unwrap().unwrap();
+    assert_eq!((user.login.as_str(), token.name.as_str()), ("ann", "cli on laptop"));
     assert_eq!(token.scopes, Scope::ALL);
     assert!(answer.token.ends_with(&token.suffix));
-    assert_eq!(
-        (token.expires_at, token.mesh, token.revoked_at),
-        (None, None, None)
-    );
+    assert_eq!((token.expires_at, token.mesh, token.revoked_at), (None, None, None));
 
     // A second use ends what the first one got.
-    exchange(&browser, &code, VERIFIER)
-        .await
-        .assert_error(400, "invalid_grant");
-    let (token, _) = server
-        .app
-        .store
-        .token(&secret::digest(&answer.token))
-        .await
-        .unwrap()
-        .unwrap();
+    exchange(&browser, &code, VERIFIER).await.assert_error(400, "invalid_grant");
+    let (token, _) = server.app.store.token(&secret::digest(&answer.token)).await.unwrap().unwrap();
     assert!(token.revoked_at.is_some());
 }
 
@@ -110,41 +84,17 @@ async fn a_wrong_verifier_ends_the_code() {
     let server = Server::local().await;
     let mut browser = server.ann().await;
     let other = "b".repeat(43);
-    for wrong in [
-        other.as_str(),
-        "too short",
-        "",
-        &"x".repeat(129),
-        &format!("{VERIFIER} "),
-    ] {
+    for wrong in [other.as_str(), "too short", "", &"x".repeat(129), &format!("{VERIFIER} ")] {
         let code = code(&mut browser).await;
-        exchange(&browser, &code, wrong)
-            .await
-            .assert_error(400, "invalid_grant");
-        exchange(&browser, &code, VERIFIER)
-            .await
-            .assert_error(400, "invalid_grant");
+        exchange(&browser, &code, wrong).await.assert_error(400, "invalid_grant");
+        exchange(&browser, &code, VERIFIER).await.assert_error(400, "invalid_grant");
     }
     let (_, user) = {
         let secret = browser.cookie("mw_session").unwrap();
         let now = server.app.clock.now();
-        server
-            .app
-            .store
-            .session(&secret::digest(secret), now)
-            .await
-            .unwrap()
-            .unwrap()
+        server.app.store.session(&secret::digest(secret), now).await.unwrap().unwrap()
     };
-    assert!(
-        server
-            .app
-            .store
-            .tokens(&user.id, server.app.clock.now())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(server.app.store.tokens(&user.id, server.app.clock.now()).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -153,24 +103,14 @@ async fn a_code_is_good_for_a_minute() {
     let mut browser = server.ann().await;
     let late = code(&mut browser).await;
     server.app.clock.shift(60 * 1_000_000);
-    exchange(&browser, &late, VERIFIER)
-        .await
-        .assert_error(400, "invalid_grant");
+    exchange(&browser, &late, VERIFIER).await.assert_error(400, "invalid_grant");
     let code = code(&mut browser).await;
     server.app.clock.shift(55 * 1_000_000);
-    assert_eq!(
-        exchange(&browser, &code, VERIFIER).await.status,
-        StatusCode::OK
-    );
+    assert_eq!(exchange(&browser, &code, VERIFIER).await.status, StatusCode::OK);
     for unknown in [secret::one_time().as_str(), "", "x"] {
-        exchange(&browser, unknown, VERIFIER)
-            .await
-            .assert_error(400, "invalid_grant");
+        exchange(&browser, unknown, VERIFIER).await.assert_error(400, "invalid_grant");
     }
-    browser
-        .json("/auth/cli/token", "{\"code\":\"x\"}")
-        .await
-        .assert_error(400, "code_verifier");
+    browser.json("/auth/cli/token", "{\"code\":\"x\"}").await.assert_error(400, "code_verifier");
 }
 
 #[tokio::test]
@@ -180,14 +120,7 @@ async fn a_person_with_many_tokens_is_told() {
     for status in [200, 409] {
         let code = code(&mut browser).await;
         let answer = exchange(&browser, &code, VERIFIER).await;
-        answer.assert_error(
-            status,
-            if status == 200 {
-                "token"
-            } else {
-                "limit_reached"
-            },
-        );
+        answer.assert_error(status, if status == 200 { "token" } else { "limit_reached" });
     }
 }
 
@@ -214,38 +147,20 @@ async fn parameters_are_checked() {
         "",
         "4321.5",
     ] {
-        browser
-            .get(&query(port, STATE, &challenge, ""))
-            .await
-            .assert_error(400, "port: must be");
+        browser.get(&query(port, STATE, &challenge, "")).await.assert_error(400, "port: must be");
     }
     for port in ["1024", "65535"] {
-        assert_eq!(
-            browser
-                .get(&query(port, STATE, &challenge, ""))
-                .await
-                .status,
-            StatusCode::OK
-        );
+        assert_eq!(browser.get(&query(port, STATE, &challenge, "")).await.status, StatusCode::OK);
     }
-    for state in [
-        "short",
-        &"x".repeat(129),
-        "a%20b%20c%20d%20e%20f%20g",
-        "%22%3E%3Cscript%3E12345",
-        "",
-    ] {
+    for state in
+        ["short", &"x".repeat(129), "a%20b%20c%20d%20e%20f%20g", "%22%3E%3Cscript%3E12345", ""]
+    {
         browser
             .get(&query("4321", state, &challenge, ""))
             .await
             .assert_error(400, "state: must be");
     }
-    for bad in [
-        &challenge[1..],
-        &format!("{challenge}A"),
-        &challenge.replace(|_| true, "+"),
-        "",
-    ] {
+    for bad in [&challenge[1..], &format!("{challenge}A"), &challenge.replace(|_| true, "+"), ""] {
         let answer = browser.get(&query("4321", STATE, bad, "")).await;
         answer.assert_error(400, "code_challenge: must be");
     }
@@ -262,11 +177,7 @@ async fn parameters_are_checked() {
     // The computer's name is only a name.
     let host = "&host=%3Cb%3Elap%E2%80%AEtop%3C/b%3E%0A%00".to_owned() + &"x".repeat(100);
     let page = browser.get(&query("4321", STATE, &challenge, &host)).await;
-    assert!(
-        page.body.contains("&#60;b&#62;laptop&#60;/b&#62;xxx"),
-        "{}",
-        page.body
-    );
+    assert!(page.body.contains("&#60;b&#62;laptop&#60;/b&#62;xxx"), "{}", page.body);
     assert!(!page.body.contains(&"x".repeat(65)));
 }
 
@@ -277,26 +188,15 @@ async fn who_is_not_signed_in_does_that_first() {
     let mut browser = server.browser();
     let answer = browser.get(&path()).await;
     let login = answer.location().to_owned();
-    assert!(
-        login.starts_with("/login?return_to=%2Fauth%2Fcli%3Fport%3D4321"),
-        "{login}"
-    );
+    assert!(login.starts_with("/login?return_to=%2Fauth%2Fcli%3Fport%3D4321"), "{login}");
     let page = browser.get(&login).await;
-    let form = [
-        ("ticket", page.ticket()),
-        ("login", "ann"),
-        ("password", PASSWORD),
-    ];
+    let form = [("ticket", page.ticket()), ("login", "ann"), ("password", PASSWORD)];
     let back = browser.post("/login", &form).await;
     let again = browser.get(back.location()).await;
     assert_eq!(again.status, StatusCode::OK);
     assert!(again.body.contains("<strong>laptop</strong>"));
     // Bad parameters are told before anyone signs in.
-    server
-        .browser()
-        .get("/auth/cli?port=1")
-        .await
-        .assert_error(400, "port");
+    server.browser().get("/auth/cli?port=1").await.assert_error(400, "port");
 }
 
 #[tokio::test]
@@ -307,28 +207,14 @@ async fn only_the_person_who_saw_the_page_may_agree() {
     let form = [("ticket", page.ticket())];
 
     let mut stranger = server.browser();
-    stranger
-        .post("/auth/cli", &form)
-        .await
-        .assert_error(401, "unauthorized");
+    stranger.post("/auth/cli", &form).await.assert_error(401, "unauthorized");
     let login = stranger.get("/login").await;
-    let sign_in = [
-        ("ticket", login.ticket()),
-        ("login", "ann"),
-        ("password", PASSWORD),
-    ];
+    let sign_in = [("ticket", login.ticket()), ("login", "ann"), ("password", PASSWORD)];
     stranger.post("/login", &sign_in).await;
-    stranger
-        .post("/auth/cli", &form)
-        .await
-        .assert_error(403, "origin_refused");
+    stranger.post("/auth/cli", &form).await.assert_error(403, "origin_refused");
 
     let evil = [("origin", "https://evil.example")];
-    ann.post_from("/auth/cli", &form, &evil)
-        .await
-        .assert_error(403, "origin_refused");
+    ann.post_from("/auth/cli", &form, &evil).await.assert_error(403, "origin_refused");
     server.app.clock.shift(10 * 60 * 1_000_000);
-    ann.post("/auth/cli", &form)
-        .await
-        .assert_error(403, "origin_refused");
+    ann.post("/auth/cli", &form).await.assert_error(403, "origin_refused");
 }

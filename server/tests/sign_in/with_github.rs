@@ -16,17 +16,8 @@ async fn confirm(browser: &mut Browser, path: &str) -> String {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .expect("a client");
-    let confirmed = http
-        .get(answer.location())
-        .send()
-        .await
-        .expect("the stand-in answers");
-    assert_eq!(
-        confirmed.status(),
-        StatusCode::FOUND,
-        "{}",
-        confirmed.text().await.expect("text")
-    );
+    let confirmed = http.get(answer.location()).send().await.expect("the stand-in answers");
+    assert_eq!(confirmed.status(), StatusCode::FOUND, "{}", confirmed.text().await.expect("text"));
     let back = confirmed.headers()[LOCATION].to_str().expect("ASCII");
     path_of(back).to_owned()
 }
@@ -45,26 +36,13 @@ async fn a_person_signs_in_and_out() {
 
     let welcome = browser.get("/").await;
     assert!(welcome.body.contains("Sign in with GitHub"));
-    let back = confirm(
-        &mut browser,
-        "/auth/github?return_to=/auth/cli%3Fport%3D4000&from=x",
-    )
-    .await;
+    let back = confirm(&mut browser, "/auth/github?return_to=/auth/cli%3Fport%3D4000&from=x").await;
     assert!(browser.cookie("__Host-mw_login").is_some());
     let answer = browser.get(&back).await;
     assert_eq!(answer.location(), "/auth/cli?port=4000");
     let cookie = answer.set_cookie("__Host-mw_session");
-    for attribute in [
-        "HttpOnly",
-        "SameSite=Lax",
-        "Secure",
-        "Path=/",
-        "Max-Age=2592000",
-    ] {
-        assert!(
-            cookie.split("; ").any(|it| it == attribute),
-            "{attribute} in {cookie}"
-        );
+    for attribute in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/", "Max-Age=2592000"] {
+        assert!(cookie.split("; ").any(|it| it == attribute), "{attribute} in {cookie}");
     }
     assert!(!cookie.contains("Domain"));
     assert!(browser.cookie("__Host-mw_login").is_none());
@@ -75,9 +53,7 @@ async fn a_person_signs_in_and_out() {
     assert_eq!(home.header("strict-transport-security"), "max-age=31536000");
     assert_eq!(home.header("cache-control"), "no-store");
 
-    let out = browser
-        .post("/auth/logout", &[("ticket", home.ticket())])
-        .await;
+    let out = browser.post("/auth/logout", &[("ticket", home.ticket())]).await;
     assert_eq!(out.location(), "/");
     assert!(browser.cookies.is_empty());
 }
@@ -89,10 +65,7 @@ async fn a_session_ends_on_the_server_too() {
     let mut browser = server.browser();
     let answer = sign_in(&mut browser, "/auth/github").await;
     let cookie = answer.set_cookie(SESSION);
-    assert!(
-        !cookie.contains("Secure") && cookie.contains("HttpOnly"),
-        "{cookie}"
-    );
+    assert!(!cookie.contains("Secure") && cookie.contains("HttpOnly"), "{cookie}");
 
     let mut copy = browser.clone();
     assert!(copy.get("/").await.body.contains("Sign out"));
@@ -133,27 +106,17 @@ async fn a_state_works_once_and_in_its_browser_only() {
     let (mut ann, mut bob) = (server.browser(), server.browser());
     let back_for_ann = confirm(&mut ann, "/auth/github").await;
     let back_for_bob = confirm(&mut bob, "/auth/github").await;
-    ann.get(&back_for_bob)
-        .await
-        .assert_error(400, "invalid_grant");
-    bob.get(&back_for_ann)
-        .await
-        .assert_error(400, "invalid_grant");
+    ann.get(&back_for_bob).await.assert_error(400, "invalid_grant");
+    bob.get(&back_for_ann).await.assert_error(400, "invalid_grant");
     assert!(ann.cookies.is_empty() && bob.cookies.is_empty());
 
     // No cookie; no state; too late.
     let mut stranger = server.browser();
-    stranger
-        .get("/auth/github/callback?code=x&state=y")
-        .await
-        .assert_error(400, "invalid_grant");
+    stranger.get("/auth/github/callback?code=x&state=y").await.assert_error(400, "invalid_grant");
     let mut browser = server.browser();
     let back = confirm(&mut browser, "/auth/github").await;
     let without = back.split("&state").next().unwrap();
-    browser
-        .get(without)
-        .await
-        .assert_error(400, "invalid_grant");
+    browser.get(without).await.assert_error(400, "invalid_grant");
     let back = confirm(&mut browser, "/auth/github").await;
     server.app.clock.shift(10 * 60 * 1_000_000);
     browser.get(&back).await.assert_error(400, "invalid_grant");
@@ -168,17 +131,9 @@ async fn the_code_of_another_browser_is_refused_by_its_verifier() {
     let back_for_ann = confirm(&mut ann, "/auth/github").await;
     let back_for_bob = confirm(&mut bob, "/auth/github").await;
     // Ann's code under Bob's state: only PKCE tells.
-    let code = back_for_ann
-        .split("code=")
-        .nth(1)
-        .unwrap()
-        .split('&')
-        .next()
-        .unwrap();
+    let code = back_for_ann.split("code=").nth(1).unwrap().split('&').next().unwrap();
     let state = back_for_bob.split("state=").nth(1).unwrap();
-    let answer = bob
-        .get(&format!("/auth/github/callback?code={code}&state={state}"))
-        .await;
+    let answer = bob.get(&format!("/auth/github/callback?code={code}&state={state}")).await;
     answer.assert_error(400, "invalid_grant");
     assert!(bob.cookies.is_empty());
 }
@@ -190,21 +145,15 @@ async fn a_refusal_at_github_is_told() {
     let mut browser = server.browser();
     let back = confirm(&mut browser, "/auth/github").await;
     let state = back.split("state=").nth(1).unwrap().to_owned();
-    let answer = browser
-        .get(&format!(
-            "/auth/github/callback?error=access_denied&state={state}"
-        ))
-        .await;
+    let answer =
+        browser.get(&format!("/auth/github/callback?error=access_denied&state={state}")).await;
     answer.assert_error(403, "forbidden");
     assert!(browser.cookie(LOGIN).is_none());
 
     let back = confirm(&mut browser, "/auth/github").await;
     let state = back.split("state=").nth(1).unwrap().to_owned();
-    let answer = browser
-        .get(&format!(
-            "/auth/github/callback?error=%3Cscript%3E&state={state}"
-        ))
-        .await;
+    let answer =
+        browser.get(&format!("/auth/github/callback?error=%3Cscript%3E&state={state}")).await;
     answer.assert_error(400, "invalid_grant");
     assert!(!answer.body.contains("<script>"));
 }
@@ -228,19 +177,11 @@ async fn a_github_that_misbehaves_signs_nobody_in() {
         let mut browser = server.browser();
         let answer = sign_in(&mut browser, "/auth/github").await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{fault:?}");
-        assert!(
-            answer.body.contains("GitHub does not answer as it should"),
-            "{fault:?}"
-        );
+        assert!(answer.body.contains("GitHub does not answer as it should"), "{fault:?}");
         assert!(browser.cookies.is_empty(), "{fault:?}");
     }
     github.set_fault(None);
-    assert_eq!(
-        sign_in(&mut server.browser(), "/auth/github")
-            .await
-            .location(),
-        "/"
-    );
+    assert_eq!(sign_in(&mut server.browser(), "/auth/github").await.location(), "/");
 }
 
 #[tokio::test]
@@ -295,19 +236,11 @@ async fn a_person_returns_to_a_path_of_ours_only() {
 async fn there_are_no_passwords_beside_github() {
     let github = StandIn::start().await;
     let server = Server::with_github(HTTP, &github).await;
-    assert_eq!(
-        meshwire_server::sign_in::first_start(&server.app)
-            .await
-            .unwrap(),
-        None
-    );
+    assert_eq!(meshwire_server::sign_in::first_start(&server.app).await.unwrap(), None);
     let mut browser = server.browser();
-    let page = browser
-        .get("/login?return_to=/auth/cli%3Fport%3D4000")
-        .await;
+    let page = browser.get("/login?return_to=/auth/cli%3Fport%3D4000").await;
     assert!(
-        page.body
-            .contains("/auth/github?return_to=%2Fauth%2Fcli%3Fport%3D4000"),
+        page.body.contains("/auth/github?return_to=%2Fauth%2Fcli%3Fport%3D4000"),
         "{}",
         page.body
     );
@@ -316,8 +249,5 @@ async fn there_are_no_passwords_beside_github() {
         .post("/login", &[("login", "x"), ("password", "y")])
         .await
         .assert_error(404, "not_found");
-    browser
-        .get("/setup?code=x")
-        .await
-        .assert_error(404, "not_found");
+    browser.get("/setup?code=x").await.assert_error(404, "not_found");
 }

@@ -103,11 +103,7 @@ impl StandIn {
             }
         });
         let url = Url::parse(&format!("http://{address}")).expect("an address makes a URL");
-        Self {
-            url,
-            github,
-            server,
-        }
+        Self { url, github, server }
     }
 
     /// Where it is, both as GitHub and as its API.
@@ -188,24 +184,16 @@ async fn authorize(State(github): State<Arc<Github>>, request: Request) -> Respo
     let mut inner = github.lock();
     let code = inner.next("code");
     let user = inner.user.clone();
-    inner
-        .codes
-        .insert(code.clone(), (value("code_challenge"), user));
-    back.query_pairs_mut()
-        .append_pair("code", &code)
-        .append_pair("state", &value("state"));
+    inner.codes.insert(code.clone(), (value("code_challenge"), user));
+    back.query_pairs_mut().append_pair("code", &code).append_pair("state", &value("state"));
     (StatusCode::FOUND, [(LOCATION, back.to_string())]).into_response()
 }
 
 async fn access_token(State(github): State<Arc<Github>>, request: Request) -> Response {
-    let wants_json = request
-        .headers()
-        .get(ACCEPT)
-        .is_some_and(|accept| accept == "application/json");
+    let wants_json =
+        request.headers().get(ACCEPT).is_some_and(|accept| accept == "application/json");
     let has_fault_gone = request.uri().query() == Some("redirected");
-    let body = to_bytes(request.into_body(), 64 * 1024)
-        .await
-        .expect("a small body");
+    let body = to_bytes(request.into_body(), 64 * 1024).await.expect("a small body");
     let form = fields(&body);
     let value = |name: &str| form.get(name).map_or("", String::as_str);
     let mut inner = github.lock();
@@ -248,12 +236,7 @@ async fn access_token(State(github): State<Arc<Github>>, request: Request) -> Re
 }
 
 async fn user(State(github): State<Arc<Github>>, headers: HeaderMap) -> Response {
-    let header = |name| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let inner = github.lock();
     match inner.fault {
         Some(Fault::UserFails) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -267,9 +250,7 @@ async fn user(State(github): State<Arc<Github>>, headers: HeaderMap) -> Response
     if header(USER_AGENT).is_empty() || header(ACCEPT) != "application/vnd.github+json" {
         return StatusCode::FORBIDDEN.into_response();
     }
-    let token = header(AUTHORIZATION)
-        .strip_prefix("Bearer ")
-        .unwrap_or_default();
+    let token = header(AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
     match inner.tokens.get(token) {
         Some(user) => answer(user),
         None => StatusCode::UNAUTHORIZED.into_response(),
@@ -277,19 +258,11 @@ async fn user(State(github): State<Arc<Github>>, headers: HeaderMap) -> Response
 }
 
 fn answer(value: &Value) -> Response {
-    (
-        [(CONTENT_TYPE, "application/json; charset=utf-8")],
-        value.to_string(),
-    )
-        .into_response()
+    ([(CONTENT_TYPE, "application/json; charset=utf-8")], value.to_string()).into_response()
 }
 
 fn a_page() -> Response {
-    (
-        [(CONTENT_TYPE, "text/html")],
-        "<html><h1>Unicorn!</h1></html>",
-    )
-        .into_response()
+    ([(CONTENT_TYPE, "text/html")], "<html><h1>Unicorn!</h1></html>").into_response()
 }
 
 fn huge(mut value: Value) -> Response {

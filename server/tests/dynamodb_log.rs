@@ -61,33 +61,18 @@ fn batch<const N: usize>(epoch: u64, drafts: [Draft; N]) -> Batch {
 }
 
 fn batch_of(epoch: u64, drafts: Vec<Draft>) -> Batch {
-    Batch {
-        mesh: MESH.into(),
-        id: rand::random(),
-        epoch,
-        now: NOW,
-        drafts,
-    }
+    Batch { mesh: MESH.into(), id: rand::random(), epoch, now: NOW, drafts }
 }
 
 fn plain(text: impl Into<String>) -> Draft {
-    Draft {
-        text: text.into(),
-        key: None,
-    }
+    Draft { text: text.into(), key: None }
 }
 
 fn keyed(text: impl Into<String>, key: &str) -> Draft {
     let text = text.into();
-    let key = SentKey {
-        agent: AGENT.into(),
-        key: key.into(),
-        fingerprint: format!("hash of {text}"),
-    };
-    Draft {
-        text,
-        key: Some(key),
-    }
+    let key =
+        SentKey { agent: AGENT.into(), key: key.into(), fingerprint: format!("hash of {text}") };
+    Draft { text, key: Some(key) }
 }
 
 async fn head(logs: &Logs) -> Result<Head> {
@@ -107,10 +92,7 @@ async fn read_all(logs: &Logs, after: u64, bytes: usize) -> Result<Vec<(u64, Str
     let mut messages = Vec::new();
     let mut position = after;
     loop {
-        let page = logs
-            .read_after(MESH, position, bytes)
-            .await?
-            .ok_or("there is no mesh")?;
+        let page = logs.read_after(MESH, position, bytes).await?.ok_or("there is no mesh")?;
         assert!(!page.gap, "a gap after {position}");
         messages.extend(page.messages);
         position = page.seen_to;
@@ -135,16 +117,9 @@ async fn follow(
     let mut seen = Vec::new();
     let mut position = 0;
     loop {
-        let page = logs
-            .read_after(MESH, position, bytes)
-            .await?
-            .ok_or("there is no mesh")?;
+        let page = logs.read_after(MESH, position, bytes).await?.ok_or("there is no mesh")?;
         assert!(!page.gap);
-        assert!(
-            page.messages
-                .iter()
-                .all(|(id, _)| (position + 1..=page.seen_to).contains(id))
-        );
+        assert!(page.messages.iter().all(|(id, _)| (position + 1..=page.seen_to).contains(id)));
         seen.extend(page.messages);
         position = page.seen_to;
         if seen.len() >= messages {
@@ -246,10 +221,7 @@ async fn ids_rise_when_the_clock_does_not() -> Result<()> {
     on_a_table(async |logs: Logs| {
         let mut ids = Vec::new();
         for now in [NOW, NOW, NOW - SECOND, 0, NOW + SECOND] {
-            let batch = Batch {
-                now,
-                ..batch(1, [plain("one"), plain("two")])
-            };
+            let batch = Batch { now, ..batch(1, [plain("one"), plain("two")]) };
             ids.push(append(&logs, &batch).await?);
         }
         assert_eq!(ids, [NOW, NOW + 2, NOW + 4, NOW + 6, NOW + SECOND]);
@@ -292,17 +264,11 @@ async fn a_raced_idempotency_key_makes_one_message() -> Result<()> {
             let id = winner.ok_or("nobody won")?;
             let (place, racer, taken) = loser.ok_or("both won")?;
             // The loser learns which message it was, and what was sent under its key.
-            let record = Sent {
-                fingerprint: "hash of once".into(),
-                id,
-            };
+            let record = Sent { fingerprint: "hash of once".into(), id };
             assert_eq!(taken, [(place, record.clone())]);
             assert_eq!(logs.sent(MESH, AGENT, &key).await?, Some(record));
             // Of its batch nothing is there, not even the other key.
-            assert_eq!(
-                logs.sent(MESH, AGENT, &format!("{round}:{racer}")).await?,
-                None
-            );
+            assert_eq!(logs.sent(MESH, AGENT, &format!("{round}:{racer}")).await?, None);
             let written = read_all(&logs, from, ALL).await?;
             assert_eq!(written.len(), 4);
             assert!(written.contains(&(id, "once".into())));
@@ -318,24 +284,12 @@ async fn an_idempotency_key_is_free_again_when_it_has_expired() -> Result<()> {
         const DAY: u64 = 24 * 60 * 60 * SECOND;
         let first = append(&logs, &batch(1, [keyed("a", "key")])).await?;
         for (now, free) in [(NOW + DAY - SECOND, false), (NOW + DAY, true)] {
-            let again = Batch {
-                now,
-                ..batch(1, [keyed("b", "key")])
-            };
+            let again = Batch { now, ..batch(1, [keyed("b", "key")]) };
             let appended = logs.append(&again).await?;
             if free {
-                assert_eq!(
-                    appended,
-                    Appended::Written {
-                        first: now,
-                        attempts: 1
-                    }
-                );
+                assert_eq!(appended, Appended::Written { first: now, attempts: 1 });
             } else {
-                let record = Sent {
-                    fingerprint: "hash of a".into(),
-                    id: first,
-                };
+                let record = Sent { fingerprint: "hash of a".into(), id: first };
                 assert_eq!(appended, Appended::KeysTaken(vec![(0, record)]));
             }
         }
@@ -348,23 +302,13 @@ async fn an_idempotency_key_is_free_again_when_it_has_expired() -> Result<()> {
 async fn a_batch_holds_as_much_as_a_transaction() -> Result<()> {
     on_a_table(async |logs: Logs| {
         let drafts = |count| -> Vec<Draft> {
-            (0..count)
-                .map(|n| keyed(format!("message {n}"), &format!("key {n}")))
-                .collect()
+            (0..count).map(|n| keyed(format!("message {n}"), &format!("key {n}"))).collect()
         };
-        assert!(
-            logs.append(&batch_of(1, drafts(BATCH_KEYS + 1)))
-                .await
-                .is_err()
-        );
+        assert!(logs.append(&batch_of(1, drafts(BATCH_KEYS + 1))).await.is_err());
         // As many keys as there may be, and as many bytes: quotes and brackets are counted.
         append(&logs, &batch_of(1, drafts(BATCH_KEYS))).await?;
         append(&logs, &batch(1, [plain("x".repeat(BATCH_BYTES - 4))])).await?;
-        assert!(
-            logs.append(&batch(1, [plain("x".repeat(BATCH_BYTES - 3))]))
-                .await
-                .is_err()
-        );
+        assert!(logs.append(&batch(1, [plain("x".repeat(BATCH_BYTES - 3))])).await.is_err());
         assert_eq!(read_all(&logs, 0, ALL).await?.len(), BATCH_KEYS + 1);
 
         // Every key of the batch is taken now, and each place is told.
@@ -384,47 +328,25 @@ async fn an_append_under_an_old_epoch_writes_nothing() -> Result<()> {
         append(&logs, &batch(1, [keyed("kept", "first")])).await?;
         let old = Attempt::new(&batch(1, [keyed("late", "second")]), head(&logs).await?);
         let registered = logs.register(MESH, AGENT, "Builder").await?;
-        assert_eq!(
-            registered,
-            Registered::At {
-                start: NOW,
-                attempts: 1
-            }
-        );
+        assert_eq!(registered, Registered::At { start: NOW, attempts: 1 });
 
-        let now = Head {
-            newest: NOW,
-            epoch: 2,
-            trimmed: 0,
-        };
+        let now = Head { newest: NOW, epoch: 2, trimmed: 0 };
         assert_eq!(logs.attempt(&old).await?, Attempted::EpochMoved(now));
-        assert_eq!(
-            logs.append(&batch(1, [plain("late")])).await?,
-            Appended::EpochMoved(now)
-        );
+        assert_eq!(logs.append(&batch(1, [plain("late")])).await?, Appended::EpochMoved(now));
         assert_eq!(head(&logs).await?, now);
         assert_eq!(texts(&logs).await?, ["kept"]);
         assert_eq!(logs.sent(MESH, AGENT, "second").await?, None);
         // A repeat of what was sent before is known in spite of the new epoch.
         let mut repeat = Attempt::new(&batch(1, [keyed("kept", "first")]), now);
-        assert!(matches!(
-            logs.attempt(&repeat).await?,
-            Attempted::KeysTaken(_)
-        ));
+        assert!(matches!(logs.attempt(&repeat).await?, Attempted::KeysTaken(_)));
         repeat = Attempt::new(&batch(2, [plain("next")]), now);
         assert_eq!(logs.attempt(&repeat).await?, Attempted::Written);
 
         // A name is taken in any case, and a refused registration raises nothing.
-        assert_eq!(
-            logs.register(MESH, "a2", "BUILDER").await?,
-            Registered::NameTaken
-        );
+        assert_eq!(logs.register(MESH, "a2", "BUILDER").await?, Registered::NameTaken);
         assert_eq!(head(&logs).await?.epoch, 2);
         assert_eq!(logs.start(MESH, "a2").await?, None);
-        assert_eq!(
-            logs.register("nowhere", "a2", "other").await?,
-            Registered::NoMesh
-        );
+        assert_eq!(logs.register("nowhere", "a2", "other").await?, Registered::NoMesh);
         let mut nowhere = batch(1, [plain("lost")]);
         nowhere.mesh = "nowhere".into();
         assert_eq!(logs.append(&nowhere).await?, Appended::NoMesh);
@@ -466,10 +388,7 @@ async fn a_registration_among_appends_starts_at_what_was_sent_before() -> Result
             else {
                 return Err("not registered".into());
             };
-            assert!(
-                start >= before,
-                "what was there before the call is not for the agent"
-            );
+            assert!(start >= before, "what was there before the call is not for the agent");
             assert_eq!(logs.start(MESH, &name).await?, Some(start));
             starts.push(start);
             tries += attempts;
@@ -479,10 +398,7 @@ async fn a_registration_among_appends_starts_at_what_was_sent_before() -> Result
         while let Some(writer) = writers.join_next().await {
             sent.extend(writer??);
         }
-        println!(
-            "{AGENTS} registrations among {} appends took {tries} attempts",
-            sent.len()
-        );
+        println!("{AGENTS} registrations among {} appends took {tries} attempts", sent.len());
 
         // The epoch under which a message was addressed says exactly which agents could be meant: those
         // whose start lies before it.
@@ -504,10 +420,7 @@ async fn a_registration_among_appends_starts_at_what_was_sent_before() -> Result
 #[tokio::test]
 async fn a_repeated_request_doubles_nothing() -> Result<()> {
     on_a_table(async |logs: Logs| {
-        let attempt = Attempt::new(
-            &batch(1, [plain("a"), keyed("b", "key")]),
-            head(&logs).await?,
-        );
+        let attempt = Attempt::new(&batch(1, [plain("a"), keyed("b", "key")]), head(&logs).await?);
         for _ in 0..3 {
             assert_eq!(logs.attempt(&attempt).await?, Attempted::Written);
         }
@@ -535,25 +448,15 @@ async fn the_fate_of_a_batch_can_be_asked_for() -> Result<()> {
         let slow = Attempt::new(&batch(1, [plain("slow")]), head(&logs).await?);
         assert_eq!(logs.outcome(&slow).await?, Outcome::Open);
         append(&logs, &batch(1, [plain("quick")])).await?;
-        assert_eq!(
-            slow.last(),
-            head(&logs).await?.newest,
-            "both wanted the same id"
-        );
+        assert_eq!(slow.last(), head(&logs).await?.newest, "both wanted the same id");
         assert_eq!(logs.outcome(&slow).await?, Outcome::Void);
-        assert!(matches!(
-            logs.attempt(&slow).await?,
-            Attempted::HeadMoved(_)
-        ));
+        assert!(matches!(logs.attempt(&slow).await?, Attempted::HeadMoved(_)));
 
         // The same when the epoch has moved, and the head has not.
         let slow = Attempt::new(&batch(1, [plain("slow")]), head(&logs).await?);
         logs.register(MESH, AGENT, "builder").await?;
         assert_eq!(logs.outcome(&slow).await?, Outcome::Void);
-        assert!(matches!(
-            logs.attempt(&slow).await?,
-            Attempted::EpochMoved(_)
-        ));
+        assert!(matches!(logs.attempt(&slow).await?, Attempted::EpochMoved(_)));
 
         // Long after, when the log has gone on and DynamoDB has forgotten the request.
         append(&logs, &batch(2, [plain("last")])).await?;
@@ -601,9 +504,7 @@ async fn answers_that_are_lost_on_the_way_lose_and_double_nothing() -> Result<()
         assert!(cut > 0);
         let all = texts(&logs).await?;
         for writer in 0..4 {
-            let own = all
-                .iter()
-                .filter(|text| text.starts_with(&format!("{writer}:")));
+            let own = all.iter().filter(|text| text.starts_with(&format!("{writer}:")));
             assert!(own.eq(&(0..15).map(|n| format!("{writer}:{n}")).collect::<Vec<_>>()));
         }
         assert_eq!(all.len(), 60);
@@ -616,11 +517,7 @@ async fn answers_that_are_lost_on_the_way_lose_and_double_nothing() -> Result<()
 async fn a_reader_whom_the_trim_point_has_passed_is_told_of_the_gap() -> Result<()> {
     on_a_table(async |logs: Logs| {
         for n in 0..20 {
-            append(
-                &logs,
-                &batch(1, [plain(format!("{n}a")), plain(format!("{n}b"))]),
-            )
-            .await?;
+            append(&logs, &batch(1, [plain(format!("{n}a")), plain(format!("{n}b"))])).await?;
         }
         let all = read_all(&logs, 0, ALL).await?;
         // To the middle of the sixth batch: so the end of the fifth.
@@ -631,10 +528,7 @@ async fn a_reader_whom_the_trim_point_has_passed_is_told_of_the_gap() -> Result<
         // One answer, whether nothing, something or all is deleted yet.
         loop {
             for (after, gap) in [(0, true), (all[0].0, true), (all[8].0, true), (end, false)] {
-                let page = logs
-                    .read_after(MESH, after, ALL)
-                    .await?
-                    .ok_or("there is no mesh")?;
+                let page = logs.read_after(MESH, after, ALL).await?.ok_or("there is no mesh")?;
                 assert_eq!((page.gap, page.more), (gap, false), "after {after}");
                 assert_eq!(page.messages, all[10..]);
             }
@@ -647,18 +541,8 @@ async fn a_reader_whom_the_trim_point_has_passed_is_told_of_the_gap() -> Result<
         assert_eq!(head(&logs).await?.trimmed, end);
         logs.trim(MESH, u64::MAX >> 11).await?;
         let newest = all[39].0;
-        assert_eq!(
-            head(&logs).await?,
-            Head {
-                newest,
-                epoch: 1,
-                trimmed: newest
-            }
-        );
-        let page = logs
-            .read_after(MESH, end, ALL)
-            .await?
-            .ok_or("there is no mesh")?;
+        assert_eq!(head(&logs).await?, Head { newest, epoch: 1, trimmed: newest });
+        let page = logs.read_after(MESH, end, ALL).await?.ok_or("there is no mesh")?;
         assert_eq!(
             (page.messages.len(), page.seen_to, page.more, page.gap),
             (0, newest, false, true)
@@ -688,10 +572,7 @@ async fn a_trim_that_overtakes_a_reader_never_skips_in_silence() -> Result<()> {
         let mut position = 0;
         let mut gaps = 0;
         loop {
-            let page = logs
-                .read_after(MESH, position, 1)
-                .await?
-                .ok_or("there is no mesh")?;
+            let page = logs.read_after(MESH, position, 1).await?.ok_or("there is no mesh")?;
             let next = all.partition_point(|(id, _)| *id <= position);
             let read = all.partition_point(|(id, _)| *id <= page.seen_to);
             let begin = read - page.messages.len();
@@ -732,25 +613,15 @@ async fn what_a_torn_query_shows_is_not_believed() -> Result<()> {
                 .send()
                 .await?;
             // The page ends before the hole, and says that there is more.
-            let page = logs
-                .read_after(MESH, 0, ALL)
-                .await?
-                .ok_or("there is no mesh")?;
+            let page = logs.read_after(MESH, 0, ALL).await?.ok_or("there is no mesh")?;
             assert_eq!(page.messages, all[..hidden]);
-            assert_eq!(
-                (page.seen_to, page.more, page.gap),
-                (all[hidden - 1].0, true, false)
-            );
+            assert_eq!((page.seen_to, page.more, page.gap), (all[hidden - 1].0, true, false));
             // From there it waits for what is missing, but not for ever.
             let position = page.seen_to;
             assert!(logs.read_after(MESH, position, ALL).await.is_err());
             let (rest, put) = tokio::join!(
                 logs.read_after(MESH, position, ALL),
-                logs.client
-                    .put_item()
-                    .table_name(&logs.table)
-                    .set_item(taken.attributes)
-                    .send(),
+                logs.client.put_item().table_name(&logs.table).set_item(taken.attributes).send(),
             );
             put?;
             assert_eq!(rest?.ok_or("there is no mesh")?.messages, all[hidden..]);
@@ -782,11 +653,7 @@ async fn a_log_larger_than_one_answer_is_read_whole() -> Result<()> {
         assert!(answer.last_evaluated_key().is_some() && answer.count() < 12);
 
         // All as one page, as pages of 1 MiB, and a batch at a time.
-        assert!(
-            logs.read_after(MESH, 0, ALL)
-                .await?
-                .is_some_and(|page| page.messages == expected)
-        );
+        assert!(logs.read_after(MESH, 0, ALL).await?.is_some_and(|page| page.messages == expected));
         for bytes in [PAGE, 1] {
             assert!(read_all(&logs, 0, bytes).await? == expected);
         }

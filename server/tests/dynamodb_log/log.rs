@@ -219,10 +219,8 @@ impl Logs {
             .build();
         let client = Client::from_conf(config);
         let table = format!("meshwire-{:016x}", rand::random::<u64>());
-        let mut create = client
-            .create_table()
-            .table_name(&table)
-            .billing_mode(BillingMode::PayPerRequest);
+        let mut create =
+            client.create_table().table_name(&table).billing_mode(BillingMode::PayPerRequest);
         for (name, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
             create = create
                 .attribute_definitions(
@@ -232,10 +230,7 @@ impl Logs {
                         .build()?,
                 )
                 .key_schema(
-                    KeySchemaElement::builder()
-                        .attribute_name(name)
-                        .key_type(kind)
-                        .build()?,
+                    KeySchemaElement::builder().attribute_name(name).key_type(kind).build()?,
                 );
         }
         create.send().await?;
@@ -243,21 +238,13 @@ impl Logs {
     }
 
     pub(crate) async fn delete(&self) -> Result<()> {
-        self.client
-            .delete_table()
-            .table_name(&self.table)
-            .send()
-            .await?;
+        self.client.delete_table().table_name(&self.table).send().await?;
         Ok(())
     }
 
     /// Makes an empty mesh.
     pub(crate) async fn create_mesh(&self, mesh: &str) -> Result<()> {
-        let zero = [
-            ("head", number(0)),
-            ("epoch", number(1)),
-            ("trimmed", number(0)),
-        ];
+        let zero = [("head", number(0)), ("epoch", number(1)), ("trimmed", number(0))];
         self.client
             .put_item()
             .table_name(&self.table)
@@ -270,36 +257,22 @@ impl Logs {
 
     /// The head row.
     pub(crate) async fn head(&self, mesh: &str) -> Result<Option<Head>> {
-        self.get(head_key(mesh))
-            .await?
-            .as_ref()
-            .map(Head::of)
-            .transpose()
+        self.get(head_key(mesh)).await?.as_ref().map(Head::of).transpose()
     }
 
     /// What was sent under an idempotency key.
     pub(crate) async fn sent(&self, mesh: &str, agent: &str, key: &str) -> Result<Option<Sent>> {
-        self.get(sent_key(mesh, agent, key))
-            .await?
-            .as_ref()
-            .map(sent)
-            .transpose()
+        self.get(sent_key(mesh, agent, key)).await?.as_ref().map(sent).transpose()
     }
 
     /// Where the inbox of an agent starts.
     pub(crate) async fn start(&self, mesh: &str, agent: &str) -> Result<Option<u64>> {
         let item = self.get(position_key(mesh, agent)).await?;
-        item.as_ref()
-            .map(|item| read_number(item, "start"))
-            .transpose()
+        item.as_ref().map(|item| read_number(item, "start")).transpose()
     }
 
     async fn get(&self, key: Item) -> Result<Option<Item>> {
-        let get = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key));
+        let get = self.client.get_item().table_name(&self.table).set_key(Some(key));
         Ok(get.consistent_read(true).send().await?.item)
     }
 
@@ -319,10 +292,7 @@ impl Logs {
             match self.attempt(&attempt).await? {
                 Attempted::Written => {
                     let attempts = backoff.tries + 1;
-                    return Ok(Appended::Written {
-                        first: attempt.first(),
-                        attempts,
-                    });
+                    return Ok(Appended::Written { first: attempt.first(), attempts });
                 }
                 Attempted::EpochMoved(head) => return Ok(Appended::EpochMoved(head)),
                 Attempted::KeysTaken(keys) => return Ok(Appended::KeysTaken(keys)),
@@ -335,11 +305,7 @@ impl Logs {
     /// Sends the one transaction that appends: it moves the head that was read, puts the batch that names
     /// that head, and takes the idempotency keys.
     pub(crate) async fn attempt(&self, attempt: &Attempt) -> Result<Attempted> {
-        let Attempt {
-            batch,
-            follows,
-            token,
-        } = attempt;
+        let Attempt { batch, follows, token } = attempt;
         let mut actions = vec![self.move_head(attempt)?, self.put_batch(attempt)?];
         // Which message has the key that the action takes: the first two actions have none.
         let mut keyed = Vec::new();
@@ -400,11 +366,7 @@ impl Logs {
 
     fn put_batch(&self, attempt: &Attempt) -> Result<TransactWriteItem> {
         let batch = &attempt.batch;
-        let texts: Vec<&str> = batch
-            .drafts
-            .iter()
-            .map(|draft| draft.text.as_str())
-            .collect();
+        let texts: Vec<&str> = batch.drafts.iter().map(|draft| draft.text.as_str()).collect();
         let packed = serde_json::to_vec(&texts)?;
         if packed.len() > BATCH_BYTES {
             return Err(format!("{} bytes are too many for one batch", packed.len()).into());
@@ -645,11 +607,8 @@ impl Logs {
                 .expression_attribute_values(":head", number(head.newest))
                 .expression_attribute_values(":epoch", number(head.epoch))
                 .expression_attribute_values(":next", number(head.epoch + 1));
-            let position = [
-                ("start", number(start)),
-                ("handed", number(start)),
-                ("cursor", number(start)),
-            ];
+            let position =
+                [("start", number(start)), ("handed", number(start)), ("cursor", number(start))];
             let free = Some("attribute_not_exists(pk)");
             let actions = vec![
                 TransactWriteItem::builder().update(raise.build()?).build(),

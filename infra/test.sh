@@ -1,0 +1,274 @@
+#!/usr/bin/env bash
+# Runs every check on a Debian machine that has Rust with rustfmt and clippy on it.
+#
+#   infra/test.sh                      everything
+#   infra/test.sh --long               everything, the tests in their longer form
+#   infra/test.sh [--long] -- COMMAND  only COMMAND, with the services up, for example
+#                                      infra/test.sh -- cargo test -p meshwire-server --test dynamodb_log
+#
+# What is missing is installed: Debian packages (as root or by sudo), and Amazon's DynamoDB Local
+# below target/. The services run on free ports of this machine for this run alone, and end with it.
+# The last line sums up the tests; the exit code is 0 only when every part was well.
+
+set -euo pipefail
+set -m # Each job in a process group of its own, so that it can be ended whole.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+
+# The npm package that carries Amazon's DynamoDB Local, and the SHA-512 of its archive.
+simulator=amplify-dynamodb-simulator
+simulator_version=2.9.30
+simulator_sha512=c5379e44bbf311fab2779961ddb1f8734907bd21c79a6843e590ec1c5280439836665e89aa515dbad6908422c7cf1129e91cb5a3b4c1ea7888a17b9002749ec1
+
+target=${CARGO_TARGET_DIR:-target}
+[[ $target == /* ]] || target=$root/$target
+tools=$target/test-tools
+emulator=$tools/dynamodb-local-$simulator_version
+
+wrong_usage() {
+    echo "$1 See infra/test.sh --help." >&2
+    exit 2
+}
+
+only=()
+while (($#)); do
+    case $1 in
+        --long) export MESHWIRE_TEST_LONG=1 ;;
+        --)
+            only=("${@:2}")
+            ((${#only[@]})) || wrong_usage "No command after --."
+            break
+            ;;
+        -h | --help)
+            sed -n '2,/^$/s/^# \{0,1\}//p' "infra/test.sh"
+            exit 0
+            ;;
+        *) wrong_usage "Unknown option $1." ;;
+    esac
+    shift
+done
+
+# ---- Processes ----------------------------------------------------------------------------------
+
+groups=() # The process groups that we started.
+
+# Runs a command and waits for it. A signal ends the wait at once, and clean_up ends the command.
+attend() {
+    "$@" </dev/null &
+    groups+=("$!")
+    wait "$!"
+}
+
+# Services and tests have this in their environment, and so has whatever they start.
+mark=MESHWIRE_TEST_RUN=$$-$RANDOM$RANDOM
+
+# The ids of the marked processes that are alive. (A zombie's environment is empty.)
+marked() {
+    grep -lszxF -- "$mark" /proc/[0-9]*/environ | cut -d/ -f3
+}
+
+# Ends a process group; by force when it takes more than 5 s.
+end_group() {
+    local tries=50
+    kill -TERM -- "-$1" 2>/dev/null || return 0
+    while ((tries-- > 0)) && kill -0 -- "-$1" 2>/dev/null; do sleep 0.1; done
+    kill -KILL -- "-$1" 2>/dev/null || true
+}
+
+# Ends all that this run started. Fails when something is alive besides what it ended by its group.
+clean_up() {
+    local group process left tries=30
+    for group in "${groups[@]}"; do end_group "$group"; done
+    groups=()
+    # What was told to end may take a moment to be gone.
+    while left=$(marked || true) && [[ -n $left ]] && ((tries-- > 0)); do sleep 0.1; done
+    [[ -n $left ]] || return 0
+
+    echo "These processes of the run were left behind, and are killed now:" >&2
+    for process in $left; do
+        printf '%8d  %s\n' "$process" "$(tr '\0' ' ' <"/proc/$process/cmdline")" >&2 || true
+        kill -KILL "$process" 2>/dev/null || true
+    done
+    return 1
+}
+
+work=$(mktemp -d)
+trap 'clean_up || true; rm -rf "$work"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# ---- What the tests need ------------------------------------------------------------------------
+# These functions are called as conditions, where `set -e` does not hold: each step says `|| return`.
+
+missing=()
+
+# needs COMMAND PACKAGE…: the Debian packages to install when the command is not there.
+needs() {
+    command -v "$1" >/dev/null || missing+=("${@:2}")
+}
+
+install_packages() {
+    needs cc gcc libc6-dev                      # links Rust; compiles SQLite and aws-lc
+    needs java default-jre-headless             # runs DynamoDB Local
+    [[ -d $emulator ]] || needs npm nodejs npm  # fetches DynamoDB Local
+    needs chromium chromium                     # the browser for tests of pages
+    needs chromedriver chromium-driver
+    ((${#missing[@]})) || return 0
+
+    echo "Installing ${missing[*]}"
+    local as_root=()
+    if ((EUID)); then
+        as_root=(sudo)
+        command -v sudo >/dev/null || {
+            echo "That takes root or sudo." >&2
+            return 1
+        }
+    fi
+    {
+        "${as_root[@]}" apt-get update &&
+            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+                apt-get install --yes --no-install-recommends "${missing[@]}"
+    } </dev/null >"$work/apt.log" 2>&1 || {
+        cat "$work/apt.log" >&2
+        return 1
+    }
+}
+
+fetch_dynamodb() {
+    [[ -d $emulator ]] && return
+    echo "Fetching $simulator $simulator_version"
+    local archive=$work/$simulator-$simulator_version.tgz aside
+    attend npm pack --silent --pack-destination "$work" "$simulator@$simulator_version" || return
+    echo "$simulator_sha512  $archive" | sha512sum --check --quiet || return
+    # Unpacked aside, so that the folder is there whole or not at all; another run may be faster.
+    mkdir -p "$tools" || return
+    aside=$(mktemp -d "$tools/unpack.XXXXXX") || return
+    tar -xzf "$archive" -C "$aside" --strip-components=2 package/emulator || return
+    mv -T "$aside" "$emulator" 2>/dev/null || rm -rf "$aside"
+    [[ -d $emulator ]]
+}
+
+# Prints how the server at this port begins its answer to a GET; fails when nothing listens.
+status_line() {
+    local line
+    exec 3<>"/dev/tcp/127.0.0.1/$1" || return
+    printf 'GET / HTTP/1.0\r\n\r\n' >&3
+    IFS= read -r -t 5 line <&3
+    printf '%s' "$line"
+}
+
+# DynamoDB Local cannot choose a free port itself: try random ones below the range for clients.
+start_dynamodb() {
+    local attempt port server deadline
+    for attempt in 1 2 3 4 5; do
+        port=$((20000 + RANDOM % 12000))
+        [[ -z $(status_line "$port" 2>/dev/null) ]] || continue
+        env --chdir="$emulator" "$mark" java -Xmx1g -Djava.library.path=DynamoDBLocal_lib \
+            -jar DynamoDBLocal.jar -inMemory -disableTelemetry -port "$port" \
+            </dev/null >"$work/dynamodb.log" 2>&1 &
+        server=$!
+        groups+=("$server")
+        deadline=$((SECONDS + 60))
+        while ((SECONDS < deadline)) && kill -0 "$server" 2>/dev/null; do
+            if [[ $(status_line "$port" 2>/dev/null) == HTTP/* ]] && kill -0 "$server" 2>/dev/null; then
+                echo "DynamoDB Local answers on port $port."
+                export MESHWIRE_TEST_DYNAMODB=http://127.0.0.1:$port
+                return 0
+            fi
+            sleep 0.2
+        done
+        echo "DynamoDB Local did not come up on port $port (attempt $attempt of 5):" >&2
+        cat "$work/dynamodb.log" >&2
+        end_group "$server"
+    done
+    return 1
+}
+
+prepare() {
+    install_packages && fetch_dynamodb
+}
+
+start_services() {
+    MESHWIRE_TEST_CHROMEDRIVER=$(command -v chromedriver) || return
+    export MESHWIRE_TEST_CHROMEDRIVER
+    start_dynamodb
+}
+
+if ((${#only[@]})); then
+    prepare >&2 && start_services >&2 || exit 1
+    status=0
+    attend env "$mark" "${only[@]}" || status=$?
+    clean_up || exit 1
+    exit "$status"
+fi
+
+# ---- The run ------------------------------------------------------------------------------------
+
+times=() # One line for each part.
+failures=0
+
+# part NAME COMMAND…: runs a part of the run; notes how long it took and how it ended.
+part() {
+    local status=0 start=$SECONDS took
+    printf '\n==> %s\n' "$1"
+    "${@:2}" || status=$?
+    took=$((SECONDS - start))
+    ((status == 0)) || failures=$((failures + 1))
+    times+=("$(printf '%3d min %02d s  %-14s %s' $((took / 60)) $((took % 60)) "$1" \
+        "$( ((status)) && echo FAILED || echo ok)")")
+    return "$status"
+}
+
+check_dependencies() {
+    if command -v cargo-deny >/dev/null; then
+        attend cargo deny --locked check
+    else
+        echo "cargo-deny is not installed: licences and sources of dependencies are not checked."
+    fi
+}
+
+# Until the tests have run, which they may never do.
+passed=0 failed=1 skipped=0
+
+run_tests() {
+    local status=0
+    attend test_all || status=$?
+    # Each test binary ends with its own line: add them up.
+    read -r passed failed skipped < <(
+        awk '/^test result: / { passed += $4; failed += $6; skipped += $8 }
+             END { print passed + 0, failed + 0, skipped + 0 }' "$work/tests.log"
+    )
+    if ((passed + failed == 0)); then
+        echo "No test ran." >&2
+        status=1
+    fi
+    # A binary that does not compile, or that dies, has no line.
+    if ((status != 0 && failed == 0)); then failed=1; fi
+    return "$status"
+}
+
+test_all() {
+    env "$mark" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$work/tests.log"
+}
+
+finish() {
+    printf '\n'
+    printf '%s\n' "${times[@]}"
+    printf '\n%d passed, %d failed' "$passed" "$failed"
+    ((skipped == 0)) || printf ', %d skipped' "$skipped"
+    printf '\n'
+    exit "$((failures > 0))"
+}
+
+part prepare prepare || finish
+part format attend cargo fmt --all --check || true
+part lint attend cargo clippy --workspace --all-targets --locked -- -D warnings || true
+part docs attend env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked || true
+part dependencies check_dependencies || true
+if part build attend cargo build --workspace --bins --locked; then
+    if part services start_services; then part test run_tests || true; fi
+fi
+part "clean up" clean_up || true
+finish

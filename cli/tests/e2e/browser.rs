@@ -44,7 +44,8 @@ impl Browser {
             .and_then(|(_, rest)| rest.split_once('"'))
             .map(|(ticket, _)| ticket);
         let fields = fields.iter().copied().chain(ticket.map(|ticket| ("ticket", ticket)));
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let body =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let url = page.url.join(action).unwrap();
         let request = self
             .client
@@ -93,12 +94,8 @@ impl Browser {
     /// Makes the first account of a server.
     pub(crate) fn set_up(&mut self, link: &str, login: &str, password: &str) {
         let page = self.open(link);
-        let fields = [
-            ("login", login),
-            ("name", ""),
-            ("password", password),
-            ("password_again", password),
-        ];
+        let fields =
+            [("login", login), ("name", ""), ("password", password), ("password_again", password)];
         let page = self.submit(&page, "/setup", &fields);
         assert_eq!(page.status, 200, "{}", page.html);
         assert!(page.html.contains(login), "signed in: {}", page.html);

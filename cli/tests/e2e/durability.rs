@@ -36,7 +36,13 @@ fn listen_survives_a_restart_and_prints_what_came_meanwhile_once() {
 }
 
 /// One sender: sends a counter until told to stop, and repeats under the same key what was not answered.
-fn sender(number: usize, url: &str, mesh: &str, token: &str, stop: &AtomicBool) -> Vec<(i64, usize)> {
+fn sender(
+    number: usize,
+    url: &str,
+    mesh: &str,
+    token: &str,
+    stop: &AtomicBool,
+) -> Vec<(i64, usize)> {
     let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
     let url = format!("{url}/mesh/{mesh}/messages");
     let mut answered = Vec::new();
@@ -124,7 +130,8 @@ fn kill_9_loses_and_doubles_nothing() {
     let mut read: Vec<(i64, String)> = Vec::new();
     let mut after = String::from("earliest");
     loop {
-        let url = format!("{}/mesh/{mesh}/agents/reader/messages?limit=1000&after={after}", service.url);
+        let url =
+            format!("{}/mesh/{mesh}/agents/reader/messages?limit=1000&after={after}", service.url);
         let page = client.get(url).bearer_auth(&token).send().unwrap().text().unwrap();
         let page: Value = serde_json::from_str(&page).unwrap();
         for message in page["messages"].as_array().unwrap() {

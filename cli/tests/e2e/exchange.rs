@@ -47,7 +47,8 @@ fn the_lines_of_the_guide_work_with_curl() {
 
     // Every example of the guide that the server fills in.
     let guide = computer.does("meshwire integrate");
-    let blocks: Vec<&str> = guide.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let blocks: Vec<&str> =
+        guide.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let calls: Vec<&&str> = blocks.iter().filter(|block| block.starts_with("curl")).collect();
     assert_eq!(calls.len(), 4);
     computer.does("meshwire init --harness generic --agent agent-b");
@@ -94,7 +95,8 @@ fn exec_runs_a_command_for_each_message() {
     let got = std::fs::read_to_string(computer.project.join("got")).unwrap();
     let got: Vec<serde_json::Value> =
         serde_json::Deserializer::from_str(&got).into_iter().map(Result::unwrap).collect();
-    let contents: Vec<&str> = got.iter().map(|message| message["content"].as_str().unwrap()).collect();
+    let contents: Vec<&str> =
+        got.iter().map(|message| message["content"].as_str().unwrap()).collect();
     assert_eq!(contents, ["message 0", "message 1", "message 2"]);
     let environment = std::fs::read_to_string(computer.project.join("environment")).unwrap();
     assert_eq!(environment.lines().next(), Some("@ada agent-b none"));
@@ -186,7 +188,8 @@ fn a_hostile_message_cannot_steer_the_terminal() {
     let service = Service::start(data.path());
     let (computer, _) = signed_in(&service);
     computer.does("meshwire init --harness generic --agent agent-b");
-    let hostile = r"printf 'a\033]0;owned\007b\033[2Jc\rd\342\200\256e' | meshwire send - --to agent-b";
+    let hostile =
+        r"printf 'a\033]0;owned\007b\033[2Jc\rd\342\200\256e' | meshwire send - --to agent-b";
     computer.does(hostile);
     let listening = computer.start("meshwire listen");
     let line = listening.prints("abc");

@@ -73,7 +73,8 @@ impl Computer {
 
     /// Makes `$BROWSER` a program that writes down the address that it shall open.
     pub(crate) fn install_browser(&self) -> PathBuf {
-        let (script, address) = (self.home.path().join("browser"), self.home.path().join("address"));
+        let (script, address) =
+            (self.home.path().join("browser"), self.home.path().join("address"));
         let text = format!(
             "#!/bin/sh\nprintf '%s' \"$1\" > '{0}.new' && mv '{0}.new' '{0}'\n",
             address.display()

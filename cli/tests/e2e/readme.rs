@@ -26,7 +26,10 @@ fn the_first_exchange_works_as_written() {
     browser.set_up(service.set_up.as_deref().unwrap(), "ada", "correct horse battery");
 
     let setup = lines("setup");
-    assert_eq!(setup[0], "cargo install --locked --path cli", "what the programs here were built from");
+    assert_eq!(
+        setup[0], "cargo install --locked --path cli",
+        "what the programs here were built from"
+    );
     for line in &setup[1..] {
         if line.starts_with("meshwire login") {
             let said = computer.sign_in(line, &mut browser);

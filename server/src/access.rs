@@ -72,12 +72,14 @@ impl Action {
             A::ListTokens | A::CreateToken | A::RevokeToken | A::CreateMesh => {
                 account(Scope::Admin)
             }
-            A::ShowMesh | A::Integrate | A::ListAgents | A::ShowAgent => {
-                in_mesh(Scope::Read, Member)
-            }
-            A::ReadInbox | A::MoveCursor | A::Heartbeat | A::ReadHistory => {
-                in_mesh(Scope::Read, Member)
-            }
+            A::ShowMesh
+            | A::Integrate
+            | A::ListAgents
+            | A::ShowAgent
+            | A::ReadInbox
+            | A::MoveCursor
+            | A::Heartbeat
+            | A::ReadHistory => in_mesh(Scope::Read, Member),
             A::Send => in_mesh(Scope::Send, Member),
             // Whose agent it is, the handler asks: `InMesh::own_agent`, `InMesh::removable_agent`.
             A::RegisterAgent | A::ChangeAgent | A::RemoveAgent => in_mesh(Scope::Agents, Member),

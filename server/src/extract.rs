@@ -125,7 +125,7 @@ fn form<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
         .map_err(|error| data_error(&error.path().to_string(), &error.inner().to_string()))
 }
 
-/// serde_json says where in the text a value went wrong; the field's name says it better.
+/// `serde_json` says where in the text a value went wrong; the field's name says it better.
 fn without_position(message: &str) -> String {
     message.rsplit_once(" at line ").map_or(message, |(message, _)| message).to_owned()
 }

@@ -20,7 +20,7 @@ use meshwire_protocol::{AgentId, AgentKind, MeshId, MessageId, Scope, TokenId, U
 use tokio::sync::{Notify, watch};
 
 use self::appender::Queue;
-pub use self::inbox::{Reader, Step};
+pub use self::inbox::{Poll, Reader, Step};
 use self::presence::Presence;
 use self::roster::CachedRoster;
 pub use self::send::Delivered;
@@ -38,7 +38,7 @@ use crate::store::{
 /// How often what was seen and used is written.
 const FLUSH: Duration = Duration::from_secs(5);
 /// How often idle meshes are dropped from memory and expired rows from the store.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// Who speaks or reads, as access has found it out.
 #[derive(Debug, Clone)]

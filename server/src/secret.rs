@@ -17,6 +17,9 @@ pub fn one_time() -> String {
 }
 
 /// A new API token.
+///
+/// # Panics
+/// Never: 30 base62 characters always make a token.
 pub fn token() -> String {
     finish_token(&base62(30)).expect("30 base62 characters make a token")
 }
@@ -29,6 +32,9 @@ pub fn digest(secret: &str) -> Digest {
 macro_rules! new_id {
     ($(#[$doc:meta])* $name:ident, $id:ident) => {
         $(#[$doc])*
+        ///
+        /// # Panics
+        /// Never: base62 of the right length is always an id.
         pub fn $name() -> $id {
             base62($id::LENGTH).parse().expect("base62 of the right length is an id")
         }

@@ -25,7 +25,7 @@ pub struct Args {
     )]
     pub bind: SocketAddr,
 
-    /// URL under which people and agents reach this server [default: http://BIND]
+    /// URL under which people and agents reach this server [default: that of BIND]
     #[arg(long, env = "MESHWIRE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<Url>,
 
@@ -88,7 +88,7 @@ pub struct Args {
     #[arg(long, env = "MESHWIRE_REGION", default_value = "local", value_name = "NAME")]
     pub region: String,
 
-    /// What to log: error, warn, info, debug, or directives such as info,meshwire_server=debug
+    /// What to log: error, warn, info, debug, or directives for parts of the server
     #[arg(long, env = "MESHWIRE_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
 

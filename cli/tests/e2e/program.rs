@@ -219,7 +219,7 @@ fn wait_for(lines: &Receiver<String>, wanted: &str) -> String {
         match lines.recv_timeout(left) {
             Ok(line) if line.contains(wanted) => return line,
             Ok(line) => seen.push(line),
-            Err(_) => panic!("no line with {wanted:?}, only:\n{}", seen.join("\n")),
+            Err(error) => panic!("no line with {wanted:?} ({error}), only:\n{}", seen.join("\n")),
         }
     }
 }

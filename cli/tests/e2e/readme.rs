@@ -40,18 +40,18 @@ fn the_first_exchange_works_as_written() {
     }
     assert!(has_file(&computer.project, ".mesh.json"));
 
-    let [listen] = lines("listen")[..] else { panic!("one line") };
-    let [send] = lines("send")[..] else { panic!("one line") };
-    let mut listening = computer.start(listen);
+    let [listen_line] = lines("listen")[..] else { panic!("one line") };
+    let [send_line] = lines("send")[..] else { panic!("one line") };
+    let mut listening = computer.start(listen_line);
     listening.says("agent-b");
-    let sent = computer.does(send);
+    let sent = computer.does(send_line);
     assert!(sent.starts_with("✓ Sent → agent-b [id: "), "{sent}");
     listening.prints("hello");
 
     // "Stop `listen`, send again, start it again: what came meanwhile is printed, once."
     assert_eq!(listening.interrupt(), 0);
     computer.does("meshwire send 'while you were away' --to agent-b");
-    let mut listening = computer.start(listen);
+    let mut listening = computer.start(listen_line);
     let mut lines = Vec::new();
     while !lines.iter().any(|line: &String| line.contains("while you were away")) {
         lines.push(listening.next_line());

@@ -16,7 +16,20 @@ use crate::store::{Head, HistoryPage, Move, Stream, Visibility};
 /// Pages that hold nothing for the agent before an empty one is handed out.
 const EMPTY_PAGES: usize = 16;
 
-/// A poll of an agent's inbox.
+/// What a poll asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Poll {
+    /// Where to start; `None`: the kept cursor.
+    pub after: Option<From>,
+    /// Whether `after` acknowledges.
+    pub ack: bool,
+    /// Most messages to return.
+    pub limit: u32,
+    /// How long to wait for one.
+    pub wait: Duration,
+}
+
+/// A poll of an agent's inbox that is under way.
 pub struct Reader {
     shared: Arc<Shared>,
     state: Arc<MeshState>,
@@ -39,17 +52,15 @@ pub enum Step {
 }
 
 impl Meshes {
-    /// Starts a poll: acknowledges what `after` says, unless `ack` is false, and finds where to read from.
+    /// Starts a poll: acknowledges what it says, and finds where to read from.
     pub async fn reader(
         &self,
         mesh: &MeshId,
         agent: &AgentId,
         speaker: &Speaker,
-        after: Option<From>,
-        ack: bool,
-        limit: u32,
-        wait: Duration,
+        poll: Poll,
     ) -> Result<Reader> {
+        let Poll { after, ack, limit, wait } = poll;
         let shared = &self.shared;
         let head = shared.head(mesh).await?;
         let no_agent = || ApiError::agent_not_found(agent.as_str());

@@ -13,7 +13,7 @@ use crate::access::InMesh;
 use crate::app::App;
 use crate::error::{ApiError, Result};
 use crate::extract::{Json, Query, single_header};
-use crate::mesh::Step;
+use crate::mesh::{Poll, Step};
 
 pub(super) async fn send(
     State(app): State<App>,
@@ -39,14 +39,15 @@ pub(super) async fn inbox(
     if wait > MAX_WAIT_SECONDS {
         return Err(ApiError::field("wait", format!("must be 0 to {MAX_WAIT_SECONDS} seconds")));
     }
-    let ack = query.ack.unwrap_or(true);
-    let wait = Duration::from_secs(wait);
+    let poll = Poll {
+        after: query.after,
+        ack: query.ack.unwrap_or(true),
+        limit,
+        wait: Duration::from_secs(wait),
+    };
     let agent = caller.own_agent(&app).await?;
     let speaker = caller.principal.speaker();
-    let mut reader = app
-        .meshes
-        .reader(caller.mesh(), &agent.id, &speaker, query.after, ack, limit, wait)
-        .await?;
+    let mut reader = app.meshes.reader(caller.mesh(), &agent.id, &speaker, poll).await?;
     loop {
         match reader.next().await? {
             Step::Page(page) => return Ok(answer(&page)),

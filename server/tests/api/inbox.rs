@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::server::{Answer, Server, User, contents};
 
 /// Starts a poll and waits until the server holds it.
-async fn park<'s>(
-    user: &User<'s>,
+async fn park(
+    user: &User<'_>,
     mesh: &meshwire_protocol::MeshId,
     agent: &str,
     query: &str,

@@ -1,5 +1,7 @@
 //! The JSON API, asked over HTTP from a real listening server.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing loudly")]
+
 #[path = "../support/server.rs"]
 mod server;
 

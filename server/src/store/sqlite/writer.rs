@@ -170,14 +170,12 @@ impl Task {
             Ok(tx) => tx,
             Err(error) => return refuse_all(appends, acts, &error),
         };
-        match self.write(&mut tx, appends, acts).await {
-            Ok(()) => self.tx = Some(tx),
+        if let Err(Broken) = self.write(&mut tx, appends, acts).await {
             // A failed write or sync leaves the connection in doubt: it is not used again.
-            Err(Broken) => {
-                drop(tx);
-                self.cache.clear();
-            }
+            self.cache.clear();
+            return;
         }
+        self.tx = Some(tx);
     }
 
     async fn connection(&mut self) -> sqlx::Result<Tx> {

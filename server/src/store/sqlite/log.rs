@@ -158,10 +158,12 @@ impl LogStore for SqliteStore {
             Box::pin(async move {
                 sqlx::query(
                     "UPDATE agent SET
-                         last_seen = max(coalesce(last_seen, 0), j.value ->> 2),
-                         handed = max(handed, j.value ->> 3)
-                     FROM json_each(?1) AS j
-                     WHERE agent.mesh_id = j.value ->> 0 AND agent.id = j.value ->> 1",
+                         last_seen = max(coalesce(last_seen, 0), j.at),
+                         handed = max(agent.handed, j.handed)
+                     FROM (SELECT value ->> 0 AS mesh, value ->> 1 AS agent,
+                                  max(value ->> 2) AS at, max(value ->> 3) AS handed
+                           FROM json_each(?1) GROUP BY 1, 2) AS j
+                     WHERE agent.mesh_id = j.mesh AND agent.id = j.agent",
                 )
                 .bind(rows)
                 .execute(&mut tx.conn)

@@ -202,8 +202,10 @@ impl AccountStore for SqliteStore {
             Box::pin(async move {
                 // The cache keeps the older time: only lists show it, and they read the file.
                 sqlx::query(
-                    "UPDATE token SET last_used_at = max(coalesce(last_used_at, 0), j.value ->> 1)
-                     FROM json_each(?1) AS j WHERE token.id = j.value ->> 0",
+                    "UPDATE token SET last_used_at = max(coalesce(last_used_at, 0), j.at)
+                     FROM (SELECT value ->> 0 AS id, max(value ->> 1) AS at
+                           FROM json_each(?1) GROUP BY 1) AS j
+                     WHERE token.id = j.id",
                 )
                 .bind(rows)
                 .execute(&mut tx.conn)

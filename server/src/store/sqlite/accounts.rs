@@ -182,7 +182,8 @@ impl AccountStore for SqliteStore {
             Box::pin(async move {
                 let done = sqlx::query(
                     "UPDATE token SET revoked_at = ?3
-                     WHERE user_id = ?1 AND id = ?2 AND revoked_at IS NULL",
+                     WHERE user_id = ?1 AND id = ?2 AND revoked_at IS NULL
+                         AND coalesce(expires_at > ?3, true)",
                 )
                 .bind(user.as_str())
                 .bind(id.as_str())

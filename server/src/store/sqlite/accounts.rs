@@ -398,7 +398,13 @@ async fn create_local_user(tx: &mut Tx, user: NewUser, code: Digest) -> sqlx::Re
     if valid.is_none() {
         return Ok(NewAccount::CodeInvalid);
     }
-    if user_by_login(&mut tx.conn, &user.login).await?.is_some() {
+    // An account that somebody from GitHub has relabelled keeps the identity that it was made with.
+    let taken = sqlx::query("SELECT 1 FROM user WHERE login_key = ?1 OR identity = ?2")
+        .bind(user.login.to_lowercase())
+        .bind(&user.identity)
+        .fetch_optional(&mut tx.conn)
+        .await?;
+    if taken.is_some() {
         return Ok(NewAccount::LoginTaken);
     }
     insert_user(tx, &user).await?;

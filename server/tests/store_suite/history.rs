@@ -138,6 +138,31 @@ pub(crate) async fn a_page_of_the_history_looks_at_a_bounded_number_of_messages(
     Ok(())
 }
 
+pub(crate) async fn nothing_is_passed_over_where_one_page_stops_looking_and_the_next_begins(
+    world: &World,
+) -> Result<()> {
+    let (mesh, a) = world.mesh_with_agent().await?;
+    let b = mesh.agent("agent-b").await?;
+    let c = mesh.agent("agent-c").await?;
+    // From the newest on, every tenth can be seen: also the ones at round numbers.
+    let mut expected = Vec::new();
+    for n in (0..4_500).step_by(500) {
+        let batch = (n..n + 500).map(|n| match (4_499 - n) % 10 {
+            0 => to_one(&a, &b, &n.to_string()),
+            _ => to_one(&a, &c, "for c"),
+        });
+        let batch: Vec<NewMessage> = batch.collect();
+        expected.extend(batch.iter().map(|draft| draft.content.clone()).filter(|c| c != "for c"));
+        mesh.write(T0, batch).await?;
+    }
+    expected.reverse();
+    for limit in [MAX_PAGE, 200] {
+        let (all, _) = pages(&mesh, &visible(&[&b]), limit).await?;
+        assert_eq!(contents(&all), expected);
+    }
+    Ok(())
+}
+
 pub(crate) async fn a_page_of_the_history_ends_at_about_a_mebibyte(world: &World) -> Result<()> {
     let (mesh, a) = world.mesh_with_agent().await?;
     for _ in 0..4 {

@@ -136,8 +136,9 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
-        self.writer.stop().await;
+        // The last connection to go writes the log back into the file, and a reader cannot.
         self.readers.close().await;
+        self.writer.stop().await;
         self.lock.lock().await.take();
     }
 }

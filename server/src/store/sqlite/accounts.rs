@@ -182,7 +182,8 @@ impl AccountStore for SqliteStore {
             Box::pin(async move {
                 let done = sqlx::query(
                     "UPDATE token SET revoked_at = ?3
-                     WHERE user_id = ?1 AND id = ?2 AND revoked_at IS NULL",
+                     WHERE user_id = ?1 AND id = ?2 AND revoked_at IS NULL
+                         AND coalesce(expires_at > ?3, true)",
                 )
                 .bind(user.as_str())
                 .bind(id.as_str())
@@ -202,8 +203,10 @@ impl AccountStore for SqliteStore {
             Box::pin(async move {
                 // The cache keeps the older time: only lists show it, and they read the file.
                 sqlx::query(
-                    "UPDATE token SET last_used_at = max(coalesce(last_used_at, 0), j.value ->> 1)
-                     FROM json_each(?1) AS j WHERE token.id = j.value ->> 0",
+                    "UPDATE token SET last_used_at = max(coalesce(last_used_at, 0), j.at)
+                     FROM (SELECT value ->> 0 AS id, max(value ->> 1) AS at
+                           FROM json_each(?1) GROUP BY 1) AS j
+                     WHERE token.id = j.id",
                 )
                 .bind(rows)
                 .execute(&mut tx.conn)
@@ -395,7 +398,13 @@ async fn create_local_user(tx: &mut Tx, user: NewUser, code: Digest) -> sqlx::Re
     if valid.is_none() {
         return Ok(NewAccount::CodeInvalid);
     }
-    if user_by_login(&mut tx.conn, &user.login).await?.is_some() {
+    // An account that somebody from GitHub has relabelled keeps the identity that it was made with.
+    let taken = sqlx::query("SELECT 1 FROM user WHERE login_key = ?1 OR identity = ?2")
+        .bind(user.login.to_lowercase())
+        .bind(&user.identity)
+        .fetch_optional(&mut tx.conn)
+        .await?;
+    if taken.is_some() {
         return Ok(NewAccount::LoginTaken);
     }
     insert_user(tx, &user).await?;

@@ -6,7 +6,7 @@ use meshwire_protocol::{MeshId, MessageId};
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
 use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 
 use super::cache::{Cache, Effect};
 use super::writer::{Tx, statement};
@@ -127,7 +127,6 @@ async fn write(
                     hex(&key.fingerprint),
                     id,
                     key.expires_at,
-                    batch.now,
                     place,
                     offset,
                 ]));
@@ -148,7 +147,8 @@ async fn write(
         let now = batches.iter().map(|batch| batch.now).min().unwrap_or_default();
         let keys = Value::Array(keys).to_string();
         if insert_keys(&mut tx.conn, &keys, now).await? < count {
-            return Ok(Written::KeysTaken(taken_keys(&mut tx.conn, &keys).await?));
+            let conflicts = conflicts(&mut tx.conn, &keys).await?;
+            return Ok(Written::KeysTaken(taken_keys(conflicts, batches, &outcomes)?));
         }
     }
     insert_messages(&mut tx.conn, &Value::Array(messages).to_string()).await?;
@@ -204,25 +204,63 @@ async fn insert_keys(conn: &mut SqliteConnection, keys: &str, now: Micros) -> sq
     Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
 }
 
-/// Which of the keys were in use before this attempt.
-async fn taken_keys(
-    conn: &mut SqliteConnection,
-    keys: &str,
-) -> sqlx::Result<HashMap<usize, Vec<usize>>> {
+/// A key of this attempt that another message has.
+struct Conflict {
+    /// The batch.
+    place: usize,
+    /// The message in it.
+    offset: usize,
+    /// The message that has the key.
+    holder: i64,
+}
+
+/// The keys of this attempt that could not be inserted, batch by batch.
+async fn conflicts(conn: &mut SqliteConnection, keys: &str) -> sqlx::Result<Vec<Conflict>> {
     let rows = sqlx::query(
-        "SELECT j.value ->> 7, j.value ->> 8
+        "SELECT j.value ->> 6, j.value ->> 7, k.message_id
          FROM json_each(?1) AS j JOIN sent_key AS k
              ON k.mesh_id = j.value ->> 0 AND k.agent_id = j.value ->> 1 AND k.key = j.value ->> 2
-         WHERE k.message_id <> j.value ->> 4",
+         WHERE k.message_id <> j.value ->> 4
+         ORDER BY j.value ->> 6, j.value ->> 7",
     )
     .bind(keys)
     .fetch_all(conn)
     .await?;
+    let number = |row: &SqliteRow, column: usize| -> sqlx::Result<usize> {
+        Ok(usize::try_from(row.try_get::<i64, _>(column)?).unwrap_or(usize::MAX))
+    };
+    rows.iter()
+        .map(|row| {
+            Ok(Conflict {
+                place: number(row, 0)?,
+                offset: number(row, 1)?,
+                holder: row.try_get(2)?,
+            })
+        })
+        .collect()
+}
+
+/// Which messages are refused: those whose key was in use before, or went to an earlier batch of this
+/// attempt. A batch that is refused itself takes no key from a later one.
+fn taken_keys(
+    conflicts: Vec<Conflict>,
+    batches: &[&Batch],
+    outcomes: &[Appended],
+) -> sqlx::Result<HashMap<usize, Vec<usize>>> {
+    let mut of_this_attempt: HashMap<(&MeshId, i64), usize> = HashMap::new();
+    for (place, (batch, outcome)) in batches.iter().zip(outcomes).enumerate() {
+        if let Appended::Written { first, .. } = outcome {
+            let ids = (first.get()..).take(batch.messages.len());
+            of_this_attempt.extend(ids.map(|id| ((&batch.mesh, id), place)));
+        }
+    }
     let mut taken: HashMap<usize, Vec<usize>> = HashMap::new();
-    for row in rows {
-        let place = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
-        let offset = usize::try_from(row.try_get::<i64, _>(1)?).unwrap_or(usize::MAX);
-        taken.entry(place).or_default().push(offset);
+    for Conflict { place, offset, holder } in conflicts {
+        let mesh = batches.get(place).map(|batch| &batch.mesh);
+        let holder = mesh.and_then(|mesh| of_this_attempt.get(&(mesh, holder)));
+        if holder.is_none_or(|holder| !taken.contains_key(holder)) {
+            taken.entry(place).or_default().push(offset);
+        }
     }
     if taken.is_empty() {
         return Err(sqlx::Error::Protocol("idempotency keys are taken, but not found".to_owned()));

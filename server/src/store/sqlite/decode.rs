@@ -108,6 +108,11 @@ pub(super) fn message(row: &SqliteRow, mesh: &MeshId) -> sqlx::Result<Stored> {
     })
 }
 
+/// The bytes of content and metadata, as a page counts them.
+pub(super) fn message_bytes(row: &SqliteRow) -> sqlx::Result<usize> {
+    Ok(row.try_get::<&str, _>(8)?.len() + row.try_get::<&str, _>(9)?.len())
+}
+
 pub(super) fn agent(row: &SqliteRow) -> sqlx::Result<AgentRow> {
     Ok(AgentRow {
         id: parsed(row, 0)?,

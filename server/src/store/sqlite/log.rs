@@ -158,10 +158,12 @@ impl LogStore for SqliteStore {
             Box::pin(async move {
                 sqlx::query(
                     "UPDATE agent SET
-                         last_seen = max(coalesce(last_seen, 0), j.value ->> 2),
-                         handed = max(handed, j.value ->> 3)
-                     FROM json_each(?1) AS j
-                     WHERE agent.mesh_id = j.value ->> 0 AND agent.id = j.value ->> 1",
+                         last_seen = max(coalesce(last_seen, 0), j.at),
+                         handed = max(agent.handed, j.handed)
+                     FROM (SELECT value ->> 0 AS mesh, value ->> 1 AS agent,
+                                  max(value ->> 2) AS at, max(value ->> 3) AS handed
+                           FROM json_each(?1) GROUP BY 1, 2) AS j
+                     WHERE agent.mesh_id = j.mesh AND agent.id = j.agent",
                 )
                 .bind(rows)
                 .execute(&mut tx.conn)
@@ -207,40 +209,46 @@ async fn read_page(
                 whole = Some(whole.map_or(end, |whole: MessageId| whole.min(end)));
                 break;
             }
+            let size = decode::message_bytes(&row)?;
             let stored = decode::message(&row, mesh)?;
-            bytes += stored.message.content.len();
+            bytes += size;
             count += 1;
             end = stored.message.id;
-            found.push(stored);
+            found.push((stored, size));
         }
     }
     Ok(merge(found, whole, limit, head))
 }
 
 /// Puts the messages of several streams into one order and cuts the page where it is known to be whole.
-fn merge(mut found: Vec<Stored>, whole: Option<MessageId>, limit: u32, head: Head) -> LogPage {
-    found.sort_unstable_by_key(|stored| stored.message.id);
+fn merge(
+    mut found: Vec<(Stored, usize)>,
+    whole: Option<MessageId>,
+    limit: u32,
+    head: Head,
+) -> LogPage {
+    found.sort_unstable_by_key(|(stored, _)| stored.message.id);
     if let Some(whole) = whole {
-        found.retain(|stored| stored.message.id <= whole);
+        found.retain(|(stored, _)| stored.message.id <= whole);
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut bytes = 0;
     let fits = found
         .iter()
         .take(limit)
-        .take_while(|stored| {
+        .take_while(|(_, size)| {
             let fits = bytes < MAX_PAGE_BYTES;
-            bytes += stored.message.content.len();
+            bytes += size;
             fits
         })
         .count();
     let more = whole.is_some() || fits < found.len();
-    found.truncate(fits);
-    let seen_to = match found.last() {
+    let messages: Vec<Stored> = found.into_iter().take(fits).map(|(stored, _)| stored).collect();
+    let seen_to = match messages.last() {
         Some(last) if more => last.message.id,
         _ => head.head,
     };
-    LogPage { messages: found, seen_to, more, trimmed: head.trimmed }
+    LogPage { messages, seen_to, more, trimmed: head.trimmed }
 }
 
 async fn history_page(
@@ -284,9 +292,8 @@ async fn history_page(
             cut = true;
             break;
         }
-        let stored = decode::message(&row, mesh)?;
-        bytes += stored.message.content.len();
-        messages.push(stored);
+        bytes += decode::message_bytes(&row)?;
+        messages.push(decode::message(&row, mesh)?);
     }
     let before = if cut {
         messages.last().map(|last: &Stored| last.message.id)

@@ -344,7 +344,7 @@ async fn update_agent(
     if let Some(name) = &change.name {
         let by_id = agent_where(&mut tx.conn, AGENT_BY_ID, &mesh, name).await?;
         let by_name = agent_where(&mut tx.conn, AGENT_BY_NAME, &mesh, &name.to_lowercase()).await?;
-        if by_id.or(by_name).is_some_and(|other| other.id != agent) {
+        if by_id.into_iter().chain(by_name).any(|other| other.id != agent) {
             return Ok(Change::NameTaken);
         }
     }

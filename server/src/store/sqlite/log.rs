@@ -91,6 +91,12 @@ impl LogStore for SqliteStore {
         };
         let page = read_page(&mut tx, mesh, streams, after, limit, head).await;
         tx.rollback().await.map_err(store_error)?;
+        let noted = self.cache.read().heads.get(mesh).copied().flatten();
+        if noted.is_some_and(|noted| noted.head < head.head) {
+            // We read between a commit and its note in the cache: whoever asks for the head after this
+            // page must not be told an older one. What is handed in to the writer now comes after the note.
+            self.write(|_| Box::pin(async { Ok(()) })).await?;
+        }
         page.map(Some).map_err(store_error)
     }
 

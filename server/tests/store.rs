@@ -1,0 +1,177 @@
+//! The behaviour suite of the storage trait.
+//!
+//! Each case is a promise, written once against `dyn Store`; `behaviour_suite!` makes a test of every case for
+//! an engine. Another engine needs no more than its [`engine::Engine`] and a line at the end.
+//!
+//! A case that is missing in the list below is an unused function, and does not pass the lints.
+
+#[path = "store_suite/accounts.rs"]
+mod accounts;
+#[path = "store_suite/checker.rs"]
+mod checker;
+#[path = "store_suite/concurrency.rs"]
+mod concurrency;
+#[path = "store_suite/cursors.rs"]
+mod cursors;
+#[path = "store_suite/engine.rs"]
+mod engine;
+#[path = "store_suite/fixture.rs"]
+mod fixture;
+#[path = "store_suite/history.rs"]
+mod history;
+#[path = "store_suite/idempotency.rs"]
+mod idempotency;
+#[path = "store_suite/log.rs"]
+mod log;
+#[path = "store_suite/meshes.rs"]
+mod meshes;
+#[path = "store_suite/model.rs"]
+mod model;
+#[path = "store_suite/paging.rs"]
+mod paging;
+#[path = "store_suite/rosters.rs"]
+mod rosters;
+#[path = "store_suite/sqlite_only.rs"]
+mod sqlite_only;
+#[path = "store_suite/tokens.rs"]
+mod tokens;
+
+macro_rules! cases {
+    ($engine:ty, $($concern:ident { $($case:ident,)* })*) => {
+        $(mod $concern {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let mut world = crate::fixture::World::fresh::<$engine>().await;
+                    let outcome = Box::pin(crate::$concern::$case(&mut world)).await;
+                    world.store.close().await;
+                    outcome.expect("the store answers");
+                }
+            )*
+        })*
+    };
+}
+
+macro_rules! behaviour_suite {
+    ($name:ident, $engine:ty) => {
+        mod $name {
+            cases! {
+                $engine,
+                log {
+                    an_id_is_the_time_or_the_one_after_the_head,
+                    a_clock_that_goes_backwards_changes_nothing,
+                    a_clock_more_than_a_minute_ahead_is_not_used,
+                    the_ids_of_a_batch_are_consecutive_and_in_its_order,
+                    a_message_comes_back_as_it_was_sent,
+                    an_append_under_another_epoch_writes_nothing,
+                    an_append_to_a_mesh_that_is_not_there_says_so,
+                    batches_of_several_meshes_go_their_own_ways,
+                    the_log_goes_on_where_it_was_after_a_restart,
+                    a_store_that_answers_answers_a_ping,
+                    a_closed_store_refuses_what_it_cannot_do,
+                }
+                idempotency {
+                    a_taken_key_is_named_and_nothing_of_its_batch_is_written,
+                    a_key_is_free_for_another_agent_and_in_another_mesh,
+                    a_key_is_remembered_until_it_expires_and_can_then_be_used_again,
+                    a_key_is_remembered_also_when_the_log_is_ahead_of_the_clock,
+                    a_key_raced_by_eight_tasks_gives_one_message,
+                    a_batch_that_is_refused_takes_no_key_from_others,
+                    purging_forgets_expired_keys_and_no_others,
+                }
+                paging {
+                    a_page_holds_what_went_to_the_asked_streams_in_the_order_of_the_log,
+                    a_page_ends_at_its_limit_and_leads_on,
+                    pages_of_any_size_make_the_same_whole,
+                    any_read_between_any_appends_is_what_a_model_says,
+                    a_page_ends_at_about_a_mebibyte,
+                    metadata_counts_on_a_page_too,
+                    there_is_nothing_to_read_where_there_is_no_mesh,
+                    two_meshes_with_the_same_agents_never_mix,
+                }
+                history {
+                    a_message_is_found_by_its_id_in_its_mesh,
+                    the_history_shows_broadcasts_and_what_went_to_or_from_the_given_agents,
+                    a_mesh_without_messages_has_an_empty_history,
+                    the_history_is_whole_on_pages_of_any_size,
+                    a_page_of_the_history_looks_at_a_bounded_number_of_messages,
+                    a_page_of_the_history_ends_at_about_a_mebibyte,
+                }
+                cursors {
+                    an_acknowledgement_only_moves_forward,
+                    setting_a_cursor_moves_it_both_ways,
+                    a_cursor_never_goes_beyond_the_head,
+                    a_cursor_is_there_after_a_restart,
+                    who_is_not_there_has_no_cursor,
+                    one_cursor_moves_and_no_other,
+                    racing_acknowledgements_end_at_the_largest,
+                    what_was_seen_is_merged_by_max,
+                    what_was_seen_twice_in_one_call_is_merged_too,
+                    nobody_is_made_by_being_seen,
+                }
+                rosters {
+                    an_agent_starts_at_the_head,
+                    a_new_agent_has_the_fields_it_came_with,
+                    registering_again_gives_the_same_agent_and_replaces_what_is_given,
+                    a_name_of_another_member_or_an_id_of_another_agent_is_taken,
+                    only_members_register_agents,
+                    the_limit_of_agents_is_exact_under_sixteen_registrations,
+                    one_name_raced_by_eight_registrations_is_one_agent,
+                    a_change_replaces_what_is_given_and_nothing_else,
+                    a_new_name_must_be_free_in_any_case_of_its_letters,
+                    an_agent_named_like_the_id_of_another_keeps_its_name,
+                    a_removed_agent_is_gone_with_its_tokens_and_its_position,
+                    a_name_that_comes_again_is_another_agent,
+                    every_change_raises_the_epoch,
+                    a_change_in_one_mesh_leaves_the_epoch_of_others,
+                    a_roster_shows_the_mesh_its_members_and_agents,
+                }
+                meshes {
+                    the_limit_of_meshes_is_exact_under_sixteen_racing_calls,
+                    a_mesh_that_one_is_a_member_of_does_not_count,
+                    the_meshes_of_a_user_come_oldest_first,
+                    a_deleted_mesh_is_gone_for_everyone_at_once,
+                    a_purge_removes_all_of_a_deleted_mesh_in_bounded_steps,
+                }
+                accounts {
+                    the_same_identity_is_the_same_user,
+                    eight_first_sign_ins_at_once_make_one_user,
+                    a_login_that_changes_hands_relabels_its_old_holder,
+                    two_people_who_swap_their_logins_stay_themselves,
+                    a_set_up_code_makes_one_account_under_eight_racing_uses,
+                    a_set_up_code_ends_with_its_time_or_with_the_next_one,
+                    a_taken_login_leaves_the_set_up_code_as_it_is,
+                    a_login_that_a_local_account_once_had_is_taken,
+                    a_session_is_found_until_it_expires,
+                    a_session_notes_when_it_was_seen_to_the_hour,
+                    sessions_are_listed_newest_first_and_ended_by_their_user_alone,
+                }
+                tokens {
+                    a_token_is_found_by_the_hash_of_its_secret,
+                    only_live_tokens_are_listed_and_all_are_found,
+                    a_revoked_token_is_refused_from_the_answer_on,
+                    an_expired_token_is_not_there_to_be_revoked,
+                    a_look_up_that_races_a_revocation_never_brings_a_token_back,
+                    the_limit_of_tokens_is_exact_under_sixteen_racing_calls,
+                    the_last_use_of_a_token_is_merged_by_max,
+                    a_code_of_the_command_line_gives_a_token_of_its_user,
+                    a_code_is_good_for_one_token_under_eight_racing_exchanges,
+                    a_second_use_of_a_code_revokes_what_the_first_one_got,
+                    a_wrong_challenge_ends_a_code,
+                    an_expired_or_unknown_code_is_unknown,
+                    a_code_for_one_token_too_many_is_spent,
+                }
+                concurrency {
+                    all_readers_see_all_that_is_sent_in_one_order,
+                    sends_that_are_repeated_at_once_are_sent_once_and_in_order,
+                    what_was_read_is_never_ahead_of_the_head,
+                    a_new_agent_gets_exactly_what_is_appended_after_it,
+                    nothing_reaches_an_agent_after_its_removal_was_answered,
+                    a_deletion_ends_all_that_race_it,
+                }
+            }
+        }
+    };
+}
+
+behaviour_suite!(sqlite, crate::engine::Sqlite);

@@ -1,0 +1,97 @@
+//! What an engine must offer to be put through the suite.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use meshwire_protocol::{MeshId, UserId};
+use meshwire_server::store::Store;
+use meshwire_server::store::sqlite::SqliteStore;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Row as _};
+use tempfile::TempDir;
+
+/// A database of its own, for one case. (Its futures need not be `Send`: a case waits for them where it is.)
+#[async_trait(?Send)]
+pub(crate) trait Engine {
+    /// An empty one.
+    async fn fresh() -> Self
+    where
+        Self: Sized;
+
+    /// The store on it.
+    fn store(&self) -> Arc<dyn Store>;
+
+    /// Closes the store and opens it again.
+    async fn reopen(&mut self);
+
+    /// Makes a user a member of a mesh, behind the back of the store: it has no call for that yet.
+    async fn admit(&self, mesh: &MeshId, user: &UserId);
+
+    /// How many rows or items there are of a mesh, without the tokens that were bound to it.
+    async fn left_of(&self, mesh: &MeshId) -> i64;
+}
+
+/// The embedded store.
+pub(crate) struct Sqlite {
+    pub(crate) folder: TempDir,
+    store: Arc<SqliteStore>,
+}
+
+impl Sqlite {
+    async fn open(folder: &TempDir) -> Arc<SqliteStore> {
+        let store = SqliteStore::open(&folder.path().join("meshwire.db")).await;
+        Arc::new(store.expect("the database opens"))
+    }
+
+    /// Another connection to the file.
+    pub(crate) async fn connect(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.folder.path().join("meshwire.db"));
+        options.connect().await.expect("the file can be opened twice in one process")
+    }
+}
+
+#[async_trait(?Send)]
+impl Engine for Sqlite {
+    async fn fresh() -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let store = Self::open(&folder).await;
+        Self { folder, store }
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
+    async fn reopen(&mut self) {
+        self.store.close().await;
+        self.store = Self::open(&self.folder).await;
+    }
+
+    async fn admit(&self, mesh: &MeshId, user: &UserId) {
+        let mut connection = self.connect().await;
+        sqlx::query(
+            "INSERT INTO member (mesh_id, user_id, role, joined_at) VALUES (?1, ?2, 'member', 1)",
+        )
+        .bind(mesh.as_str())
+        .bind(user.as_str())
+        .execute(&mut connection)
+        .await
+        .expect("the mesh and the user exist");
+    }
+
+    async fn left_of(&self, mesh: &MeshId) -> i64 {
+        let mut connection = self.connect().await;
+        sqlx::query(
+            "SELECT (SELECT count(*) FROM message WHERE mesh_id = ?1)
+                  + (SELECT count(*) FROM sent_key WHERE mesh_id = ?1)
+                  + (SELECT count(*) FROM agent WHERE mesh_id = ?1)
+                  + (SELECT count(*) FROM member WHERE mesh_id = ?1)
+                  + (SELECT count(*) FROM mesh WHERE id = ?1)",
+        )
+        .bind(mesh.as_str())
+        .fetch_one(&mut connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .expect("the tables have these names")
+    }
+}

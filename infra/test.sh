@@ -94,7 +94,8 @@ clean_up() {
 }
 
 work=$(mktemp -d)
-trap 'clean_up || true; rm -rf "$work"' EXIT
+# A second signal must not cut this short.
+trap 'trap "" HUP INT TERM; clean_up || true; rm -rf "$work"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM

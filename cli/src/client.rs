@@ -117,7 +117,10 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("meshwire/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT);
+            .connect_timeout(CONNECT_TIMEOUT)
+            // Shorter than servers and proxies keep theirs: a request on a connection that is just being
+            // closed would fail.
+            .pool_idle_timeout(Duration::from_secs(30));
         if url.is_loopback() {
             builder = builder.no_proxy();
         }

@@ -119,7 +119,7 @@ impl From<StoreError> for ApiError {
             .retry_after(2),
             StoreError::Fault(_) => Self::new(
                 ErrorCode::InternalError,
-                "Something went wrong on our side. The request id stands in the server's log.",
+                "Something went wrong on our side; the server's log says what.",
             ),
         };
         error.0.cause = Some(cause);

@@ -37,9 +37,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What one connection, and all of them together, may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long the head of a request may take, counted from the start of the connection or the end of the answer
-    /// before it. A silent and an idle connection end with it too. Default: 10 s.
+    /// How long the head of a request may take, counted from the start of the connection, or from the first byte
+    /// of a later request. A silent connection ends with it too. Default: 10 s.
     pub header_deadline: Duration,
+    /// How long a connection may be idle after an answer. Default: 75 s, longer than proxies keep theirs, so that it is
+    /// not us who close a connection that a proxy is about to use again.
+    pub idle_deadline: Duration,
     /// How long a peer may read nothing of an answer that waits for it. Default: 30 s.
     pub write_stall: Duration,
     /// Most bytes in a request line and its header fields together. Default: 32 KiB.
@@ -56,6 +59,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             header_deadline: Duration::from_secs(10),
+            idle_deadline: Duration::from_secs(75),
             write_stall: Duration::from_secs(30),
             max_header_bytes: 32 * 1024,
             max_header_fields: 64,

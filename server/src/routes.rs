@@ -13,7 +13,7 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::{MethodFilter, MethodRouter, get, on};
 use axum::{Extension, Router, middleware};
 use meshwire_protocol::ErrorCode;
 use serde::Serialize;
@@ -21,7 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::Action;
 use crate::app::App;
-use crate::error::{ApiError, Refusal, shown};
+use crate::error::{ApiError, Refusal, Result, shown};
 use crate::listen::Peer;
 use crate::pages;
 use crate::sign_in::ClientAddress;
@@ -31,8 +31,8 @@ use crate::store::StoreError;
 pub fn router(app: App) -> Router {
     let api = Router::new()
         // Without a token.
-        .route("/health", axum::routing::get(service::health))
-        .route("/ready", axum::routing::get(service::ready))
+        .route("/health", get(service::health).layer(middleware::from_fn(refuse_query)))
+        .route("/ready", get(service::ready).layer(middleware::from_fn(refuse_query)))
         // The account and its tokens.
         .route("/me", api(Method::GET, Action::WhoAmI, tokens::me))
         .route(
@@ -86,7 +86,7 @@ pub fn router(app: App) -> Router {
         // Messages.
         .route(
             "/mesh/{mesh}/messages",
-            api(Method::GET, Action::ReadHistory, messages::history).merge(api(
+            api_with_query(Method::GET, Action::ReadHistory, messages::history).merge(api(
                 Method::POST,
                 Action::Send,
                 messages::send,
@@ -94,7 +94,7 @@ pub fn router(app: App) -> Router {
         )
         .route(
             "/mesh/{mesh}/agents/{agent}/messages",
-            api(Method::GET, Action::ReadInbox, messages::inbox),
+            api_with_query(Method::GET, Action::ReadInbox, messages::inbox),
         )
         .route(
             "/mesh/{mesh}/agents/{agent}/cursor",
@@ -116,8 +116,17 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// A route of the API: never without its action.
+/// A route of the API that takes no query: never without its action.
 fn api<H, T>(method: Method, action: Action, handler: H) -> MethodRouter<App>
+where
+    H: Handler<T, App>,
+    T: 'static,
+{
+    api_with_query(method, action, handler).layer(middleware::from_fn(refuse_query))
+}
+
+/// A route of the API whose handler reads the query.
+fn api_with_query<H, T>(method: Method, action: Action, handler: H) -> MethodRouter<App>
 where
     H: Handler<T, App>,
     T: 'static,
@@ -131,6 +140,15 @@ fn answer(body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => ApiError::from(StoreError::Fault(error.into())).into_response(),
+    }
+}
+
+/// A query that nobody reads is a slip of the caller's.
+async fn refuse_query(request: Request, next: Next) -> Result<Response> {
+    let query = request.uri().query().unwrap_or_default();
+    match url::form_urlencoded::parse(query.as_bytes()).next() {
+        None => Ok(next.run(request).await),
+        Some((name, _)) => Err(ApiError::field(&name, "is not known here; this takes no query")),
     }
 }
 

@@ -176,7 +176,8 @@ impl Settings {
             args.github_client_secret,
             args.github_client_secret_file.as_deref(),
         )?;
-        let github = match (args.github_client_id, client_secret) {
+        let client_id = args.github_client_id.filter(|id| !id.is_empty());
+        let github = match (client_id, client_secret) {
             (None, None) => None,
             (Some(client_id), Some(client_secret)) => Some(GithubSettings {
                 client_id,
@@ -263,8 +264,11 @@ fn sqlite_path(store: Option<&str>) -> Result<PathBuf> {
     }
 }
 
-/// A secret that is given itself or in a file.
+/// A secret that is given itself or in a file. An empty one counts as not given: that is what an unset
+/// variable of a deployment file turns into.
 fn secret(name: &str, value: Option<String>, file: Option<&Path>) -> Result<Option<String>> {
+    let value = value.filter(|value| !value.is_empty());
+    let file = file.filter(|path| !path.as_os_str().is_empty());
     match (value, file) {
         (Some(_), Some(_)) => bail!("{name} and {name}_FILE are both set: set one of them"),
         (Some(value), None) => Ok(Some(value)),

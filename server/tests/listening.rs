@@ -160,7 +160,11 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn short() -> Limits {
-    Limits { header_deadline: Duration::from_millis(300), ..Limits::default() }
+    Limits {
+        header_deadline: Duration::from_millis(300),
+        idle_deadline: Duration::from_millis(600),
+        ..Limits::default()
+    }
 }
 
 const GOOD: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -417,7 +421,9 @@ async fn slow_clients_are_closed_in_time() {
     // Idle after an answer.
     let mut idle = server.send(GOOD).await;
     assert_eq!(idle.answer().await.body, "hello");
+    let answered = Instant::now();
     idle.closed().await;
+    assert!(answered.elapsed() > short().header_deadline, "an idle connection may be used again");
     // Half of the next head after an answer.
     let mut half = server.send(format!("{GOOD}GET /")).await;
     assert_eq!(half.answer().await.body, "hello");

@@ -103,11 +103,22 @@ impl Browser {
 
     /// Opens what `meshwire login` asked for, and lets it in.
     pub(crate) fn allow_command_line(&mut self, url: &str) {
-        let page = self.open(url);
+        let mut page = self.open(url);
         assert_eq!(page.status, 200, "{}", page.html);
+        if let Some(link) = github_link(&page.html) {
+            let link = page.url.join(&link).unwrap();
+            page = self.open(link.as_str());
+        }
         let done = self.submit(&page, "/auth/cli", &[]);
         assert_eq!(done.status, 200, "{}", done.html);
         assert_eq!(done.url.host_str(), Some("127.0.0.1"));
         assert_eq!(done.url.path(), "/callback");
     }
+}
+
+/// Where the button for signing in with GitHub leads, if there is one.
+fn github_link(html: &str) -> Option<String> {
+    let (_, rest) = html.split_once("href=\"/auth/github")?;
+    let (query, _) = rest.split_once('"')?;
+    Some(format!("/auth/github{query}"))
 }

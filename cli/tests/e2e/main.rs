@@ -2,9 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing loudly")]
 
+#[expect(dead_code, reason = "other tests use the rest of it")]
+#[path = "../../../server/tests/support/github.rs"]
+mod github;
+
 mod browser;
 mod durability;
 mod exchange;
 mod program;
 mod readme;
 mod service;
+mod with_github;

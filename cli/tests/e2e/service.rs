@@ -21,15 +21,21 @@ pub(crate) struct Service {
     pub(crate) set_up: Option<String>,
     child: Child,
     home: PathBuf,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Service {
     /// Starts it on a free port, with its data below `home`.
     pub(crate) fn start(home: &Path) -> Self {
-        Self::start_on(home, "127.0.0.1:0")
+        Self::with(home, Vec::new())
     }
 
-    fn start_on(home: &Path, bind: &str) -> Self {
+    /// The same with further settings in its environment.
+    pub(crate) fn with(home: &Path, environment: Vec<(&'static str, String)>) -> Self {
+        Self::start_on(home, "127.0.0.1:0", environment)
+    }
+
+    fn start_on(home: &Path, bind: &str, environment: Vec<(&'static str, String)>) -> Self {
         let program = programs().join("meshwire-server");
         assert!(program.exists(), "build it first: cargo build --workspace");
         let log = std::fs::File::options().create(true).append(true).open(home.join("server.log"));
@@ -37,6 +43,7 @@ impl Service {
             .env_clear()
             .env("HOME", home)
             .env("MESHWIRE_BIND", bind)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.unwrap())
@@ -66,7 +73,7 @@ impl Service {
                 break;
             }
         }
-        Self { url: url.unwrap(), set_up, child, home: home.to_owned() }
+        Self { url: url.unwrap(), set_up, child, home: home.to_owned(), environment }
     }
 
     /// Ends it as a power cut would end it for the process: nothing more is written.
@@ -78,7 +85,8 @@ impl Service {
     /// Starts it again on the same address and data.
     pub(crate) fn start_again(&mut self) {
         let bind = self.url.trim_start_matches("http://").to_owned();
-        *self = Self::start_on(&self.home, &bind);
+        let environment = std::mem::take(&mut self.environment);
+        *self = Self::start_on(&self.home, &bind, environment);
     }
 
     /// Ends it as an operator does; how long it took.

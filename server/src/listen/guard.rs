@@ -42,7 +42,10 @@ pub(super) struct Guard {
     /// Answers that have left, as of the last flush.
     answered: u64,
     header_deadline: Duration,
+    idle_deadline: Duration,
     deadline: Pin<Box<Sleep>>,
+    /// An answer has left, and nothing of the next request has arrived.
+    idle: bool,
     write_stall: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
     /// hyper gets no more bytes.
@@ -74,7 +77,9 @@ impl Guard {
             cleared: BytesMut::new(),
             answered: 0,
             header_deadline: limits.header_deadline,
+            idle_deadline: limits.idle_deadline,
             deadline: Box::pin(sleep(limits.header_deadline)),
+            idle: false,
             write_stall: limits.write_stall,
             stalled: None,
             ended: false,
@@ -99,7 +104,13 @@ impl Guard {
     fn check_waiting(&mut self) {
         let in_head = self.framing.in_head();
         match self.framing.feed(&self.waiting, &mut self.cleared) {
-            Ok(used) => self.waiting.advance(used),
+            Ok(used) => {
+                self.waiting.advance(used);
+                if self.idle && self.framing.head_has_begun() {
+                    self.idle = false;
+                    self.deadline.as_mut().reset(Instant::now() + self.header_deadline);
+                }
+            }
             Err(refusal) if in_head && !self.is_busy() => self.refuse(refusal),
             // The head has been let in: its handler sees the body break off and answers for itself.
             Err(refusal) => {
@@ -130,9 +141,10 @@ impl Guard {
         self.closing = Closing::Done;
     }
 
-    /// An answer has left. Its end starts the deadline for the next request.
+    /// An answer has left. Its end starts the deadline for the next request to begin.
     fn turn_over(&mut self, context: &mut Context<'_>) {
-        self.deadline.as_mut().reset(Instant::now() + self.header_deadline);
+        self.idle = true;
+        self.deadline.as_mut().reset(Instant::now() + self.idle_deadline);
         // A read that waits for the socket will wake by itself, one that waits for its turn will not.
         if self.deadline.as_mut().poll(context).is_ready() || !self.waiting.is_empty() {
             context.waker().wake_by_ref();

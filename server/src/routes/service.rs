@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use meshwire_protocol::Health;
+use serde_json::json;
 
 use super::answer;
 use crate::app::App;
@@ -19,7 +20,7 @@ pub(super) async fn health(State(app): State<App>) -> Response {
 }
 
 /// Says whether the store answers.
-pub(super) async fn ready(State(app): State<App>) -> Result<&'static str> {
+pub(super) async fn ready(State(app): State<App>) -> Result<Response> {
     app.store.ping().await?;
-    Ok("ready\n")
+    Ok(answer(&json!({"status": "ready"})))
 }

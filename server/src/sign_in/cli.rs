@@ -55,8 +55,9 @@ impl CliRequest {
             .filter(|port| *port >= 1024)
             .ok_or_else(|| field("port", "must be a number from 1024 to 65535"))?;
         let state = state
-            .filter(|state| (16..=128).contains(&state.len()) && state.bytes().all(is_url_safe))
-            .ok_or_else(|| field("state", "must be 16 to 128 characters of A-Z a-z 0-9 - . _ ~"))?;
+            // Its strength is the command line's affair, which compares it.
+            .filter(|state| (1..=256).contains(&state.len()) && state.bytes().all(is_url_safe))
+            .ok_or_else(|| field("state", "must be 1 to 256 characters of A-Z a-z 0-9 - . _ ~"))?;
         let challenge = challenge
             .filter(|it| it.len() == CHALLENGE_LENGTH && it.bytes().all(is_base64url))
             .ok_or_else(|| field("code_challenge", "must be 43 characters of base64url"))?;
@@ -143,6 +144,9 @@ pub(crate) async fn exchange(app: &App, request: &CliTokenRequest) -> Result<Cli
             "The code_verifier does not belong to this sign-in code; the code is spent.",
         )),
         Exchange::Reused(token) => {
+            if let Some(token) = &token {
+                app.meshes.end_token(token);
+            }
             tracing::warn!(
                 token.id = token.as_ref().map(meshwire_protocol::TokenId::as_str),
                 "a sign-in code came a second time; the token that it got is revoked"

@@ -17,6 +17,19 @@ async fn an_unknown_path_and_a_wrong_method_are_problems() {
 }
 
 #[tokio::test]
+async fn a_query_that_nobody_reads_is_refused() {
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    let mesh = ada.mesh().await;
+    for path in ["/me", "/mesh", "/health", "/tokens", &format!("/mesh/{mesh}/agents")] {
+        ada.get(path).await.expect(200);
+        ada.get(&format!("{path}?")).await.expect(200);
+        let problem = ada.get(&format!("{path}?limit=1")).await.problem(400, "invalid_request");
+        assert!(problem["errors"]["limit"].is_string(), "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
 async fn bodies_are_read_as_json_whatever_their_type() {
     let server = Server::start().await;
     let ada = server.user("ada").await;

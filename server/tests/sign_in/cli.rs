@@ -152,9 +152,7 @@ async fn parameters_are_checked() {
     for port in ["1024", "65535"] {
         assert_eq!(browser.get(&query(port, STATE, &challenge, "")).await.status, StatusCode::OK);
     }
-    for state in
-        ["short", &"x".repeat(129), "a%20b%20c%20d%20e%20f%20g", "%22%3E%3Cscript%3E12345", ""]
-    {
+    for state in [&"x".repeat(257), "a%20b%20c%20d%20e%20f%20g", "%22%3E%3Cscript%3E12345", ""] {
         browser
             .get(&query("4321", state, &challenge, ""))
             .await

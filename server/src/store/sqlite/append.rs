@@ -176,10 +176,14 @@ fn message_id(id: i64) -> sqlx::Result<MessageId> {
         .ok_or_else(|| sqlx::Error::Protocol(format!("message id {id} is out of range")))
 }
 
-/// The head as of the last commit.
+/// The head as of this transaction.
 async fn head_of(tx: &mut Tx, cache: &Cache, mesh: &MeshId) -> sqlx::Result<Option<Head>> {
-    let cached = cache.read().heads.get(mesh).copied();
-    match cached {
+    let moved = tx.effects.iter().rev().find_map(|effect| match effect {
+        Effect::Head(moved, head) if moved == mesh => Some(*head),
+        _ => None,
+    });
+    let known = moved.or_else(|| cache.read().heads.get(mesh).copied());
+    match known {
         Some(head) => Ok(head),
         None => decode::head(&mut tx.conn, mesh).await,
     }

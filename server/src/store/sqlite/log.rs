@@ -6,7 +6,7 @@ use meshwire_protocol::limits::MAX_PAGE_BYTES;
 use meshwire_protocol::{AgentId, MeshId, MessageId};
 use serde_json::json;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::cache::Effect;
 use super::decode::{self, message_columns};
@@ -158,25 +158,24 @@ impl LogStore for SqliteStore {
     async fn note_seen(&self, seen: &[Seen]) -> Result<()> {
         let rows = seen.iter().map(|seen| json!([seen.mesh, seen.agent, seen.at, seen.handed]));
         let rows = serde_json::Value::Array(rows.collect()).to_string();
-        let seen: Vec<_> =
-            seen.iter().map(|seen| (seen.mesh.clone(), seen.agent.clone())).collect();
         self.write(move |tx| {
             Box::pin(async move {
-                sqlx::query(
+                let rows = sqlx::query(
                     "UPDATE agent SET
                          last_seen = max(coalesce(last_seen, 0), j.at),
                          handed = max(agent.handed, j.handed)
                      FROM (SELECT value ->> 0 AS mesh, value ->> 1 AS agent,
                                   max(value ->> 2) AS at, max(value ->> 3) AS handed
                            FROM json_each(?1) GROUP BY 1, 2) AS j
-                     WHERE agent.mesh_id = j.mesh AND agent.id = j.agent",
+                     WHERE agent.mesh_id = j.mesh AND agent.id = j.agent
+                     RETURNING start, agent.handed, cursor, agent.mesh_id, agent.id",
                 )
                 .bind(rows)
-                .execute(&mut tx.conn)
+                .fetch_all(&mut tx.conn)
                 .await?;
-                for (mesh, agent) in seen {
-                    let position = position(&mut tx.conn, &mesh, &agent).await?;
-                    tx.effects.extend(position.map(|at| Effect::Position(mesh, agent, at)));
+                for row in rows {
+                    let (mesh, agent) = (decode::parsed(&row, 3)?, decode::parsed(&row, 4)?);
+                    tx.effects.push(Effect::Position(mesh, agent, position_row(&row)?));
                 }
                 Ok(())
             })
@@ -319,14 +318,16 @@ pub(super) async fn position(
         .bind(agent.as_str())
         .fetch_optional(conn)
         .await?
-        .map(|row| {
-            Ok(Position {
-                start: decode::id(&row, 0)?,
-                handed: decode::id(&row, 1)?,
-                cursor: decode::id(&row, 2)?,
-            })
-        })
+        .map(|row| position_row(&row))
         .transpose()
+}
+
+fn position_row(row: &SqliteRow) -> sqlx::Result<Position> {
+    Ok(Position {
+        start: decode::id(row, 0)?,
+        handed: decode::id(row, 1)?,
+        cursor: decode::id(row, 2)?,
+    })
 }
 
 async fn move_cursor(
@@ -349,11 +350,7 @@ async fn move_cursor(
     .fetch_optional(&mut tx.conn)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let position = Position {
-        start: decode::id(&row, 0)?,
-        handed: decode::id(&row, 1)?,
-        cursor: decode::id(&row, 2)?,
-    };
+    let position = position_row(&row)?;
     tx.effects.push(Effect::Position(mesh, agent, position));
     Ok(Some(position.cursor))
 }

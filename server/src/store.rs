@@ -129,6 +129,9 @@ pub trait Store: LogStore + MeshStore + AccountStore {
 }
 
 /// The log of a mesh, and how far each agent has read it.
+///
+/// Single messages, the history and idempotency records of a deleted mesh may be answered until they are
+/// purged: the head says whether the mesh is there.
 #[async_trait]
 pub trait LogStore: Send + Sync + 'static {
     /// The head row, read consistently; `None` when there is no such mesh.

@@ -15,8 +15,11 @@ use crate::store::{Appended, Batch, NewMessage, Result, StoreError, Stored};
 
 /// Most messages in a batch.
 const MOST: usize = 256;
-/// Most bytes of content and metadata in a batch: DynamoDB keeps one as an item of at most 400 KB.
+/// Most bytes in a batch: DynamoDB keeps one as an item of at most 400 KB.
 const MOST_BYTES: usize = 300 * 1024;
+
+/// What a message takes besides content and metadata, at most: names, ids, its key.
+const ENVELOPE: usize = 512;
 
 /// What became of a message.
 #[derive(Debug)]
@@ -68,7 +71,7 @@ impl Queue {
         let mut fits = 0;
         for pending in inner.pending.iter().take(MOST) {
             let message = &pending.message;
-            bytes += message.content.len() + 1_024;
+            bytes += message.size() + ENVELOPE;
             let key = message.key.as_ref().map(|key| (&message.from_agent, &key.key));
             if pending.epoch != epoch
                 || (fits > 0 && bytes > MOST_BYTES)

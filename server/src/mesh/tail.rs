@@ -14,8 +14,10 @@ use crate::store::{Stored, Stream};
 
 /// Most messages that are kept.
 const MOST: usize = 1_024;
-/// Most bytes of content that are kept.
+/// Most bytes of content and metadata that are kept.
 const MOST_BYTES: usize = 512 * 1024;
+// So that whatever is found in memory fits on a page.
+const _: () = assert!(MOST_BYTES <= MAX_PAGE_BYTES);
 
 #[derive(Debug, Default)]
 pub(super) struct Tail(Arc<Mutex<Inner>>);
@@ -25,7 +27,8 @@ struct Inner {
     /// Everything after `from` up to `head` is here. Both 0: nothing is known yet.
     from: MessageId,
     head: MessageId,
-    messages: VecDeque<Arc<Stored>>,
+    /// With their sizes.
+    messages: VecDeque<(Arc<Stored>, usize)>,
     bytes: usize,
     waiters: HashMap<AgentId, Vec<Waiter>>,
     next_waiter: u64,
@@ -88,16 +91,15 @@ impl Tail {
         if inner.head != head || inner.from > position {
             return None;
         }
-        let start = inner.messages.partition_point(|stored| stored.message.id <= position);
+        let start = inner.messages.partition_point(|(stored, _)| stored.message.id <= position);
         let mut found = Found { messages: Vec::new(), seen_to: head, more: false };
-        let mut bytes = 0;
-        for stored in inner.messages.range(start..).filter(|stored| is_for(agent, stored)) {
-            if found.messages.len() == limit || bytes >= MAX_PAGE_BYTES {
+        let unread = inner.messages.range(start..).filter(|(stored, _)| is_for(agent, stored));
+        for (stored, _) in unread {
+            if found.messages.len() == limit {
                 found.more = true;
                 found.seen_to = found.messages.last().map_or(position, |last| last.message.id);
                 break;
             }
-            bytes += stored.message.content.len();
             found.messages.push(Arc::clone(stored));
         }
         Some(found)
@@ -115,12 +117,13 @@ impl Tail {
         }
         inner.head = last.message.id;
         for stored in batch {
-            inner.bytes += stored.message.content.len();
-            inner.messages.push_back(Arc::clone(stored));
+            let size = stored.size();
+            inner.bytes += size;
+            inner.messages.push_back((Arc::clone(stored), size));
         }
         while inner.messages.len() > MOST || inner.bytes > MOST_BYTES {
-            let Some(oldest) = inner.messages.pop_front() else { break };
-            inner.bytes -= oldest.message.content.len();
+            let Some((oldest, size)) = inner.messages.pop_front() else { break };
+            inner.bytes -= size;
             inner.from = oldest.message.id;
         }
         for stored in batch {

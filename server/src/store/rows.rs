@@ -67,6 +67,22 @@ pub struct Stored {
     pub message: Message,
 }
 
+impl Stored {
+    /// The bytes of content and metadata, as a page counts them.
+    pub fn size(&self) -> usize {
+        size(&self.message.content, &self.message.metadata)
+    }
+}
+
+fn size(content: &str, metadata: &Map<String, Value>) -> usize {
+    let metadata = if metadata.is_empty() {
+        2
+    } else {
+        serde_json::to_string(metadata).map_or(0, |text| text.len())
+    };
+    content.len() + metadata
+}
+
 /// A message before it has its id.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
@@ -95,6 +111,11 @@ pub struct NewMessage {
 }
 
 impl NewMessage {
+    /// The bytes of content and metadata.
+    pub fn size(&self) -> usize {
+        size(&self.content, &self.metadata)
+    }
+
     /// The message under its id.
     pub fn into_stored(self, mesh: MeshId, id: MessageId) -> Stored {
         let to_agent_id = match &self.stream {

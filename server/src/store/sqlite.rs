@@ -24,7 +24,6 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use tokio::sync::Mutex;
 
 use self::cache::Cache;
 use self::writer::{Tx, Writer};
@@ -69,8 +68,6 @@ pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
     cache: Arc<Cache>,
-    /// Held for as long as the store is open.
-    lock: Mutex<Option<File>>,
 }
 
 impl SqliteStore {
@@ -103,7 +100,7 @@ impl SqliteStore {
         };
 
         let cache = Arc::new(Cache::default());
-        let writer = Writer::start(options.clone(), Arc::clone(&cache), &MIGRATOR)
+        let writer = Writer::start(options.clone(), Arc::clone(&cache), &MIGRATOR, lock)
             .await
             .map_err(database_error)?;
         let readers = SqlitePoolOptions::new()
@@ -112,7 +109,7 @@ impl SqliteStore {
             .connect_with(options.read_only(true).create_if_missing(false))
             .await
             .map_err(|error| database_error(error.into()))?;
-        Ok(Self { writer, readers, cache, lock: Mutex::new(Some(lock)) })
+        Ok(Self { writer, readers, cache })
     }
 
     /// Runs a piece of a write transaction; answered when the whole is on disk.
@@ -139,7 +136,6 @@ impl Store for SqliteStore {
         // The last connection to go writes the log back into the file, and a reader cannot.
         self.readers.close().await;
         self.writer.stop().await;
-        self.lock.lock().await.take();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The task that writes.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -78,11 +79,13 @@ impl Writer {
         options: SqliteConnectOptions,
         cache: Arc<Cache>,
         migrator: &Migrator,
+        lock: File,
     ) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut conn = options.connect().await?;
         migrator.run(&mut conn).await?;
         let (queue, work) = mpsc::unbounded_channel();
-        let task = Task { options, cache, work, tx: Some(Tx { conn, effects: Vec::new() }) };
+        let tx = Some(Tx { conn, effects: Vec::new() });
+        let task = Task { options, cache, work, tx, _lock: lock };
         tokio::spawn(task.run());
         Ok(Self { queue })
     }
@@ -132,6 +135,8 @@ struct Task {
     work: mpsc::UnboundedReceiver<Work>,
     /// `None` after a failure that leaves the connection in doubt; opened again for the next group.
     tx: Option<Tx>,
+    /// Says that this process has the database, for as long as anything may be written.
+    _lock: File,
 }
 
 type Append = (Batch, oneshot::Sender<Result<Appended>>);
@@ -158,8 +163,10 @@ impl Task {
                 if let Some(tx) = self.tx.take() {
                     let _ = tx.conn.close().await;
                 }
+                // With the lock, so that whoever waits for us may open the file again.
+                drop(self);
                 let _ = stopped.send(());
-                break;
+                return;
             }
         }
     }

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing loudly")]
 
 mod browser;
+mod chromium;
 mod durability;
 mod exchange;
 mod program;
 mod readme;
 mod service;
+mod webdriver;

@@ -7,9 +7,11 @@
 mod github;
 
 mod browser;
+mod chromium;
 mod durability;
 mod exchange;
 mod program;
 mod readme;
 mod service;
+mod webdriver;
 mod with_github;

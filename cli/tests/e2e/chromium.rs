@@ -1,0 +1,410 @@
+//! The pages in a real browser: with mouse and keyboard, under their own content security policy.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use url::Url;
+
+use crate::browser::Browser;
+use crate::program::{Computer, Running};
+use crate::service::{LIMIT, Service};
+use crate::webdriver::{Chromium, ENTER, TAB};
+
+const PASSWORD: &str = "correct horse battery";
+const CONFIRMATION: &str = "Sign the command line in?";
+
+/// A server, and a browser that has not been there yet.
+struct Scene {
+    browser: Chromium,
+    service: Service,
+    /// Removed last.
+    _data: TempDir,
+}
+
+impl Scene {
+    /// A new server.
+    fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let service = Service::start(data.path());
+        Self { browser: Chromium::start(), service, _data: data }
+    }
+
+    /// A server on which ada has an account; the other browser in which she is signed in.
+    fn with_account() -> (Self, Browser) {
+        let scene = Self::new();
+        let mut other = Browser::new(&scene.service.url);
+        other.set_up(scene.set_up_link(), "ada", PASSWORD);
+        (scene, other)
+    }
+
+    /// The same, and she is signed in in Chromium as well.
+    fn signed_in() -> (Self, Browser) {
+        let (scene, other) = Self::with_account();
+        scene.open("/login");
+        scene.sign_in("ada", PASSWORD);
+        scene.browser.shows("Hello, ada");
+        (scene, other)
+    }
+
+    fn set_up_link(&self) -> &str {
+        self.service.set_up.as_deref().unwrap()
+    }
+
+    #[track_caller]
+    fn open(&self, path: &str) {
+        self.browser.open(&format!("{}{path}", self.service.url));
+    }
+
+    /// Fills in the sign-in page that is shown, or is about to be.
+    #[track_caller]
+    fn sign_in(&self, login: &str, password: &str) {
+        self.browser.shows("Sign in");
+        // The page puts the focus there by itself.
+        self.browser.focuses("login");
+        self.browser.press(&format!("{login}{TAB}{password}{ENTER}"));
+    }
+
+    /// Starts `meshwire login` on a new computer, up to where it opens a browser.
+    fn log_in(&self) -> Login {
+        let mut computer = Computer::new();
+        computer.set("MESHWIRE_URL", &self.service.url);
+        let address = computer.install_browser();
+        let program = computer.start("meshwire login");
+        Login { url: address_in(&address), program, computer }
+    }
+}
+
+/// A `meshwire login` that waits for the browser.
+struct Login {
+    url: Url,
+    program: Running,
+    computer: Computer,
+}
+
+impl Login {
+    fn port(&self) -> u16 {
+        self.parameter("port").parse().unwrap()
+    }
+
+    fn parameter(&self, name: &str) -> String {
+        let (_, value) = self.url.query_pairs().find(|(key, _)| key == name).unwrap();
+        value.into_owned()
+    }
+
+    /// The browser has been to the program, and it is signed in now.
+    #[track_caller]
+    fn succeeds(&mut self, browser: &Chromium) {
+        browser.shows("Signed in");
+        let url = browser.url();
+        assert_eq!((url.host_str(), url.port()), (Some("127.0.0.1"), Some(self.port())));
+        assert_eq!(url.path(), "/callback");
+        assert_eq!(browser.console(), [""; 0]);
+        let (output, errors) = self.program.wait();
+        assert!(output.contains("✓ Signed in as ada!"), "{output}{errors}");
+        let who = self.computer.does("meshwire whoami");
+        assert!(who.contains("ada"), "{who}");
+    }
+}
+
+/// The address in a file, once it is there.
+#[track_caller]
+fn address_in(file: &Path) -> Url {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Ok(text) = std::fs::read_to_string(file) {
+            return text.parse().unwrap();
+        }
+        assert!(Instant::now() < deadline, "no browser was opened");
+        std::thread::yield_now();
+    }
+}
+
+/// What `/auth/cli` is asked on behalf of a computer of this name.
+fn request_of(host: &str) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query
+        .append_pair("port", "4321")
+        .append_pair("state", &"s".repeat(43))
+        .append_pair("code_challenge", &"c".repeat(43))
+        .append_pair("code_challenge_method", "S256")
+        .append_pair("host", host);
+    format!("/auth/cli?{}", query.finish())
+}
+
+#[test]
+fn a_person_makes_the_first_account_and_signs_the_command_line_in() {
+    let scene = Scene::new();
+    let browser = &scene.browser;
+    browser.open(scene.set_up_link());
+    browser.shows("The first account");
+    browser.click("label[for=login]");
+    browser.press(&format!("ada{TAB}Ada Lovelace{TAB}{PASSWORD}{TAB}{PASSWORD}{ENTER}"));
+    browser.shows("Hello, Ada Lovelace");
+
+    let mut login = scene.log_in();
+    browser.open(login.url.as_str());
+    browser.shows(CONFIRMATION);
+    let facts = browser.text_of("dl");
+    assert!(facts.contains("ada (Ada Lovelace)"), "the account: {facts}");
+    assert!(facts.contains(&login.parameter("host")), "the computer: {facts}");
+    assert!(facts.contains(&scene.service.url), "the server: {facts}");
+    // Nothing else can be pressed.
+    assert_eq!(browser.text_of("button"), "Sign in as ada");
+    browser.click("button");
+    login.succeeds(browser);
+}
+
+#[test]
+fn the_command_line_waits_while_a_person_signs_in() {
+    let (scene, _) = Scene::with_account();
+    let mut login = scene.log_in();
+    scene.browser.open(login.url.as_str());
+    scene.sign_in("ada", PASSWORD);
+    scene.browser.shows(CONFIRMATION);
+    assert!(scene.browser.text_of("dl").contains(&login.parameter("host")));
+    scene.browser.click("button");
+    login.succeeds(&scene.browser);
+}
+
+#[test]
+fn a_wrong_password_is_said_and_the_login_stays() {
+    let (scene, _) = Scene::with_account();
+    let browser = &scene.browser;
+    // By the other name of this computer: cookies and forms go by the one that the server calls itself.
+    let url = Url::parse(&scene.service.url).unwrap();
+    browser.open(&format!("http://localhost:{}/login", url.port().unwrap()));
+    scene.sign_in("ada", "incorrect horse battery");
+    browser.says("Login and password do not fit together.");
+    assert_eq!(browser.url().origin(), url.origin());
+    assert_eq!(browser.script("return document.querySelector('#login').value"), "ada");
+    assert_eq!(browser.script("return document.querySelector('#password').value"), "");
+    // Where the mistake was.
+    browser.focuses("password");
+    browser.press(&format!("{PASSWORD}{ENTER}"));
+    browser.shows("Hello, ada");
+}
+
+/// What has the focus, when it can be seen that it has it.
+#[track_caller]
+fn focused(browser: &Chromium) -> String {
+    let focus = browser.script(
+        "const it = document.activeElement;
+         if (it === document.body) return {name: 'nothing'};
+         const style = getComputedStyle(it), place = it.getBoundingClientRect();
+         return {
+             name: it.id || it.innerText.trim().replace(/\\s+/g, ' '),
+             ring: style.outlineStyle === 'solid' ? parseFloat(style.outlineWidth) : 0,
+             inside: place.top >= 0 && place.left >= 0 && place.right <= innerWidth
+                 && place.bottom <= innerHeight && place.width > 0,
+         };",
+    );
+    let name = focus["name"].as_str().unwrap().to_owned();
+    if name != "nothing" {
+        assert!(focus["ring"].as_f64().unwrap() >= 2.0, "no ring around {name:?}: {focus}");
+        assert_eq!(focus["inside"], true, "{name:?} is not to be seen: {focus}");
+    }
+    name
+}
+
+/// What the Tab key goes through, once around a page that has just been opened.
+#[track_caller]
+fn tab_order(browser: &Chromium) -> Vec<String> {
+    let mut order = Vec::new();
+    loop {
+        browser.press(TAB);
+        let name = focused(browser);
+        if name == "nothing" || order.contains(&name) {
+            return order;
+        }
+        order.push(name);
+    }
+}
+
+#[test]
+fn everything_can_be_done_with_the_keyboard_alone() {
+    let scene = Scene::new();
+    let browser = &scene.browser;
+    let frame = ["Skip to the content", "MeshWire"];
+    let expect = |rest: &[&str]| {
+        assert_eq!(tab_order(browser), [&frame[..], rest].concat(), "{}", browser.url());
+    };
+    browser.open(scene.set_up_link());
+    expect(&["login", "name", "password", "password-again", "Make the account"]);
+    browser.open(scene.set_up_link());
+    browser.press(&format!("{TAB}{TAB}{TAB}ada{TAB}{TAB}{PASSWORD}{TAB}{PASSWORD}{TAB}{ENTER}"));
+    browser.shows("Hello, ada");
+    let session = browser.text_of(".browser").replace("this browser", "");
+    let end = format!("End the session of {}", session.trim());
+    scene.open("/");
+    expect(&["Sign out", &end]);
+    scene.open("/");
+    browser.press(&format!("{TAB}{TAB}{TAB} "));
+    browser.shows("Your coding agents, in touch.");
+    scene.open("/");
+    expect(&["Sign in"]);
+
+    let mut login = scene.log_in();
+    browser.open(login.url.as_str());
+    browser.shows("Sign in");
+    browser.focuses("login");
+    assert_eq!(focused(browser), "login");
+    browser.press(&format!("ada{TAB}{PASSWORD}{TAB}"));
+    assert_eq!(focused(browser), "Sign in");
+    browser.press(ENTER);
+    browser.shows(CONFIRMATION);
+    expect(&["Sign in as ada"]);
+    browser.open(login.url.as_str());
+    browser.press(&format!("{TAB}{TAB}{TAB}{ENTER}"));
+    login.succeeds(browser);
+}
+
+/// Checks the page that is shown, wide and narrow; nothing but what is expected may be in the console.
+#[track_caller]
+fn check_page(browser: &Chromium, name: &str, title: &str, expected: &[&str]) {
+    assert_eq!(browser.title(), format!("{title} · MeshWire"));
+    for (size, width, height) in [("wide", 1200, 900), ("narrow", 390, 844)] {
+        let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1,
+            "mobile": size == "narrow"});
+        browser.devtools("Emulation.setDeviceMetricsOverride", &screen);
+        for colours in ["light", "dark"] {
+            let media = json!({"features": [{"name": "prefers-color-scheme", "value": colours}]});
+            browser.devtools("Emulation.setEmulatedMedia", &media);
+            keep_picture(browser, &format!("{name}-{size}-{colours}"));
+        }
+        let measured = browser.script(
+            "const page = document.documentElement;
+             return [innerWidth, page.scrollWidth, getComputedStyle(document.body).marginTop]",
+        );
+        let [inner, scroll, margin] = &measured.as_array().unwrap()[..] else { panic!() };
+        assert_eq!(inner, width, "{name} {size}");
+        assert!(scroll.as_u64() <= inner.as_u64(), "{name} {size} scrolls sideways: {scroll}");
+        assert_eq!(margin, "0px", "the style sheet of {name} is there");
+    }
+    browser.devtools("Emulation.clearDeviceMetricsOverride", &json!({}));
+    assert_eq!(browser.script("return refusedByPolicy"), json!([]), "{name}");
+    let said = browser.console();
+    let surprising: Vec<_> =
+        said.iter().filter(|line| !expected.iter().any(|wanted| line.contains(wanted))).collect();
+    assert!(surprising.is_empty(), "{name}: {surprising:?}");
+}
+
+/// With `MESHWIRE_TEST_PICTURES=FOLDER` the pages are kept as pictures for people to look at.
+fn keep_picture(browser: &Chromium, name: &str) {
+    if let Some(folder) = std::env::var_os("MESHWIRE_TEST_PICTURES") {
+        std::fs::write(Path::new(&folder).join(format!("{name}.png")), browser.screenshot())
+            .unwrap();
+    }
+}
+
+#[test]
+fn every_page_fits_and_is_quiet() {
+    let scene = Scene::new();
+    let browser = &scene.browser;
+    let check = |name, title| check_page(browser, name, title, &[]);
+    // Chromium says so itself when a page comes with an error status.
+    let check_refusal = |name: &str, title: &str, status: &str| {
+        let line =
+            format!("Failed to load resource: the server responded with a status of {status}");
+        check_page(browser, name, title, &[&line]);
+    };
+
+    scene.open("/");
+    browser.says("Nobody has an account here yet.");
+    check("landing-nobody", "Messages between coding agents");
+    scene.open("/login");
+    browser.says("Nobody has an account here yet.");
+    check("sign-in-nobody", "Sign in");
+    browser.open(scene.set_up_link());
+    check("set-up", "The first account");
+    browser.click("#login");
+    browser.press(&format!("Ada!{TAB}{TAB}{PASSWORD}{TAB}something else{ENTER}"));
+    browser.says("The two passwords are not the same.");
+    check_refusal("set-up-refused", "The first account", "400");
+    browser.script("document.querySelector('#login').value = ''");
+    browser.click("#login");
+    browser.press(&format!("ada{TAB}Ada Lovelace{TAB}{PASSWORD}{TAB}{PASSWORD}{ENTER}"));
+    browser.shows("Hello, Ada Lovelace");
+    check("signed-in", "Start");
+    scene.open(&request_of("build-server-7.example.com"));
+    browser.shows(CONFIRMATION);
+    check("confirmation", "Sign the command line in");
+    scene.open(&request_of(&"long-name-".repeat(20)));
+    browser.shows(CONFIRMATION);
+    check("confirmation-long", "Sign the command line in");
+    browser.open(scene.set_up_link());
+    browser.says("This set-up link has been used");
+    check_refusal("set-up-spent", &browser.text_of("h1"), "400");
+    scene.open("/there/is/no/such-page");
+    browser.says("404");
+    check_refusal("not-found", &browser.text_of("h1"), "404");
+    scene.open("/");
+    browser.click(".account button");
+    browser.shows("Your coding agents, in touch.");
+    check("landing", "Messages between coding agents");
+    scene.open("/login");
+    check("sign-in", "Sign in");
+    scene.sign_in("ada", "incorrect horse battery");
+    browser.says("Login and password do not fit together.");
+    check_refusal("sign-in-refused", "Sign in", "403");
+}
+
+#[test]
+fn names_are_text_and_fit() {
+    let scene = Scene::new();
+    let browser = &scene.browser;
+    let login = "long-login-".repeat(4)[..39].to_owned();
+    let name = "<script>alert(1)</script>".repeat(3)[..64].to_owned();
+    browser.open(scene.set_up_link());
+    browser.click("#login");
+    browser.press(&format!("{login}{TAB}{name}{TAB}{PASSWORD}{TAB}{PASSWORD}{ENTER}"));
+    browser.shows(&format!("Hello, {name}"));
+    assert!(browser.all("script").is_empty());
+    check_page(browser, "signed-in-long", "Start", &[]);
+
+    let host = "<img src=x onerror=alert(1)>";
+    browser.click(".account button");
+    browser.shows("Your coding agents, in touch.");
+    scene.open(&request_of(host));
+    scene.sign_in(&login, PASSWORD);
+    browser.shows(CONFIRMATION);
+    let facts = browser.text_of("dl");
+    assert!(facts.contains(host) && facts.contains(&name), "{facts}");
+    assert!(browser.all("main img, script").is_empty());
+    check_page(browser, "confirmation-hostile", "Sign the command line in", &[]);
+}
+
+fn session_cookie(browser: &Chromium) -> Option<Value> {
+    browser.cookies().into_iter().find(|cookie| cookie["name"] == "mw_session")
+}
+
+#[test]
+fn signing_out_ends_the_session() {
+    let (scene, _) = Scene::signed_in();
+    let browser = &scene.browser;
+    let cookie = session_cookie(browser).unwrap();
+    assert_eq!(cookie["httpOnly"], true);
+    assert_eq!(cookie["sameSite"], "Lax");
+    assert_eq!(browser.script("return document.cookie"), "");
+    browser.click(".account button");
+    browser.shows("Your coding agents, in touch.");
+    assert_eq!(session_cookie(browser), None);
+    // Not only the cookie is gone: it is worth nothing any more.
+    browser.set_cookie(&cookie);
+    scene.open("/");
+    browser.shows("Your coding agents, in touch.");
+}
+
+#[test]
+fn another_session_can_be_ended() {
+    let (scene, mut other) = Scene::signed_in();
+    let browser = &scene.browser;
+    assert_eq!(browser.all(".sessions li").len(), 2);
+    browser.click(".sessions li:not(:has(.badge)) button");
+    browser.wait_until("return document.querySelectorAll('.sessions li').length === 1", "");
+    browser.shows("Hello, ada");
+    assert!(browser.text_of(".sessions").contains("this browser"));
+    let page = other.open(&scene.service.url);
+    assert!(page.html.contains("Your coding agents, in touch."), "{}", page.html);
+}

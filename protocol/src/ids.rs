@@ -77,8 +77,22 @@ base62_id!(
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]
-#[serde(transparent)]
+#[serde(try_from = "i64", into = "i64")]
 pub struct MessageId(i64);
+
+impl From<MessageId> for i64 {
+    fn from(id: MessageId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<i64> for MessageId {
+    type Error = &'static str;
+
+    fn try_from(value: i64) -> Result<Self, Self::Error> {
+        Self::new(value).ok_or("expected an integer from 0 to 9007199254740991")
+    }
+}
 
 impl MessageId {
     /// Before every message.

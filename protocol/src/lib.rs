@@ -19,6 +19,7 @@ pub mod limits;
 mod meshes;
 mod messages;
 mod names;
+mod rules;
 mod token;
 
 pub use account::{
@@ -37,4 +38,5 @@ pub use names::{
     Address, AddressError, Harness, InvalidName, check_agent_name, check_capability, check_login,
     check_mesh_name, check_printable, is_invisible, person_name,
 };
+pub use rules::rule;
 pub use token::{InvalidToken, TOKEN_LENGTH, TOKEN_PREFIX, check_token, finish_token, mask_token};

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use meshwire_protocol::ErrorCode;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{ApiError, Result};
 
@@ -78,13 +79,19 @@ pub async fn path_variables<S: Send + Sync>(
 
 /// The whole body, within the limit and the deadline.
 pub async fn read_body(request: Request) -> Result<Vec<u8>> {
-    let body = Limited::new(request.into_body(), MAX_BODY_BYTES);
+    let too_large = || {
+        let detail = format!("The body is larger than {MAX_BODY_BYTES} bytes.");
+        ApiError::new(ErrorCode::PayloadTooLarge, detail)
+    };
+    let body = request.into_body();
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        // Announced to be too large: not waited for.
+        return Err(too_large());
+    }
+    let body = Limited::new(body, MAX_BODY_BYTES);
     match tokio::time::timeout(BODY_DEADLINE, body.collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes().into()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::new(
-            ErrorCode::PayloadTooLarge,
-            format!("The body is larger than {MAX_BODY_BYTES} bytes."),
-        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => {
             Err(ApiError::new(ErrorCode::InvalidRequest, "The body ended before it was complete."))
         }
@@ -108,7 +115,8 @@ fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
-        if error.is_data() {
+        // serde_json calls some values of a wrong type a fault of the syntax.
+        if error.is_data() || serde_json::from_slice::<IgnoredAny>(body).is_ok() {
             return data_error(&path, &without_position(&error.to_string()));
         }
         ApiError::new(ErrorCode::InvalidRequest, format!("The body is not valid JSON: {error}."))
@@ -162,7 +170,8 @@ fn data_error(path: &str, message: &str) -> ApiError {
             format!("The request is not valid: {message}."),
         );
     }
-    ApiError::field(path, message)
+    let root = path.split(['.', '[']).next().unwrap_or(path);
+    ApiError::field(path, meshwire_protocol::rule(root).unwrap_or(message))
 }
 
 fn join(path: &str, name: &str) -> String {

@@ -64,7 +64,7 @@ fn start(args: Args) -> Result<()> {
 }
 
 async fn run(settings: Settings) -> Result<()> {
-    let store = Arc::new(SqliteStore::open(&settings.sqlite).await?);
+    let store = Arc::new(SqliteStore::open(&settings.sqlite).await.context("MESHWIRE_STORE")?);
     let listener = TcpListener::bind(settings.bind)
         .await
         .with_context(|| format!("MESHWIRE_BIND: cannot listen on {}", settings.bind))?;

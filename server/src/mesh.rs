@@ -55,6 +55,8 @@ pub struct Speaker {
     pub via: Via,
     /// The agent that the token is bound to.
     pub agent: Option<AgentId>,
+    /// When the token runs out.
+    pub expires_at: Option<Micros>,
 }
 
 /// All meshes of this node.

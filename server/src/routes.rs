@@ -7,7 +7,8 @@ mod messages;
 mod service;
 mod tokens;
 
-use axum::extract::{Request, State};
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{MatchedPath, Request, State};
 use axum::handler::Handler;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Method, Uri};
@@ -22,6 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::access::Action;
 use crate::app::App;
 use crate::error::{ApiError, Refusal, Result, shown};
+use crate::extract::read_body;
 use crate::listen::Peer;
 use crate::pages;
 use crate::sign_in::ClientAddress;
@@ -110,6 +112,7 @@ pub fn router(app: App) -> Router {
         .merge(pages)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), close_when_stopping))
+        .layer(middleware::from_fn(drain_body))
         .layer(middleware::from_fn(client_address))
         .layer(middleware::from_fn(log_request))
         .layer(middleware::from_fn_with_state(app.clone(), pages::security_headers))
@@ -173,6 +176,18 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     ApiError::new(ErrorCode::InternalError, "Something went wrong on our side.").into_response()
 }
 
+/// Reads the body of a request that has no use for one, so that half of it does not hold a connection for as
+/// long as the request is held.
+async fn drain_body(request: Request, next: Next) -> Result<Response> {
+    let unused = matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE);
+    if !unused || request.body().is_end_stream() {
+        return Ok(next.run(request).await);
+    }
+    let (parts, body) = request.into_parts();
+    read_body(Request::new(body)).await?;
+    Ok(next.run(Request::from_parts(parts, Body::empty())).await)
+}
+
 /// Notes who asks, for limits on guessing: the peer of the connection.
 async fn client_address(mut request: Request, next: Next) -> Response {
     if let Some(Peer(peer)) = request.extensions().get().copied() {
@@ -190,16 +205,22 @@ async fn close_when_stopping(State(app): State<App>, request: Request, next: Nex
     response
 }
 
-/// One line a request: what, how it ended, how long it took. No query, header or body: they hold secrets.
+/// One line a request: which route, how it ended, how long it took. Nothing that the client wrote: a token may
+/// stand in a path or in place of a method by mistake.
 async fn log_request(request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = match request.method().as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => {
+            known.to_owned()
+        }
+        _ => "other".to_owned(),
+    };
     let started = std::time::Instant::now();
     let response = next.run(request).await;
     let code = response.extensions().get::<Refusal>().map(|refusal| refusal.0.as_str());
     tracing::info!(
-        %method,
-        path,
+        method,
+        route = route.as_ref().map_or("none", MatchedPath::as_str),
         status = response.status().as_u16(),
         code,
         ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use etcetera::BaseStrategy as _;
-use url::Url;
+use url::{Host, Url};
 
 /// Shortest secret key, in characters.
 const MIN_SECRET_KEY: usize = 32;
@@ -182,8 +182,8 @@ impl Settings {
             (Some(client_id), Some(client_secret)) => Some(GithubSettings {
                 client_id,
                 client_secret,
-                url: check_base_url("MESHWIRE_GITHUB_URL", args.github_url)?,
-                api_url: check_base_url("MESHWIRE_GITHUB_API_URL", args.github_api_url)?,
+                url: check_secret_url("MESHWIRE_GITHUB_URL", args.github_url)?,
+                api_url: check_secret_url("MESHWIRE_GITHUB_API_URL", args.github_api_url)?,
             }),
             (Some(_), None) => {
                 bail!("MESHWIRE_GITHUB_CLIENT_SECRET is missing: MESHWIRE_GITHUB_CLIENT_ID is set")
@@ -196,7 +196,8 @@ impl Settings {
             secret("MESHWIRE_SECRET_KEY", args.secret_key, args.secret_key_file.as_deref())?;
         let secret_key = match given {
             Some(key) => key,
-            None => kept_secret_key(&sqlite)?,
+            None => kept_secret_key(&sqlite)
+                .context("MESHWIRE_STORE: the place for the data cannot be used")?,
         };
         let secret_key_previous = secret(
             "MESHWIRE_SECRET_KEY_PREVIOUS",
@@ -212,6 +213,7 @@ impl Settings {
                 "{name} is too short: it needs at least {MIN_SECRET_KEY} characters"
             );
         }
+        check_log(&args.log)?;
         Ok(Self {
             bind: args.bind,
             public_url,
@@ -243,6 +245,35 @@ fn check_base_url(name: &str, url: Url) -> Result<Url> {
     Ok(url)
 }
 
+/// A filter that `tracing` would take for the name of a module, and so log nothing, is a slip.
+fn check_log(filter: &str) -> Result<()> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
+    let sound = filter.split(',').all(|directive| match directive.trim().rsplit_once('=') {
+        Some((target, level)) => !target.is_empty() && is_level(level),
+        None => is_level(directive.trim()),
+    });
+    ensure!(
+        sound,
+        "MESHWIRE_LOG: {filter:?} is not a log filter; expected off, error, warn, info, debug or trace, or \
+         directives such as info,meshwire_server=debug"
+    );
+    Ok(())
+}
+
+/// A URL that secrets are sent to: https, unless it is on this computer.
+fn check_secret_url(name: &str, url: Url) -> Result<Url> {
+    let url = check_base_url(name, url)?;
+    let here = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    ensure!(url.scheme() == "https" || here, "{name}: {url} is not https");
+    Ok(url)
+}
+
 fn check_public_url(url: Url) -> Result<Url> {
     let url = check_base_url("MESHWIRE_PUBLIC_URL", url)?;
     ensure!(
@@ -259,7 +290,12 @@ fn sqlite_path(store: Option<&str>) -> Result<PathBuf> {
         return Ok(folders.data_dir().join("meshwire").join("meshwire.db"));
     };
     match store.strip_prefix("sqlite:") {
-        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+        // SQLite gives a meaning of its own to names with a colon in front.
+        Some(path) if !path.is_empty() && !path.starts_with(':') => {
+            let path = PathBuf::from(path);
+            ensure!(!path.is_dir(), "MESHWIRE_STORE: {} is a folder, not a file", path.display());
+            Ok(path)
+        }
         _ => bail!("MESHWIRE_STORE: this version keeps data in SQLite only, as sqlite:PATH"),
     }
 }

@@ -206,3 +206,66 @@ fn sigterm_ends_the_server_quickly_with_a_poll_open() {
     listening.says("agent-b");
     assert!(service.terminate().as_secs() < 10);
 }
+
+#[test]
+fn no_token_and_no_message_ever_stands_in_the_server_s_log() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let (mut computer, _) = signed_in(&service);
+    let token = computer.does("meshwire token create canary");
+    let token = token.trim().to_owned();
+    computer.set("MESHWIRE_TOKEN", &token);
+    computer.does(
+        "meshwire send 'canary in the content' --metadata '{\"k\":\"canary in the metadata\"}'",
+    );
+    // Slips: the token in the path, in the query, in place of the method, in a body.
+    for slip in [
+        "curl -s -X DELETE $MESHWIRE_URL/tokens/$MESHWIRE_TOKEN -H \"Authorization: Bearer $MESHWIRE_TOKEN\"",
+        "curl -s $MESHWIRE_URL/$MESHWIRE_TOKEN",
+        "curl -s $MESHWIRE_URL/me?token=$MESHWIRE_TOKEN",
+        "curl -s -X $MESHWIRE_TOKEN $MESHWIRE_URL/me",
+        "curl -s $MESHWIRE_URL/mesh -d $MESHWIRE_TOKEN -H \"Authorization: Bearer $MESHWIRE_TOKEN\"",
+    ] {
+        computer.run(slip);
+    }
+    assert!(service.logged(&["DELETE", "/tokens/{token}"]) > 0, "the slips did reach the server");
+    for secret in [&token[3..], "canary in"] {
+        assert_eq!(service.logged(&[secret]), 0, "{secret} stands in the log");
+    }
+}
+
+#[test]
+fn wrong_settings_are_refused_by_their_names() {
+    let data = tempfile::tempdir().unwrap();
+    let run = |name: &str, value: &str| {
+        let output = std::process::Command::new(crate::service::programs().join("meshwire-server"))
+            .env_clear()
+            .env("HOME", data.path())
+            .env(name, value)
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let folder = data.path().display().to_string();
+    for (name, value) in [
+        ("MESHWIRE_BIND", "nonsense"),
+        ("MESHWIRE_BIND", "0.0.0.0:0"),
+        ("MESHWIRE_PUBLIC_URL", "mesh.example.com"),
+        ("MESHWIRE_PUBLIC_URL", "https://mesh.example.com/path"),
+        ("MESHWIRE_STORE", "mongodb:x"),
+        ("MESHWIRE_STORE", "sqlite:"),
+        ("MESHWIRE_STORE", "sqlite::memory:"),
+        ("MESHWIRE_STORE", &format!("sqlite:{folder}")),
+        ("MESHWIRE_STORE", "sqlite:/proc/meshwire.db"),
+        ("MESHWIRE_GITHUB_CLIENT_ID", "x"),
+        ("MESHWIRE_GITHUB_CLIENT_SECRET", "x"),
+        ("MESHWIRE_SECRET_KEY", "short"),
+        ("MESHWIRE_SECRET_KEY_FILE", "/nonexistent"),
+        ("MESHWIRE_LOG", "loud"),
+        ("MESHWIRE_LOG", "info,x=loud"),
+        ("MESHWIRE_LIMIT_AGENTS", "many"),
+    ] {
+        let (started, errors) = run(name, value);
+        assert!(!started && errors.contains(name), "{name}={value}: {errors}");
+    }
+}

@@ -57,6 +57,7 @@ impl Principal {
             scopes: self.token.scopes.clone(),
             via,
             agent: self.token.agent.clone(),
+            expires_at: self.token.expires_at,
         }
     }
 }

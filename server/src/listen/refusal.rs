@@ -53,7 +53,10 @@ impl Refusal {
         format!(
             "HTTP/1.1 {} {reason}\r\n{date}Connection: close\r\n\
              Content-Type: application/problem+json\r\nContent-Length: {}\r\n\
-             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\n{body}",
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+             Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n\
+             Referrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n\
+             Cross-Origin-Resource-Policy: same-origin\r\n\r\n{body}",
             problem.status,
             body.len(),
         )

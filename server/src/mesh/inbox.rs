@@ -11,7 +11,7 @@ use super::presence::Parked;
 use super::tail::{Wake, is_for};
 use super::{MeshState, Meshes, Shared, Speaker};
 use crate::error::{ApiError, Result};
-use crate::store::{Head, HistoryPage, Move, Stream, Visibility};
+use crate::store::{Head, HistoryPage, Micros, Move, Stream, Visibility};
 
 /// Pages that hold nothing for the agent before an empty one is handed out.
 const EMPTY_PAGES: usize = 16;
@@ -39,6 +39,8 @@ pub struct Reader {
     limit: u32,
     gap: bool,
     deadline: Instant,
+    /// When the token runs out, and access has to be asked again.
+    expiry: Option<Instant>,
     stopping: watch::Receiver<bool>,
     parked: Option<Parked>,
 }
@@ -92,6 +94,7 @@ impl Meshes {
             limit,
             gap: false,
             deadline: Instant::now() + wait,
+            expiry: speaker.expires_at.map(|at| Instant::now() + until(at, now)),
             stopping: shared.stopping.clone(),
             parked,
         })
@@ -123,7 +126,11 @@ impl Reader {
     pub async fn next(&mut self) -> Result<Step> {
         let mut empty = 0;
         loop {
-            let over = Instant::now() >= self.deadline || *self.stopping.borrow();
+            let now = Instant::now();
+            if self.expiry.take_if(|expiry| *expiry <= now).is_some() {
+                return Ok(Step::Ended);
+            }
+            let over = now >= self.deadline || *self.stopping.borrow();
             // Register, look, then sleep: a message that comes in between wakes us.
             let waiting = (!over).then(|| self.state.tail.wait(&self.agent, &self.token));
             let page = self.look().await?;
@@ -136,9 +143,10 @@ impl Reader {
             else {
                 return Ok(Step::Page(self.hand_out(page)));
             };
+            let wake_at = self.expiry.map_or(self.deadline, |expiry| expiry.min(self.deadline));
             tokio::select! {
                 wake = waiting.woken() => if wake == Wake::Ended { return Ok(Step::Ended) },
-                () = tokio::time::sleep_until(self.deadline) => {}
+                () = tokio::time::sleep_until(wake_at) => {}
                 _ = self.stopping.wait_for(|stopping| *stopping) => {}
             }
         }
@@ -188,4 +196,10 @@ impl Reader {
         }
         page
     }
+}
+
+/// How long it is from `now` to `at`, at least; nothing when that is over.
+fn until(at: Micros, now: Micros) -> Duration {
+    // Rounded up, so that the clock agrees when the time has come.
+    u64::try_from(at - now).map_or(Duration::ZERO, |left| Duration::from_micros(left + 1_000))
 }

@@ -58,7 +58,8 @@ pub(super) async fn change(
         return Err(ApiError::new(
             ErrorCode::InvalidRequest,
             "There is nothing to change: give `name`, `paused` or both.",
-        ));
+        )
+        .with_field("name", "is missing, and so is paused"));
     }
     let change = MeshChange { name: request.name, paused: request.paused };
     let roster = app.meshes.update(caller.mesh(), change).await?;

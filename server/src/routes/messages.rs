@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshwire_protocol::limits::{DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS};
 use meshwire_protocol::{Cursor, History, HistoryQuery, InboxQuery, SendMessage, Sent, SetCursor};
@@ -30,6 +30,7 @@ pub(super) async fn send(
 }
 
 pub(super) async fn inbox(
+    method: Method,
     State(app): State<App>,
     caller: InMesh,
     Query(query): Query<InboxQuery>,
@@ -41,7 +42,8 @@ pub(super) async fn inbox(
     }
     let poll = Poll {
         after: query.after,
-        ack: query.ack.unwrap_or(true),
+        // HEAD changes nothing (RFC 9110 section 9.2.1).
+        ack: query.ack.unwrap_or(true) && method != Method::HEAD,
         limit,
         wait: Duration::from_secs(wait),
     };

@@ -60,10 +60,15 @@ async fn bad_names_are_refused() {
         assert!(problem["errors"]["name"].is_string(), "{name}");
     }
     let id = ada.agent(&mesh, "helper").await;
-    ada.post(&path, json!({"name": id})).await.problem(409, "agent_name_taken");
+    for id in [id.to_string(), id.to_string().to_uppercase()] {
+        ada.post(&path, json!({"name": id})).await.problem(409, "agent_name_taken");
+    }
     for (field, value) in [
         ("harness", json!("emacs")),
         ("wake", json!("never")),
+        ("wake", json!(5)),
+        ("wake", json!({})),
+        ("harness", json!(["claude"])),
         ("host", json!("a\nb")),
         ("description", json!("x".repeat(1_025))),
         ("capabilities", json!(vec!["x"; 33])),

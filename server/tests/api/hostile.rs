@@ -89,6 +89,45 @@ async fn no_body_of_any_kind_is_a_5xx() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_announced_too_large_is_not_waited_for() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    let address = server.url.trim_start_matches("http://").to_owned();
+    let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /mesh HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\nContent-Length: 999999999\r\n\r\n{{",
+        ada.token
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    let reading = stream.read_exact(&mut answer);
+    tokio::time::timeout(std::time::Duration::from_secs(5), reading).await.unwrap().unwrap();
+    assert_eq!(answer, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn half_a_body_does_not_hold_a_poll_open() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    let mesh = ada.mesh().await;
+    ada.agent(&mesh, "b").await;
+    let address = server.url.trim_start_matches("http://").to_owned();
+    let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "GET /mesh/{mesh}/agents/b/messages?wait=60 HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer \
+         {}\r\nContent-Length: 50\r\n\r\nabc",
+        ada.token
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    let reading = stream.read_exact(&mut answer);
+    tokio::time::timeout(std::time::Duration::from_secs(15), reading).await.unwrap().unwrap();
+    assert_eq!(answer, b"HTTP/1.1 408");
+}
+
+#[tokio::test]
 async fn odd_paths_are_not_found() {
     let server = Server::start().await;
     let ada = server.user("ada").await;

@@ -251,6 +251,34 @@ async fn a_revoked_token_ends_its_open_poll() {
 }
 
 #[tokio::test]
+async fn an_expired_token_ends_its_open_poll() {
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    let mesh = ada.mesh().await;
+    ada.agent(&mesh, "b").await;
+    let expires_at = server.clock.now() + 300_000;
+    let brief = server.token(&ada.row, |token| token.expires_at = Some(expires_at)).await;
+    let path = format!("/mesh/{mesh}/agents/b/messages?wait=60");
+    let poll = Answer::of(ada.with_token(brief).request(Method::GET, &path));
+    let ended = tokio::time::timeout(Duration::from_secs(10), poll).await.unwrap();
+    ended.problem(401, "token_expired");
+}
+
+#[tokio::test]
+async fn head_acknowledges_nothing() {
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    let mesh = ada.mesh().await;
+    ada.agent(&mesh, "a").await;
+    ada.agent(&mesh, "b").await;
+    let id = ada.send(&mesh, "a", "b", "unread").await;
+    let path = format!("/mesh/{mesh}/agents/b/messages?after={id}");
+    let head = ada.request(Method::HEAD, &path).send().await.unwrap();
+    assert_eq!(head.status(), 200);
+    assert_eq!(contents(&ada.inbox(&mesh, "b", "").await), ["unread"]);
+}
+
+#[tokio::test]
 async fn removing_an_agent_or_its_mesh_ends_open_polls() {
     let server = Server::start().await;
     let ada = server.user("ada").await;

@@ -259,8 +259,12 @@ async fn agent_where(
         .transpose()
 }
 
-const AGENT_BY_ID: &str =
-    concat!("SELECT ", agent_columns!(), " FROM agent WHERE mesh_id = ?1 AND id = ?2");
+/// An agent whose id a name looks like: names are compared without regard to case.
+const AGENT_BY_ID: &str = concat!(
+    "SELECT ",
+    agent_columns!(),
+    " FROM agent WHERE mesh_id = ?1 AND lower(id) = lower(?2)"
+);
 const AGENT_BY_NAME: &str =
     concat!("SELECT ", agent_columns!(), " FROM agent WHERE mesh_id = ?1 AND name_key = ?2");
 

@@ -41,6 +41,10 @@ pub(crate) fn write(path: &Path, text: &str, readers: Readers) -> Outcome<()> {
         |error: io::Error| Failure::failed(format!("cannot write {}: {error}", path.display()));
     // What a link points to is what the user meant to keep there.
     let target = fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
+    if readers == Readers::Anyone && fs::read(&target).is_ok_and(|old| old == text.as_bytes()) {
+        // Left alone: others may watch it.
+        return Ok(());
+    }
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut builder = tempfile::Builder::new();
     builder.prefix(".meshwire-");

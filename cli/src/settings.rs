@@ -146,7 +146,11 @@ impl Settings {
         let home = Home::find()?;
         let env = Env::of_process()?;
         let mesh_file = folder.map(MeshFile::find).transpose()?.flatten();
-        let credentials = home.credentials()?;
+        let credentials = match home.credentials() {
+            // With a token of the environment, nothing in the file is needed.
+            Err(_) if env.token.is_some() => Credentials::default(),
+            credentials => credentials?,
+        };
         Self::resolve(env, flags, mesh_file, &credentials, home)
     }
 

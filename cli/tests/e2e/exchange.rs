@@ -103,6 +103,33 @@ fn exec_runs_a_command_for_each_message() {
 }
 
 #[test]
+fn what_exec_has_started_ends_with_listen() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let (computer, _) = signed_in(&service);
+    computer.does("meshwire init --harness generic --agent agent-b");
+    computer.does("meshwire send work --to agent-b");
+    // The shell waits for a child, which holds the other end of our pipe.
+    let mut listening = computer.start("meshwire listen --exec 'echo begun; sleep 600; echo late'");
+    listening.prints("begun");
+    assert_eq!(listening.interrupt(), 0);
+    assert!(listening.is_silent(), "the pipe is closed: nothing of the command is left");
+    assert!(computer.does("meshwire inbox").contains("work"), "it was not acknowledged");
+}
+
+#[test]
+fn a_token_of_the_environment_needs_no_credentials_file() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let (mut computer, _) = signed_in(&service);
+    let token = computer.does("meshwire token create ci");
+    std::fs::write(computer.home.path().join(".meshwire/credentials.json"), "{").unwrap();
+    assert_eq!(computer.run("meshwire whoami").status.code(), Some(1), "the file is damaged");
+    computer.set("MESHWIRE_TOKEN", token.trim());
+    computer.does("meshwire send x");
+}
+
+#[test]
 fn replies_go_back_and_are_threaded() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path());

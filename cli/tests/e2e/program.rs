@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Instant;
 
 use tempfile::TempDir;
@@ -161,6 +161,11 @@ impl Running {
     #[track_caller]
     pub(crate) fn next_line(&self) -> String {
         self.lines.recv_timeout(LIMIT).expect("a line")
+    }
+
+    /// Waits for the end of its output; whether nothing more came.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.lines.recv_timeout(LIMIT) == Err(RecvTimeoutError::Disconnected)
     }
 
     fn errors(&self) -> String {

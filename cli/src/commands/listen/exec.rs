@@ -32,7 +32,11 @@ pub(super) async fn run(command: &str, message: &Message, json: &str) -> Result<
 
 async fn attempt(command: &str, message: &Message, json: &str) -> Result<(), String> {
     let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
-    let mut child = Command::new(shell)
+    let mut shell = Command::new(shell);
+    // A group of its own, so that what the command has started ends with it.
+    #[cfg(unix)]
+    shell.process_group(0);
+    let mut child = shell
         .arg(flag)
         .arg(command)
         .env_remove("MESHWIRE_TOKEN")
@@ -44,6 +48,8 @@ async fn attempt(command: &str, message: &Message, json: &str) -> Result<(), Str
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| format!("the command cannot be started: {error}"))?;
+    #[cfg(unix)]
+    let group = Group::of(&child);
     let stdin = child.stdin.take();
     let writing = async {
         if let Some(mut stdin) = stdin {
@@ -62,9 +68,37 @@ async fn attempt(command: &str, message: &Message, json: &str) -> Result<(), Str
             () = &mut writing, if !written => written = true,
         }
     };
+    #[cfg(unix)]
+    group.ended();
     match ended {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("the command ended with {status}")),
         Err(error) => Err(format!("the command was lost: {error}")),
+    }
+}
+
+/// The processes of a command; killed when it is dropped before the command has ended.
+#[cfg(unix)]
+struct Group(Option<rustix::process::Pid>);
+
+#[cfg(unix)]
+impl Group {
+    fn of(child: &tokio::process::Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        Self(id.and_then(rustix::process::Pid::from_raw))
+    }
+
+    /// What it leaves running on purpose goes on.
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
     }
 }

@@ -30,8 +30,8 @@ pub use agents::{Agent, AgentKind, AgentList, RegisterAgent, Registered, UpdateA
 pub use error::{ErrorCode, Problem};
 pub use ids::{AgentId, InvalidId, MeshId, MessageId, TokenId, UserId};
 pub use members::{
-    ChangeMember, CreateInvite, CreatedInvite, Decide, Decided, Invite, InviteList, Join, JoinRequest,
-    JoinRequestList, JoinStatus, Joined, Member, MemberList,
+    ChangeMember, CreateInvite, CreatedInvite, Decide, Decided, Invite, InviteList, Join,
+    JoinRequest, JoinRequestList, JoinStatus, Joined, Member, MemberList,
 };
 pub use meshes::{CreateMesh, Health, Mesh, MeshList, Role, UpdateMesh};
 pub use messages::{

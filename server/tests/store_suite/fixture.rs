@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use meshwire_protocol::{AgentId, AgentKind, MeshId, MessageId, Scope, UserId, Via};
 use meshwire_server::secret;
 use meshwire_server::store::{
-    AgentChange, AgentRow, Appended, Batch, Joining, LogPage, Micros, NewAgent, NewMesh, NewMessage,
-    NewUser, Register, Result, SentKey, Store, Stored, Stream, TokenRow, UserRow,
+    AgentChange, AgentRow, Appended, Batch, Joining, LogPage, Micros, NewAgent, NewMesh,
+    NewMessage, NewUser, Register, Result, SentKey, Store, Stored, Stream, TokenRow, UserRow,
 };
 
 use crate::engine::Engine;

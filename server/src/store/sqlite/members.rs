@@ -193,13 +193,12 @@ async fn remove_member(
     if !is_epoch(tx, &mesh, epoch).await? {
         return Ok(None);
     }
-    let done = sqlx::query(
-        "DELETE FROM member WHERE mesh_id = ?1 AND user_id = ?2 AND role != 'owner'",
-    )
-    .bind(mesh.as_str())
-    .bind(user.as_str())
-    .execute(&mut tx.conn)
-    .await?;
+    let done =
+        sqlx::query("DELETE FROM member WHERE mesh_id = ?1 AND user_id = ?2 AND role != 'owner'")
+            .bind(mesh.as_str())
+            .bind(user.as_str())
+            .execute(&mut tx.conn)
+            .await?;
     if done.rows_affected() == 0 {
         return Ok(None);
     }

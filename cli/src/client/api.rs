@@ -1,10 +1,10 @@
 //! The calls of the HTTP API that commands use.
 
 use meshwire_protocol::{
-    Agent, AgentList, CliTokenAnswer, CliTokenRequest, CreateInvite, CreateMesh, CreateToken,
-    CreatedInvite, CreatedToken, Decide, Decided, From, Health, Join, JoinRequestList, Joined, Me,
-    MemberList, Mesh, MeshId, MeshList, Message, MessageId, RegisterAgent, Registered, SendMessage,
-    Sent, SetCursor, TokenList, UpdateMesh,
+    Agent, AgentList, ChangeMember, CliTokenAnswer, CliTokenRequest, CreateInvite, CreateMesh,
+    CreateToken, CreatedInvite, CreatedToken, Decide, Decided, From, Health, Join, JoinRequestList,
+    Joined, Me, Member, MemberList, Mesh, MeshId, MeshList, Message, MessageId, RegisterAgent,
+    Registered, Role, SendMessage, Sent, SetCursor, TokenList, UpdateMesh,
 };
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -143,6 +143,12 @@ impl Client {
     /// `GET /mesh/{mesh}/members`
     pub(crate) async fn members(&self, mesh: &MeshId) -> Outcome<MemberList> {
         self.get(&["mesh", mesh.as_str(), "members"]).await?.json()
+    }
+
+    /// `PATCH /mesh/{mesh}/members/{login}`
+    pub(crate) async fn set_role(&self, mesh: &MeshId, login: &str, role: Role) -> Outcome<Member> {
+        let path = ["mesh", mesh.as_str(), "members", login];
+        self.call(Call::new(Method::PATCH, &path).body(&ChangeMember { role })?).await?.json()
     }
 
     /// `DELETE /mesh/{mesh}/members/{login}`

@@ -38,6 +38,8 @@ pub(crate) enum Mesh {
     Approve(members::Person),
     /// Refuse somebody who asks to join
     Refuse(members::Person),
+    /// Give a member another role, or hand the mesh over
+    Role(members::NewRole),
     /// Remove a member with their agents and tokens
     Remove(members::Person),
     /// Refuse messages for now; reading goes on
@@ -92,6 +94,7 @@ pub(crate) async fn run(command: Mesh, flags: &Flags) -> Outcome<()> {
         Mesh::Requests(args) => members::requests(&settings, &args).await,
         Mesh::Approve(args) => members::decide(&settings, &args, true).await,
         Mesh::Refuse(args) => members::decide(&settings, &args, false).await,
+        Mesh::Role(args) => members::set_role(&settings, &args).await,
         Mesh::Remove(args) => members::remove(&settings, &args).await,
         Mesh::Pause(args) => members::pause(&settings, &args, true).await,
         Mesh::Resume(args) => members::pause(&settings, &args, false).await,

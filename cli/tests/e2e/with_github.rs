@@ -108,11 +108,12 @@ fn two_people_share_a_mesh_by_a_link() {
     let joined = hubot.does(&format!("meshwire mesh join {mesh} --json"));
     assert_eq!(field(&joined, "status"), "member");
     hubot.does(&format!("meshwire mesh use {mesh}"));
-    hubot.does("meshwire mesh leave");
-    assert!(!hubot.does("meshwire mesh list").contains(&mesh));
     let (code, said) = refused(octocat, "meshwire mesh leave");
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("hand"), "{said}");
+    assert!(said.contains("meshwire mesh role LOGIN owner"), "{said}");
+    octocat.does("meshwire mesh role hubot owner");
+    octocat.does("meshwire mesh leave");
+    assert!(!octocat.does("meshwire mesh list").contains(&mesh));
 }
 
 #[test]

@@ -265,10 +265,8 @@ pub(crate) fn check_role(member: &MemberRow, least: Role) -> Result<()> {
 }
 
 fn owner_must_stay() -> ApiError {
-    ApiError::new(ErrorCode::OwnerMustStay, "A mesh is never without its owner.").hint(
-        "Hand it over first: PATCH /mesh/{mesh}/members/{login} with the role `owner`, for another \
-         member.",
-    )
+    ApiError::new(ErrorCode::OwnerMustStay, "A mesh is never without its owner.")
+        .hint("Hand it over to another member first: `meshwire mesh role LOGIN owner`.")
 }
 
 fn refused_lately(wait: Micros) -> ApiError {

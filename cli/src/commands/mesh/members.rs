@@ -1,4 +1,5 @@
-//! `meshwire mesh members`, `invite`, `join`, `leave`, `requests`, `approve`, `refuse`, `remove`
+//! `meshwire mesh members`, `invite`, `join`, `leave`, `requests`, `approve`, `refuse`, `role`,
+//! `remove`
 
 use clap::Args;
 use jiff::Timestamp;
@@ -33,6 +34,22 @@ pub(crate) struct Person {
     login: String,
     #[command(flatten)]
     target: InMesh,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewRole {
+    #[command(flatten)]
+    person: Person,
+    /// owner (hands the mesh over), admin or member
+    #[arg(value_name = "ROLE", value_parser = role)]
+    role: Role,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    [Role::Owner, Role::Admin, Role::Member]
+        .into_iter()
+        .find(|role| role.as_str() == text)
+        .ok_or_else(|| "expected owner, admin or member".to_owned())
 }
 
 const INVITE_EXAMPLES: &str = "\
@@ -236,6 +253,14 @@ pub(super) async fn decide(settings: &Settings, args: &Person, accept: bool) -> 
     } else {
         print(&format!("{done} Refused {login}"))
     }
+}
+
+pub(super) async fn set_role(settings: &Settings, args: &NewRole) -> Outcome<()> {
+    let (client, mesh) = target(settings, &args.person.target).await?;
+    let member = client.set_role(&mesh, login(&args.person), args.role).await?;
+    let done = Style::for_stdout().green("✓");
+    let role = member.role.as_str();
+    print(&format!("{done} {} is {role} of mesh {mesh} now", clean_line(&member.login)))
 }
 
 pub(super) async fn remove(settings: &Settings, args: &Person) -> Outcome<()> {

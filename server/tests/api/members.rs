@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use meshwire_protocol::{MeshId, Role, Scope};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::inbox::park;
-use crate::server::{Server, User, contents};
+use crate::server::{Answer, Server, User, contents};
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -43,6 +44,18 @@ async fn a_link_lets_in_as_many_as_it_says() {
     let expires: jiff::Timestamp = made["expires_at"].as_str().unwrap().parse().unwrap();
     let hours = (expires.as_microsecond() - server.clock.now()) / HOUR;
     assert!((166..=168).contains(&hours), "{hours}");
+
+    // A browser is told what to run, and uses nothing up.
+    let link = url.strip_prefix(&server.url).unwrap();
+    let page = Answer::of(server.request(Method::GET, link)).await.expect(200);
+    assert!(
+        page.as_str().unwrap().contains(&format!("meshwire mesh join &#39;{url}&#39;")),
+        "{page}"
+    );
+    for broken in ["/join/x", "/join/AAAAAAAAAAAA?invite=", "/join/AAAAAAAAAAAA?invite=%27;x"] {
+        let answer = Answer::of(server.request(Method::GET, broken)).await;
+        assert_eq!(answer.status.as_u16(), 404, "{broken}: {}", answer.body);
+    }
 
     bob.post(&join, json!({"invite": code})).await.expect(200);
     bob.post(&join, json!({"invite": code})).await.expect(200);
@@ -118,7 +131,7 @@ async fn a_request_is_seen_and_decided_once() {
     let asked = bob.post(&join, json!({})).await.expect(202);
     assert_eq!(asked, json!({"status": "requested", "mesh_id": mesh}));
     bob.post(&join, json!({"invite": null})).await.expect(202);
-    crate::server::Answer::of(eve.request(reqwest::Method::POST, &join)).await.expect(202);
+    Answer::of(eve.request(Method::POST, &join)).await.expect(202);
     bob.get(&format!("/mesh/{mesh}/members")).await.problem(403, "not_a_member");
     let listed = ada.get(&requests).await.expect(200);
     assert_eq!(logins(&listed, "requests"), ["Bob", "eve"]);
@@ -295,7 +308,9 @@ async fn a_removal_ends_all_access_and_open_polls() {
     bob.post(&messages, json!({"content": "x"})).await.problem(403, "not_a_member");
     bob.get(&messages).await.problem(403, "not_a_member");
     let agents = ada.get(&format!("/mesh/{mesh}/agents")).await.expect(200);
-    assert_eq!(agents["agents"].as_array().unwrap().len(), 1);
+    let names: Vec<&Value> =
+        agents["agents"].as_array().unwrap().iter().map(|agent| &agent["name"]).collect();
+    assert_eq!(names, ["@ada", "helper"]);
     ada.post(&messages, json!({"content": "x", "to": "worker"}))
         .await
         .problem(404, "agent_not_found");

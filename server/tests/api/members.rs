@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use meshwire_protocol::{MeshId, Role, Scope};
+use meshwire_protocol::{MeshId, Role, Scope, Via};
+use meshwire_server::mesh::{Poll, Speaker, Step};
+use meshwire_server::secret;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -318,6 +320,39 @@ async fn a_removal_ends_all_access_and_open_polls() {
 
     // They may ask again, and begin anew.
     bob.post(&format!("/mesh/{mesh}/join"), json!({})).await.expect(202);
+}
+
+#[tokio::test]
+async fn a_removal_just_before_a_poll_waits_ends_it_too() {
+    let server = Server::start().await;
+    let (ada, bob) = (server.user("ada").await, server.user("bob").await);
+    let mesh = ada.mesh().await;
+    admit(&ada, &mesh, &bob, "member").await;
+    let worker = bob.agent(&mesh, "worker").await;
+    let meshes = &server.app.meshes;
+    let roster = meshes.roster(&mesh).await.unwrap().unwrap();
+    let token = server.app.store.token(&secret::digest(&bob.token)).await.unwrap().unwrap().0;
+    let speaker = Speaker {
+        user: bob.row.id.clone(),
+        login: bob.row.login.clone(),
+        token: token.id,
+        scopes: token.scopes,
+        via: Via::Account,
+        agent: None,
+    };
+    let poll = Poll {
+        epoch: roster.epoch,
+        after: None,
+        ack: true,
+        limit: 1,
+        wait: Duration::from_mins(1),
+    };
+    // Access was checked; nobody waits yet whom the removal could wake.
+    let mut reader = meshes.reader(&mesh, &worker, &speaker, poll).await.unwrap();
+    ada.delete(&format!("/mesh/{mesh}/members/bob")).await.expect(204);
+    ada.post(&format!("/mesh/{mesh}/messages"), json!({"content": "secret"})).await.expect(201);
+    let step = tokio::time::timeout(Duration::from_secs(5), reader.next()).await.unwrap();
+    assert!(matches!(step, Ok(Step::Ended)), "it asks access again before it reads");
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ pub(crate) enum Command {
     Logout(logout::Logout),
     /// Show who is signed in, and what the token may do
     Whoami(whoami::Whoami),
-    /// Create, choose, list and delete meshes
+    /// Create, choose, list and delete meshes; invite, join, leave
     #[command(subcommand)]
     Mesh(mesh::Mesh),
     /// Create, list and revoke tokens

@@ -280,13 +280,15 @@ fn hint_for(code: ErrorCode) -> Option<&'static str> {
             "run `meshwire login` to sign in again, or set another MESHWIRE_TOKEN"
         }
         ErrorCode::InsufficientScope => "use a token with more scopes, see `meshwire whoami`",
-        ErrorCode::NotAMember => "ask an admin of the mesh to invite you",
+        ErrorCode::NotAMember => "ask to join with `meshwire mesh join ID`",
         ErrorCode::NotYourAgent => "choose another agent name, see `meshwire agents`",
         ErrorCode::MeshNotFound => "`meshwire mesh list` shows your meshes",
         ErrorCode::AgentNotFound => "`meshwire agents` shows who is there",
         ErrorCode::MessageNotFound => "`meshwire history` shows messages with their ids",
         ErrorCode::TokenNotFound => "`meshwire token list` shows your tokens",
         ErrorCode::AgentNameTaken => "another member has this name, choose another one",
+        ErrorCode::MemberNotFound => "`meshwire mesh members` shows who is in the mesh",
+        ErrorCode::RequestNotFound => "`meshwire mesh requests` shows who asks to join",
         ErrorCode::MeshPaused => "an admin of the mesh can resume it",
         _ => return None,
     })

@@ -16,6 +16,7 @@ mod agents;
 mod error;
 mod ids;
 pub mod limits;
+mod members;
 mod meshes;
 mod messages;
 mod names;
@@ -29,6 +30,10 @@ pub use account::{
 pub use agents::{Agent, AgentKind, AgentList, RegisterAgent, Registered, UpdateAgent, Wake};
 pub use error::{ErrorCode, Problem};
 pub use ids::{AgentId, InvalidId, MeshId, MessageId, TokenId, UserId};
+pub use members::{
+    ChangeMember, CreateInvite, CreatedInvite, Decide, Decided, Invite, InviteList, Join,
+    JoinRequest, JoinRequestList, JoinStatus, Joined, Member, MemberList,
+};
 pub use meshes::{CreateMesh, Health, Mesh, MeshList, Role, UpdateMesh};
 pub use messages::{
     Cursor, CursorTarget, From, History, HistoryQuery, InboxPage, InboxQuery, Message, Recipients,

@@ -35,5 +35,13 @@ pub const MAX_CAPABILITIES: usize = 32;
 pub const MAX_CAPABILITY: usize = 64;
 /// Longest life of a token that expires, in days.
 pub const MAX_TOKEN_DAYS: u32 = 365;
+/// Longest life of an invite, in hours.
+pub const MAX_INVITE_HOURS: u32 = 8_760;
+/// Life of an invite when its maker does not say, in hours.
+pub const DEFAULT_INVITE_HOURS: u32 = 168;
+/// Most people that one link lets in.
+pub const MAX_INVITE_USES: u32 = 1_000;
+/// Who was refused may ask again after this time.
+pub const REFUSAL_WINDOW: Duration = Duration::from_hours(24);
 /// An agent that was seen this recently is active.
 pub const ACTIVE_WINDOW: Duration = Duration::from_secs(30);

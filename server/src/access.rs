@@ -10,7 +10,7 @@ mod caller;
 use meshwire_protocol::{ErrorCode, Role, Scope};
 
 pub use self::bearer::Principal;
-pub use self::caller::{Account, InMesh};
+pub use self::caller::{Account, AtMesh, InMesh};
 use crate::error::{ApiError, Result};
 
 /// What a caller wants to do.
@@ -27,6 +27,15 @@ pub enum Action {
     ShowMesh,
     ChangeMesh,
     DeleteMesh,
+    ListMembers,
+    ChangeMember,
+    RemoveMember,
+    CreateInvite,
+    ListInvites,
+    WithdrawInvite,
+    Join,
+    ListRequests,
+    DecideRequest,
     Integrate,
     ListAgents,
     RegisterAgent,
@@ -72,7 +81,10 @@ impl Action {
             A::ListTokens | A::CreateToken | A::RevokeToken | A::CreateMesh => {
                 account(Scope::Admin)
             }
+            // No role yet: see `AtMesh`.
+            A::Join => Rule { scope: Some(Scope::Agents), role: None, bound: true },
             A::ShowMesh
+            | A::ListMembers
             | A::Integrate
             | A::ListAgents
             | A::ShowAgent
@@ -83,8 +95,15 @@ impl Action {
             A::Send => in_mesh(Scope::Send, Member),
             // Whose agent it is, the handler asks: `InMesh::own_agent`, `InMesh::removable_agent`.
             A::RegisterAgent | A::ChangeAgent | A::RemoveAgent => in_mesh(Scope::Agents, Member),
-            A::ChangeMesh => in_mesh(Scope::Admin, Admin),
-            A::DeleteMesh => in_mesh(Scope::Admin, Owner),
+            // Whom a member may remove, `Meshes::remove_member` asks: anyone may leave.
+            A::RemoveMember => in_mesh(Scope::Admin, Member),
+            A::ChangeMesh
+            | A::CreateInvite
+            | A::ListInvites
+            | A::WithdrawInvite
+            | A::ListRequests
+            | A::DecideRequest => in_mesh(Scope::Admin, Admin),
+            A::ChangeMember | A::DeleteMesh => in_mesh(Scope::Admin, Owner),
         }
     }
 

@@ -22,6 +22,9 @@ pub const BODY_DEADLINE: Duration = Duration::from_secs(13);
 /// A JSON body, whatever the Content-Type says.
 pub struct Json<T>(pub T);
 
+/// A JSON body that may be left out.
+pub struct OptionalJson<T>(pub T);
+
 /// The body of an HTML form (`application/x-www-form-urlencoded`).
 pub struct Form<T>(pub T);
 
@@ -34,6 +37,15 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self> {
         let body = read_body(request).await?;
         json(&body).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default, S: Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let body = read_body(request).await?;
+        if body.is_empty() { Ok(Self(T::default())) } else { json(&body).map(Self) }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod appender;
 mod inbox;
+mod members;
 mod presence;
 mod roster;
 mod send;
@@ -21,6 +22,8 @@ use tokio::sync::{Notify, watch};
 
 use self::appender::Queue;
 pub use self::inbox::{Poll, Reader, Step};
+pub use self::members::NewInvite;
+pub(crate) use self::members::check_role;
 use self::presence::Presence;
 use self::roster::CachedRoster;
 pub use self::send::Delivered;
@@ -35,6 +38,8 @@ use crate::store::{
     Seen, Store, UserRow,
 };
 
+/// How often something is tried anew because the mesh has changed under it.
+const ATTEMPTS: usize = 32;
 /// How often what was seen and used is written.
 const FLUSH: Duration = Duration::from_secs(5);
 /// How often idle meshes are dropped from memory and expired rows from the store.
@@ -366,6 +371,10 @@ impl Shared {
             Register::LimitReached => {
                 return Err(limit_reached("agents in this mesh", limit, "MESHWIRE_LIMIT_AGENTS"));
             }
+            // The user may have been removed just now.
+            Register::NoMesh if self.store.head(mesh).await?.is_some() => {
+                return Err(not_a_member(mesh));
+            }
             Register::NoMesh => return Err(ApiError::mesh_not_found(mesh.as_str())),
         };
         if kind == AgentKind::Agent {
@@ -384,6 +393,16 @@ impl Shared {
         let fields = AgentChange::default();
         self.register(mesh, user, name, AgentKind::Human, fields).await.map(|(row, _)| row)
     }
+}
+
+/// A mesh that never stands still for long enough.
+fn changing() -> ApiError {
+    ApiError::new(
+        meshwire_protocol::ErrorCode::StoreUnavailable,
+        "The mesh changed again and again meanwhile; nothing was done.",
+    )
+    .hint("Send the same request again.")
+    .retry_after(1)
 }
 
 fn limit_reached(of_what: &str, limit: u32, setting: &str) -> ApiError {

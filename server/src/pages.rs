@@ -8,6 +8,7 @@ mod cli;
 mod errors;
 mod github;
 mod home;
+mod join;
 mod local;
 mod visitor;
 
@@ -34,6 +35,7 @@ pub fn router() -> Router<App> {
         .route("/sessions/{id}/end", post(home::end_session))
         .route("/setup", get(local::setup_page).post(local::set_up))
         .route("/login", get(local::login_page).post(local::log_in))
+        .route("/join/{mesh}", get(join::page))
         .route("/auth/github", get(github::leave))
         .route("/auth/github/callback", get(github::come_back))
         .route("/auth/cli", get(cli::page).post(cli::allow))

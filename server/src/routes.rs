@@ -2,6 +2,7 @@
 
 mod agents;
 mod guide;
+mod members;
 mod meshes;
 mod messages;
 mod service;
@@ -66,6 +67,7 @@ pub fn router(app: App) -> Router {
                 .merge(api(Method::DELETE, Action::DeleteMesh, meshes::delete)),
         )
         .route("/mesh/{mesh}/integrate", api(Method::GET, Action::Integrate, guide::integrate))
+        .merge(member_routes())
         // Agents.
         .route(
             "/mesh/{mesh}/agents",
@@ -117,6 +119,38 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn(log_request))
         .layer(middleware::from_fn_with_state(app.clone(), pages::security_headers))
         .with_state(app)
+}
+
+/// Who is in a mesh, and who may come in.
+fn member_routes() -> Router<App> {
+    Router::new()
+        .route("/mesh/{mesh}/members", api(Method::GET, Action::ListMembers, members::list))
+        .route(
+            "/mesh/{mesh}/members/{login}",
+            api(Method::PATCH, Action::ChangeMember, members::change).merge(api(
+                Method::DELETE,
+                Action::RemoveMember,
+                members::remove,
+            )),
+        )
+        .route(
+            "/mesh/{mesh}/invites",
+            api(Method::GET, Action::ListInvites, members::invites).merge(api(
+                Method::POST,
+                Action::CreateInvite,
+                members::invite,
+            )),
+        )
+        .route(
+            "/mesh/{mesh}/invites/{invite}",
+            api(Method::DELETE, Action::WithdrawInvite, members::withdraw),
+        )
+        .route("/mesh/{mesh}/join", api(Method::POST, Action::Join, members::join))
+        .route("/mesh/{mesh}/requests", api(Method::GET, Action::ListRequests, members::requests))
+        .route(
+            "/mesh/{mesh}/requests/{login}",
+            api(Method::POST, Action::DecideRequest, members::decide),
+        )
 }
 
 /// A route of the API that takes no query: never without its action.

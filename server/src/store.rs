@@ -13,12 +13,13 @@ pub mod sqlite;
 use std::error::Error;
 
 use async_trait::async_trait;
-use meshwire_protocol::{AgentId, MeshId, MessageId, TokenId, UserId};
+use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
 
 pub use rows::{
-    AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, LogPage, MemberRow,
-    MeshChange, MeshRow, Micros, NewAgent, NewMesh, NewMessage, NewUser, Position, Roster, Seen,
-    SentKey, SentRecord, SessionRow, Stored, Stream, TokenRow, UserRow, Visibility,
+    AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, InviteRow, LogPage,
+    MemberRow, MeshChange, MeshRow, Micros, NewAgent, NewMesh, NewMessage, NewUser, Position,
+    RemovedMember, RequestRow, Roster, Seen, SentKey, SentRecord, SessionRow, Stored, Stream,
+    TokenRow, UserRow, Visibility,
 };
 
 /// The store failed. Nothing is known to be written unless the method says so.
@@ -88,6 +89,47 @@ pub enum Change {
     NoAgent,
 }
 
+/// What became of a new role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleChange {
+    /// It is theirs.
+    Done,
+    /// The new owner has as many meshes as they may have.
+    LimitReached,
+    /// The epoch has moved; nothing was done.
+    EpochMoved,
+}
+
+/// What became of a new invite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invited {
+    /// It stands.
+    Created,
+    /// The mesh has as many invites as it may have.
+    LimitReached,
+    /// The epoch has moved; nothing was done.
+    EpochMoved,
+}
+
+/// What became of an attempt to join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joining {
+    /// The user is a member now.
+    Member,
+    /// The user was one before; no invite was used.
+    AlreadyMember,
+    /// The request stands, from now or from before.
+    Requested,
+    /// No invite of this mesh has this code, or it is for somebody else.
+    InviteNotFound,
+    /// The invite has run out or is used up.
+    InviteExpired,
+    /// The user was refused, and may ask again from then on.
+    RefusedLately(Micros),
+    /// There is no such mesh.
+    NoMesh,
+}
+
 /// What became of a new local account.
 #[derive(Debug, Clone)]
 pub enum NewAccount {
@@ -116,7 +158,7 @@ pub enum Exchange {
 
 /// A database.
 #[async_trait]
-pub trait Store: LogStore + MeshStore + AccountStore {
+pub trait Store: LogStore + MeshStore + MemberStore + AccountStore {
     /// Answers when the store does. Its cost does not grow with the data.
     async fn ping(&self) -> Result<()>;
 
@@ -225,6 +267,68 @@ pub trait MeshStore: Send + Sync + 'static {
 
     /// Removes an agent and revokes the tokens bound to it; `false` when there is none.
     async fn remove_agent(&self, mesh: &MeshId, agent: &AgentId, now: Micros) -> Result<bool>;
+}
+
+/// Who may come into a mesh, and who has to leave it.
+///
+/// Acts that rest on somebody's role state the `epoch` of the roster in which they have it. When the epoch
+/// has moved, nothing is done and the role is looked at again: so nobody acts who has just been removed.
+#[async_trait]
+pub trait MemberStore: Send + Sync + 'static {
+    /// Gives a member another role. Giving `owner` hands the mesh over, the old owner becomes admin in the
+    /// same act, and `limit` is how many meshes the new one may own (0: no limit). The owner's own role
+    /// changes in no other way: that, and the role of somebody who is no member, is answered like a moved
+    /// epoch.
+    async fn set_role(
+        &self,
+        mesh: &MeshId,
+        epoch: i64,
+        user: &UserId,
+        role: Role,
+        limit: u32,
+    ) -> Result<RoleChange>;
+
+    /// Removes a member with their agents, revokes their tokens bound to the mesh, and drops the invites
+    /// that they made or that are for their login. `None`, with nothing done, when the epoch has moved; the
+    /// owner and who is no member are answered alike.
+    async fn remove_member(
+        &self,
+        mesh: &MeshId,
+        epoch: i64,
+        user: &UserId,
+        now: Micros,
+    ) -> Result<Option<RemovedMember>>;
+
+    /// Keeps a new invite; at most `limit` that have not run out in a mesh (0: no limit).
+    async fn create_invite(&self, invite: InviteRow, epoch: i64, limit: u32) -> Result<Invited>;
+
+    /// The invites of a mesh, newest first; those that have run out are kept for 30 days.
+    async fn invites(&self, mesh: &MeshId) -> Result<Vec<InviteRow>>;
+
+    /// Withdraws an invite; `false` when there is none, `None` when the epoch has moved.
+    async fn withdraw_invite(&self, mesh: &MeshId, epoch: i64, id: &str) -> Result<Option<bool>>;
+
+    /// Lets a user in, by the invite with this code or by one for their login; else notes that they ask.
+    async fn join(
+        &self,
+        mesh: &MeshId,
+        user: &UserRow,
+        code: Option<Digest>,
+        now: Micros,
+    ) -> Result<Joining>;
+
+    /// Who asks to join, oldest first.
+    async fn join_requests(&self, mesh: &MeshId) -> Result<Vec<RequestRow>>;
+
+    /// Decides a request; `false` when there is none, `None` when the epoch has moved.
+    async fn decide_request(
+        &self,
+        mesh: &MeshId,
+        epoch: i64,
+        user: &UserId,
+        accept: bool,
+        now: Micros,
+    ) -> Result<Option<bool>>;
 }
 
 /// Users, their sessions and tokens, and one-time codes.

@@ -23,6 +23,8 @@ mod history;
 mod idempotency;
 #[path = "store_suite/log.rs"]
 mod log;
+#[path = "store_suite/members.rs"]
+mod members;
 #[path = "store_suite/meshes.rs"]
 mod meshes;
 #[path = "store_suite/model.rs"]
@@ -130,6 +132,25 @@ macro_rules! behaviour_suite {
                     every_change_raises_the_epoch,
                     a_change_in_one_mesh_leaves_the_epoch_of_others,
                     a_roster_shows_the_mesh_its_members_and_agents,
+                }
+                members {
+                    a_link_lets_exactly_as_many_in_as_it_says_under_racing_joins,
+                    a_link_raced_by_one_user_is_used_once,
+                    an_invited_login_is_admitted_and_nobody_else,
+                    an_invite_ends_with_its_time_and_when_it_is_withdrawn,
+                    an_invite_is_for_its_own_mesh,
+                    the_limit_of_invites_is_exact_under_sixteen_racing_calls,
+                    a_repeated_request_stays_one_and_is_decided_once,
+                    one_request_decided_by_eight_at_once_is_decided_once,
+                    who_was_refused_may_ask_again_a_day_later,
+                    a_removed_member_is_gone_with_agents_tokens_and_invites,
+                    nothing_of_a_removed_member_lands_after_the_removal_was_answered,
+                    handing_over_leaves_exactly_one_owner_under_racing_calls,
+                    the_owner_is_neither_removed_nor_lowered,
+                    who_receives_a_mesh_stays_within_their_limit,
+                    nobody_acts_under_an_epoch_that_has_moved,
+                    every_change_of_members_raises_the_epoch,
+                    a_deleted_mesh_takes_no_one_in,
                 }
                 meshes {
                     the_limit_of_meshes_is_exact_under_sixteen_racing_calls,

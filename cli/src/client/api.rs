@@ -1,9 +1,10 @@
 //! The calls of the HTTP API that commands use.
 
 use meshwire_protocol::{
-    Agent, AgentList, CliTokenAnswer, CliTokenRequest, CreateMesh, CreateToken, CreatedToken, From,
-    Health, Me, Mesh, MeshId, MeshList, Message, MessageId, RegisterAgent, Registered, SendMessage,
-    Sent, SetCursor, TokenList,
+    Agent, AgentList, ChangeMember, CliTokenAnswer, CliTokenRequest, CreateInvite, CreateMesh,
+    CreateToken, CreatedInvite, CreatedToken, Decide, Decided, From, Health, Join, JoinRequestList,
+    Joined, Me, Member, MemberList, Mesh, MeshId, MeshList, Message, MessageId, RegisterAgent,
+    Registered, Role, SendMessage, Sent, SetCursor, TokenList, UpdateMesh,
 };
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,62 @@ impl Client {
     /// `DELETE /mesh/{mesh}`
     pub(crate) async fn delete_mesh(&self, mesh: &MeshId) -> Outcome<()> {
         self.call(Call::new(Method::DELETE, &["mesh", mesh.as_str()])).await.map(|_| ())
+    }
+
+    /// `PATCH /mesh/{mesh}`
+    pub(crate) async fn pause(&self, mesh: &MeshId, paused: bool) -> Outcome<()> {
+        let body = UpdateMesh { name: None, paused: Some(paused) };
+        let path = ["mesh", mesh.as_str()];
+        self.call(Call::new(Method::PATCH, &path).body(&body)?).await.map(|_| ())
+    }
+
+    /// `GET /mesh/{mesh}/members`
+    pub(crate) async fn members(&self, mesh: &MeshId) -> Outcome<MemberList> {
+        self.get(&["mesh", mesh.as_str(), "members"]).await?.json()
+    }
+
+    /// `PATCH /mesh/{mesh}/members/{login}`
+    pub(crate) async fn set_role(&self, mesh: &MeshId, login: &str, role: Role) -> Outcome<Member> {
+        let path = ["mesh", mesh.as_str(), "members", login];
+        self.call(Call::new(Method::PATCH, &path).body(&ChangeMember { role })?).await?.json()
+    }
+
+    /// `DELETE /mesh/{mesh}/members/{login}`
+    pub(crate) async fn remove_member(&self, mesh: &MeshId, login: &str) -> Outcome<()> {
+        let path = ["mesh", mesh.as_str(), "members", login];
+        self.call(Call::new(Method::DELETE, &path)).await.map(|_| ())
+    }
+
+    /// `POST /mesh/{mesh}/invites`
+    pub(crate) async fn create_invite(
+        &self,
+        mesh: &MeshId,
+        invite: &CreateInvite,
+    ) -> Outcome<CreatedInvite> {
+        let path = ["mesh", mesh.as_str(), "invites"];
+        self.call(Call::new(Method::POST, &path).body(invite)?).await?.json()
+    }
+
+    /// `POST /mesh/{mesh}/join`
+    pub(crate) async fn join(&self, mesh: &MeshId, invite: Option<String>) -> Outcome<Joined> {
+        let path = ["mesh", mesh.as_str(), "join"];
+        self.call(Call::new(Method::POST, &path).body(&Join { invite })?).await?.json()
+    }
+
+    /// `GET /mesh/{mesh}/requests`
+    pub(crate) async fn join_requests(&self, mesh: &MeshId) -> Outcome<JoinRequestList> {
+        self.get(&["mesh", mesh.as_str(), "requests"]).await?.json()
+    }
+
+    /// `POST /mesh/{mesh}/requests/{login}`
+    pub(crate) async fn decide(
+        &self,
+        mesh: &MeshId,
+        login: &str,
+        accept: bool,
+    ) -> Outcome<Decided> {
+        let path = ["mesh", mesh.as_str(), "requests", login];
+        self.call(Call::new(Method::POST, &path).body(&Decide { accept })?).await?.json()
     }
 
     /// `GET /mesh/{mesh}/integrate`

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use clap::Args;
-use meshwire_protocol::{ErrorCode, Harness, MeshId, Registered};
+use meshwire_protocol::{ErrorCode, Harness, JoinStatus, MeshId, Registered};
 
 use crate::clean::{clean, clean_line};
+use crate::client::Client;
 use crate::commands::login;
 use crate::failure::{Failure, Outcome};
 use crate::identity::{self, Wanted};
@@ -49,7 +50,7 @@ pub(crate) async fn run(args: Init, flags: &Flags) -> Outcome<()> {
     }
     let client = settings.client()?;
     let mesh = identity::mesh(&settings, &client, args.mesh.as_deref()).await?;
-    client.mesh(&mesh).await.map_err(|failure| not_a_member(failure, &mesh))?;
+    come_in(&client, &mesh).await?;
 
     let mut file = match settings.mesh_file.take() {
         Some(file) => file,
@@ -169,15 +170,35 @@ fn tell(
     Ok(())
 }
 
-/// A teammate who cloned the project, most likely.
-fn not_a_member(failure: Failure, mesh: &MeshId) -> Failure {
-    if !failure.is(ErrorCode::NotAMember) {
-        return failure;
+/// Sees to it that the user is a member. A teammate who has just cloned the project is none: who was
+/// invited comes in, anyone else asks to.
+async fn come_in(client: &Client, mesh: &MeshId) -> Outcome<()> {
+    match client.mesh(mesh).await {
+        Err(failure) if failure.is(ErrorCode::NotAMember) => {}
+        other => return other.map(drop),
     }
-    Failure::refused(format!(
-        "you are not a member of the mesh {mesh} yet, and nothing was written"
-    ))
-    .hint("ask one of its admins to invite you, then run `meshwire init` again")
+    match client.join(mesh, None).await {
+        Ok(joined) if joined.status == JoinStatus::Member => {
+            note(&format!("You were invited, and are a member of mesh {mesh} now."));
+            Ok(())
+        }
+        Ok(_) => {
+            let login = client.me().await?.user.login;
+            Err(Failure::refused(format!(
+                "you are not a member of mesh {mesh} yet: we have asked to let you in, and nothing \
+                 was written"
+            ))
+            .hint(format!(
+                "when an admin has run `meshwire mesh approve {login} --mesh {mesh}`, run \
+                 `meshwire init` again"
+            )))
+        }
+        Err(failure) if failure.is(ErrorCode::RateLimited) => Err(Failure::refused(format!(
+            "you are not a member of mesh {mesh}, and an admin has refused to let you in"
+        ))
+        .hint("ask one of its admins for an invite, or try again tomorrow")),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn current_folder() -> Outcome<std::path::PathBuf> {

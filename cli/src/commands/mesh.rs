@@ -1,17 +1,19 @@
 //! `meshwire mesh`
 
+mod members;
+
 use std::io::{IsTerminal, Write};
 
 use clap::{Args, Subcommand};
 use meshwire_protocol::{MeshId, check_mesh_name};
 
-use crate::args::AsJson;
+use crate::args::{AsJson, InMesh};
 use crate::clean::clean_line;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Style, note, print, print_json};
 use crate::settings::{Flags, Settings, Source};
 
-/// Create, choose, list and delete meshes.
+/// Create, choose, list and delete meshes; who is in them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Mesh {
     /// Create a mesh
@@ -22,6 +24,28 @@ pub(crate) enum Mesh {
     List(List),
     /// Delete a mesh with everything in it
     Delete(Delete),
+    /// List the members of a mesh
+    Members(members::Listed),
+    /// Invite somebody, or make a link
+    Invite(members::Invite),
+    /// Join a mesh, or ask to
+    Join(members::Join),
+    /// Leave a mesh
+    Leave(members::Leave),
+    /// List who asks to join
+    Requests(members::Listed),
+    /// Let somebody in who asks to join
+    Approve(members::Person),
+    /// Refuse somebody who asks to join
+    Refuse(members::Person),
+    /// Give a member another role, or hand the mesh over
+    Role(members::NewRole),
+    /// Remove a member with their agents and tokens
+    Remove(members::Person),
+    /// Refuse messages for now; reading goes on
+    Pause(InMesh),
+    /// Take messages again
+    Resume(InMesh),
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +87,17 @@ pub(crate) async fn run(command: Mesh, flags: &Flags) -> Outcome<()> {
         Mesh::Use(args) => choose(&settings, &args).await,
         Mesh::List(args) => list(&settings, &args).await,
         Mesh::Delete(args) => delete(&settings, &args).await,
+        Mesh::Members(args) => members::members(&settings, &args).await,
+        Mesh::Invite(args) => members::invite(&settings, args).await,
+        Mesh::Join(args) => members::join(&settings, &args).await,
+        Mesh::Leave(args) => members::leave(&settings, &args).await,
+        Mesh::Requests(args) => members::requests(&settings, &args).await,
+        Mesh::Approve(args) => members::decide(&settings, &args, true).await,
+        Mesh::Refuse(args) => members::decide(&settings, &args, false).await,
+        Mesh::Role(args) => members::set_role(&settings, &args).await,
+        Mesh::Remove(args) => members::remove(&settings, &args).await,
+        Mesh::Pause(args) => members::pause(&settings, &args, true).await,
+        Mesh::Resume(args) => members::pause(&settings, &args, false).await,
     }
 }
 
@@ -150,23 +185,40 @@ async fn list(settings: &Settings, args: &List) -> Outcome<()> {
 async fn delete(settings: &Settings, args: &Delete) -> Outcome<()> {
     let mesh = parse(&args.mesh)?;
     let client = settings.client()?;
-    if !args.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+    if !args.yes && has_terminal() {
         let name = clean_line(&client.mesh(&mesh).await?.name);
-        confirm(&format!("Delete the mesh {mesh} \"{name}\" with all its messages and agents?"))?;
+        confirm(
+            &format!("Delete the mesh {mesh} \"{name}\" with all its messages and agents?"),
+            "nothing was deleted",
+        )?;
     }
     client.delete_mesh(&mesh).await?;
+    forget(settings, &mesh)?;
+    print(&format!("{} Deleted mesh: {mesh}", Style::for_stdout().green("✓")))
+}
+
+/// Keeps a mesh no longer that one is not in any more.
+fn forget(settings: &Settings, mesh: &MeshId) -> Outcome<()> {
     let kept = settings.entry_here().and_then(|entry| entry.mesh_id.as_ref());
-    if kept == Some(&mesh) {
+    if kept == Some(mesh) {
         settings.home.change_credentials(|credentials| {
             if let Some(entry) = credentials.profiles.get_mut(&settings.profile) {
                 entry.mesh_id = None;
             }
         })?;
     }
-    print(&format!("{} Deleted mesh: {mesh}", Style::for_stdout().green("✓")))
+    Ok(())
 }
 
-fn confirm(question: &str) -> Outcome<()> {
+fn has_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks whoever sits at a terminal; a script has said what it wants.
+fn confirm(question: &str, otherwise: &str) -> Outcome<()> {
+    if !has_terminal() {
+        return Ok(());
+    }
     let mut stderr = std::io::stderr().lock();
     let _ = write!(stderr, "{question} [y/N] ");
     let _ = stderr.flush();
@@ -175,7 +227,7 @@ fn confirm(question: &str) -> Outcome<()> {
     if answer.trim().eq_ignore_ascii_case("y") || answer.trim().eq_ignore_ascii_case("yes") {
         return Ok(());
     }
-    Err(Failure::failed("nothing was deleted"))
+    Err(Failure::failed(otherwise))
 }
 
 fn parse(id: &str) -> Outcome<MeshId> {

@@ -23,6 +23,9 @@ fn server() -> Server {
             200,
             json!({"messages": [message(6, "new"), message(5, "old")], "before": null}),
         ),
+        "POST" if request.line == "POST /mesh/strangerMesh/join" => {
+            Reply::Json(202, json!({"status": "requested", "mesh_id": "strangerMesh"}))
+        }
         "POST" if request.body["name"] == "taken-agent" => Reply::problem(409, "agent_name_taken"),
         "POST" => {
             Reply::Json(201, json!({"agent_id": AGENT, "name": request.body["name"], "cursor": 0}))
@@ -102,7 +105,8 @@ fn a_stranger_writes_nothing() {
     let computer = Computer::new().signed_in(&server.url);
     let done = computer.run(&["init", "--harness", "generic", "--mesh", "strangerMesh"]);
     assert_eq!(done.code, Some(3), "{done:?}");
-    assert!(done.err.contains("hint: ask one of its admins"), "{done:?}");
+    assert!(done.err.contains("we have asked to let you in"), "{done:?}");
+    assert!(done.err.contains("meshwire mesh approve ada --mesh strangerMesh"), "{done:?}");
     assert!(!computer.project(".mesh.json").exists());
 }
 

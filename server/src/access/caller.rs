@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use meshwire_protocol::{AgentId, ErrorCode, MeshId, Role};
+use meshwire_protocol::{AgentId, MeshId, Role};
 
 use super::{Action, Principal};
 use crate::app::App;
 use crate::error::{ApiError, Result};
 use crate::extract::path_variables;
-use crate::mesh::{not_a_member, not_your_agent};
+use crate::mesh::{check_role, not_a_member, not_your_agent};
 use crate::store::{AgentRow, Digest, MemberRow, Roster};
 
 /// A caller of something that is not in a mesh.
@@ -32,6 +32,14 @@ pub struct InMesh {
     pub path: HashMap<String, String>,
     action: Action,
     hash: Digest,
+}
+
+/// A caller of something at a mesh that they need not be a member of.
+pub struct AtMesh {
+    /// The user and token.
+    pub principal: Principal,
+    /// The mesh, which was there a moment ago.
+    pub mesh: MeshId,
 }
 
 fn action(parts: &Parts) -> Action {
@@ -63,27 +71,41 @@ impl FromRequestParts<App> for InMesh {
     }
 }
 
+impl FromRequestParts<App> for AtMesh {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let principal = Principal::of(app, &parts.headers).await?;
+        let path = path_variables(parts, app).await?;
+        let mesh = path.get("mesh").map_or("", String::as_str);
+        let mesh = find(app, &principal, mesh).await?.mesh.id.clone();
+        action(parts).check_token(&principal)?;
+        Ok(Self { principal, mesh })
+    }
+}
+
+/// The mesh, unless the token is bound to another one.
+async fn find(app: &App, principal: &Principal, mesh: &str) -> Result<Arc<Roster>> {
+    let not_found = || ApiError::mesh_not_found(mesh);
+    let id: MeshId = mesh.parse().map_err(|_| not_found())?;
+    if principal.token.mesh.as_ref().is_some_and(|bound| *bound != id) {
+        return Err(not_found());
+    }
+    app.meshes.roster(&id).await?.ok_or_else(not_found)
+}
+
 async fn admit(
     app: &App,
     principal: &Principal,
     mesh: &str,
     action: Action,
 ) -> Result<(Arc<Roster>, MemberRow)> {
-    let not_found = || ApiError::mesh_not_found(mesh);
-    let id: MeshId = mesh.parse().map_err(|_| not_found())?;
-    if principal.token.mesh.as_ref().is_some_and(|bound| *bound != id) {
-        return Err(not_found());
-    }
-    let roster = app.meshes.roster(&id).await?.ok_or_else(not_found)?;
-    let member = roster.member(&principal.user.id).ok_or_else(|| not_a_member(&id))?.clone();
+    let roster = find(app, principal, mesh).await?;
+    let member =
+        roster.member(&principal.user.id).ok_or_else(|| not_a_member(&roster.mesh.id))?.clone();
     action.check_token(principal)?;
-    if let Some(role) = action.rule().role
-        && member.role < role
-    {
-        return Err(ApiError::new(
-            ErrorCode::Forbidden,
-            format!("This needs the role {}; yours is {}.", role.as_str(), member.role.as_str()),
-        ));
+    if let Some(role) = action.rule().role {
+        check_role(&member, role)?;
     }
     Ok((roster, member))
 }
@@ -94,9 +116,14 @@ impl InMesh {
         &self.roster.mesh.id
     }
 
+    /// A variable of the path.
+    pub fn variable(&self, name: &str) -> &str {
+        self.path.get(name).map_or("", String::as_str)
+    }
+
     /// The agent that the path names, by id or by name; made when it is the caller's own person's agent.
     pub async fn agent(&self, app: &App) -> Result<AgentRow> {
-        let wanted = self.path.get("agent").map_or("", String::as_str);
+        let wanted = self.variable("agent");
         if let Some(agent) = self.roster.agent(wanted) {
             return Ok(agent.clone());
         }
@@ -145,12 +172,14 @@ impl InMesh {
         }
     }
 
-    /// Checks again, when something that the access rests on may have ended while a request was held.
-    pub async fn check_again(&self, app: &App, agent: &AgentId) -> Result<()> {
+    /// Checks again, when something that the access rests on may have ended while a request was held; the
+    /// epoch for which it holds now.
+    pub async fn check_again(&self, app: &App, agent: &AgentId) -> Result<i64> {
         let principal = Principal::by_hash(app, &self.hash).await?;
         let (roster, _) = admit(app, &principal, self.mesh().as_str(), self.action).await?;
         let agent =
             roster.agent_by_id(agent).ok_or_else(|| ApiError::agent_not_found(agent.as_str()))?;
-        self.check_own(agent)
+        self.check_own(agent)?;
+        Ok(roster.epoch)
     }
 }

@@ -19,6 +19,8 @@ const EMPTY_PAGES: usize = 16;
 /// What a poll asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Poll {
+    /// The epoch for which access was checked.
+    pub epoch: i64,
     /// Where to start; `None`: the kept cursor.
     pub after: Option<From>,
     /// Whether `after` acknowledges.
@@ -35,6 +37,7 @@ pub struct Reader {
     state: Arc<MeshState>,
     agent: AgentId,
     token: meshwire_protocol::TokenId,
+    epoch: i64,
     position: MessageId,
     limit: u32,
     gap: bool,
@@ -62,7 +65,7 @@ impl Meshes {
         speaker: &Speaker,
         poll: Poll,
     ) -> Result<Reader> {
-        let Poll { after, ack, limit, wait } = poll;
+        let Poll { epoch, after, ack, limit, wait } = poll;
         let shared = &self.shared;
         let head = shared.head(mesh).await?;
         let no_agent = || ApiError::agent_not_found(agent.as_str());
@@ -90,6 +93,7 @@ impl Meshes {
             state,
             agent: agent.clone(),
             token: speaker.token.clone(),
+            epoch,
             position,
             limit,
             gap: false,
@@ -133,7 +137,7 @@ impl Reader {
             let over = now >= self.deadline || *self.stopping.borrow();
             // Register, look, then sleep: a message that comes in between wakes us.
             let waiting = (!over).then(|| self.state.tail.wait(&self.agent, &self.token));
-            let page = self.look().await?;
+            let Some(page) = self.look().await? else { return Ok(Step::Ended) };
             self.position = page.cursor;
             if page.messages.is_empty() && page.more && empty < EMPTY_PAGES {
                 empty += 1;
@@ -152,19 +156,29 @@ impl Reader {
         }
     }
 
-    /// What there is to read after the position now: from memory when all of it is there.
-    async fn look(&mut self) -> Result<InboxPage> {
+    /// Goes on under an epoch for which access was checked again.
+    pub fn admitted(&mut self, epoch: i64) {
+        self.epoch = epoch;
+    }
+
+    /// What there is to read after the position now: from memory when all of it is there. `None` when the
+    /// mesh has changed since access was checked: who was removed just then shall not read on, even when
+    /// their poll was not yet registered as a waiter.
+    async fn look(&mut self) -> Result<Option<InboxPage>> {
         let head = self.shared.head(&self.state.id).await?;
+        if head.epoch != self.epoch {
+            return Ok(None);
+        }
         // Below the trim point there may have been messages that this reader never saw.
         self.gap |= self.position < head.trimmed;
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         if let Some(found) = self.state.tail.collect(&self.agent, self.position, head.head, limit) {
-            return Ok(InboxPage {
+            return Ok(Some(InboxPage {
                 messages: found.messages.iter().map(|stored| stored.message.clone()).collect(),
                 cursor: found.seen_to,
                 more: found.more,
                 gap: self.gap,
-            });
+            }));
         }
         let streams = [Stream::All, Stream::Agent(self.agent.clone())];
         let page = self
@@ -174,7 +188,7 @@ impl Reader {
             .await?
             .ok_or_else(|| ApiError::mesh_not_found(self.state.id.as_str()))?;
         self.gap |= self.position < page.trimmed;
-        Ok(InboxPage {
+        Ok(Some(InboxPage {
             messages: page
                 .messages
                 .into_iter()
@@ -184,7 +198,7 @@ impl Reader {
             cursor: page.seen_to.max(self.position),
             more: page.more,
             gap: self.gap,
-        })
+        }))
     }
 
     fn hand_out(&mut self, page: InboxPage) -> InboxPage {

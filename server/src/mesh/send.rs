@@ -11,13 +11,10 @@ use meshwire_protocol::{
 use sha2::{Digest as _, Sha256};
 
 use super::appender::Outcome;
-use super::{Meshes, Shared, Speaker};
+use super::{ATTEMPTS, Meshes, Shared, Speaker, changing};
 use crate::clock::micros;
 use crate::error::{ApiError, Result, shown};
 use crate::store::{AgentRow, Digest, NewMessage, Roster, SentKey, Stored, Stream};
-
-/// How often a send is resolved anew because the mesh has changed under it.
-const ATTEMPTS: usize = 32;
 
 /// A message that was sent.
 #[derive(Debug)]
@@ -103,12 +100,7 @@ impl Meshes {
                 Outcome::NoMesh => return Err(ApiError::mesh_not_found(mesh.as_str())),
             }
         }
-        Err(ApiError::new(
-            ErrorCode::StoreUnavailable,
-            "The mesh changed again and again while the message was being sent; it was not sent.",
-        )
-        .hint("Send the same request again.")
-        .retry_after(1))
+        Err(changing())
     }
 }
 
@@ -373,7 +365,7 @@ fn fingerprint(request: &SendMessage) -> Digest {
 /// A user who is not in the mesh, but may ask to be.
 pub(crate) fn not_a_member(mesh: &MeshId) -> ApiError {
     ApiError::new(ErrorCode::NotAMember, format!("You are not a member of the mesh {mesh}."))
-        .hint("Ask an admin of the mesh for an invite.")
+        .hint("Ask to join with `meshwire mesh join`, or ask an admin of the mesh for an invite.")
 }
 
 /// An agent of someone else, or of another token.

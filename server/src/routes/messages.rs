@@ -41,6 +41,7 @@ pub(super) async fn inbox(
         return Err(ApiError::field("wait", format!("must be 0 to {MAX_WAIT_SECONDS} seconds")));
     }
     let poll = Poll {
+        epoch: caller.roster.epoch,
         after: query.after,
         // HEAD changes nothing (RFC 9110 section 9.2.1).
         ack: query.ack.unwrap_or(true) && method != Method::HEAD,
@@ -53,7 +54,7 @@ pub(super) async fn inbox(
     loop {
         match reader.next().await? {
             Step::Page(page) => return Ok(answer(&page)),
-            Step::Ended => caller.check_again(&app, &agent.id).await?,
+            Step::Ended => reader.admitted(caller.check_again(&app, &agent.id).await?),
         }
     }
 }

@@ -257,6 +257,51 @@ pub struct MemberRow {
     pub joined_at: Micros,
 }
 
+/// What went with a member who was removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RemovedMember {
+    /// Their agents, the person's own among them.
+    pub agents: Vec<AgentId>,
+    /// Their tokens that were bound to the mesh and are revoked now.
+    pub tokens: Vec<TokenId>,
+}
+
+/// An invite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InviteRow {
+    /// Its public id.
+    pub id: String,
+    /// Into which mesh.
+    pub mesh: MeshId,
+    /// SHA-256 of the code.
+    pub hash: Digest,
+    /// Whom it lets in, in lower case; `None`: whoever has the code.
+    pub login: Option<String>,
+    /// Who made it.
+    pub created_by: UserId,
+    /// When.
+    pub created_at: Micros,
+    /// When it runs out.
+    pub expires_at: Micros,
+    /// How many people it lets in.
+    pub max_uses: u32,
+    /// How many it has let in.
+    pub uses: u32,
+}
+
+/// Someone who asks to join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRow {
+    /// Who.
+    pub user: UserId,
+    /// Their login now.
+    pub login: String,
+    /// Their name.
+    pub name: String,
+    /// Since when they ask.
+    pub requested_at: Micros,
+}
+
 /// An agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentRow {

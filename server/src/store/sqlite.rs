@@ -9,6 +9,7 @@ mod append;
 mod cache;
 mod decode;
 mod log;
+mod members;
 mod meshes;
 mod writer;
 

@@ -9,5 +9,6 @@ mod accounts;
 mod agents;
 mod hostile;
 mod inbox;
+mod members;
 mod meshes;
 mod messages;

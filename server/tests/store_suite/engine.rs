@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use meshwire_protocol::{MeshId, UserId};
+use meshwire_protocol::MeshId;
 use meshwire_server::store::Store;
 use meshwire_server::store::sqlite::SqliteStore;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -23,9 +23,6 @@ pub(crate) trait Engine {
 
     /// Closes the store and opens it again.
     async fn reopen(&mut self);
-
-    /// Makes a user a member of a mesh, behind the back of the store: it has no call for that yet.
-    async fn admit(&self, mesh: &MeshId, user: &UserId);
 
     /// How many rows or items there are of a mesh, without the tokens that were bound to it.
     async fn left_of(&self, mesh: &MeshId) -> i64;
@@ -67,18 +64,6 @@ impl Engine for Sqlite {
         self.store = Self::open(&self.folder).await;
     }
 
-    async fn admit(&self, mesh: &MeshId, user: &UserId) {
-        let mut connection = self.connect().await;
-        sqlx::query(
-            "INSERT INTO member (mesh_id, user_id, role, joined_at) VALUES (?1, ?2, 'member', 1)",
-        )
-        .bind(mesh.as_str())
-        .bind(user.as_str())
-        .execute(&mut connection)
-        .await
-        .expect("the mesh and the user exist");
-    }
-
     async fn left_of(&self, mesh: &MeshId) -> i64 {
         let mut connection = self.connect().await;
         sqlx::query(
@@ -86,6 +71,8 @@ impl Engine for Sqlite {
                   + (SELECT count(*) FROM sent_key WHERE mesh_id = ?1)
                   + (SELECT count(*) FROM agent WHERE mesh_id = ?1)
                   + (SELECT count(*) FROM member WHERE mesh_id = ?1)
+                  + (SELECT count(*) FROM invite WHERE mesh_id = ?1)
+                  + (SELECT count(*) FROM join_request WHERE mesh_id = ?1)
                   + (SELECT count(*) FROM mesh WHERE id = ?1)",
         )
         .bind(mesh.as_str())

@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use meshwire_protocol::{AgentId, AgentKind, MeshId, MessageId, Scope, UserId, Via};
 use meshwire_server::secret;
 use meshwire_server::store::{
-    AgentChange, AgentRow, Appended, Batch, LogPage, Micros, NewAgent, NewMesh, NewMessage,
-    NewUser, Register, Result, SentKey, Store, Stored, Stream, TokenRow, UserRow,
+    AgentChange, AgentRow, Appended, Batch, Joining, LogPage, Micros, NewAgent, NewMesh,
+    NewMessage, NewUser, Register, Result, SentKey, Store, Stored, Stream, TokenRow, UserRow,
 };
 
 use crate::engine::Engine;
@@ -78,7 +78,10 @@ impl World {
     /// Another member of a mesh.
     pub(crate) async fn member(&self, mesh: &Mesh, login: &str) -> Result<UserRow> {
         let user = self.user(login).await?;
-        self.engine.admit(&mesh.id, &user.id).await;
+        assert_eq!(self.store.join(&mesh.id, &user, None, T0).await?, Joining::Requested);
+        let epoch = mesh.epoch().await?;
+        let decided = self.store.decide_request(&mesh.id, epoch, &user.id, true, T0).await?;
+        assert_eq!(decided, Some(true));
         Ok(user)
     }
 }

@@ -77,7 +77,7 @@ pub(super) fn id(row: &SqliteRow, column: usize) -> sqlx::Result<MessageId> {
     MessageId::new(value).ok_or_else(|| fault(format!("message id {value}")))
 }
 
-fn digest(row: &SqliteRow, column: usize) -> sqlx::Result<Digest> {
+pub(super) fn digest(row: &SqliteRow, column: usize) -> sqlx::Result<Digest> {
     row.try_get::<&[u8], _>(column)?.try_into().map_err(fault)
 }
 

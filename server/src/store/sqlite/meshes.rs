@@ -102,16 +102,20 @@ pub(super) async fn raise_epoch(tx: &mut Tx, mesh: &MeshId) -> sqlx::Result<Opti
     Ok(head)
 }
 
-async fn create_mesh(tx: &mut Tx, mesh: NewMesh, limit: u32) -> sqlx::Result<bool> {
-    let owned: i64 = sqlx::query(
+/// How many meshes a user owns.
+pub(super) async fn owned(tx: &mut Tx, user: &UserId) -> sqlx::Result<i64> {
+    sqlx::query(
         "SELECT count(*) FROM member JOIN mesh ON mesh.id = member.mesh_id
          WHERE member.user_id = ?1 AND role = 'owner' AND mesh.deleted_at IS NULL",
     )
-    .bind(mesh.owner.as_str())
+    .bind(user.as_str())
     .fetch_one(&mut tx.conn)
     .await?
-    .try_get(0)?;
-    if limit > 0 && owned >= i64::from(limit) {
+    .try_get(0)
+}
+
+async fn create_mesh(tx: &mut Tx, mesh: NewMesh, limit: u32) -> sqlx::Result<bool> {
+    if limit > 0 && owned(tx, &mesh.owner).await? >= i64::from(limit) {
         return Ok(false);
     }
     sqlx::query("INSERT INTO mesh (id, name, created_at) VALUES (?1, ?2, ?3)")
@@ -149,7 +153,12 @@ async fn delete_mesh(tx: &mut Tx, mesh: MeshId, now: Micros) -> sqlx::Result<boo
         .bind(now)
         .execute(&mut tx.conn)
         .await?;
-    for sql in ["DELETE FROM member WHERE mesh_id = ?1", "DELETE FROM agent WHERE mesh_id = ?1"] {
+    for sql in [
+        "DELETE FROM member WHERE mesh_id = ?1",
+        "DELETE FROM agent WHERE mesh_id = ?1",
+        "DELETE FROM invite WHERE mesh_id = ?1",
+        "DELETE FROM join_request WHERE mesh_id = ?1",
+    ] {
         sqlx::query(sql).bind(mesh.as_str()).execute(&mut tx.conn).await?;
     }
     tx.effects.extend([Effect::MeshesChanged, Effect::TokensChanged]);
@@ -186,6 +195,12 @@ pub(super) async fn purge(tx: &mut Tx, now: Micros) -> sqlx::Result<bool> {
         "DELETE FROM code WHERE hash IN
              (SELECT hash FROM code WHERE expires_at <= ?1 - 86400000000 LIMIT ?2)",
         "DELETE FROM session WHERE hash IN (SELECT hash FROM session WHERE expires_at <= ?1 LIMIT ?2)",
+        // One that has run out is known for 30 days more, so that its holder is told what is wrong.
+        "DELETE FROM invite WHERE id IN
+             (SELECT id FROM invite WHERE expires_at <= ?1 - 2592000000000 LIMIT ?2)",
+        "DELETE FROM join_request WHERE (mesh_id, user_id) IN
+             (SELECT mesh_id, user_id FROM join_request
+              WHERE refused_at <= ?1 - 86400000000 LIMIT ?2)",
     ] {
         let done = sqlx::query(sql).bind(now).bind(PURGE_STEP).execute(&mut tx.conn).await?;
         removed += done.rows_affected();

@@ -1,0 +1,162 @@
+//! Members, invites, and requests to join.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use meshwire_protocol::limits::{
+    DEFAULT_INVITE_HOURS, MAX_INVITE_HOURS, MAX_INVITE_USES, MAX_NAME,
+};
+use meshwire_protocol::{
+    ChangeMember, CreateInvite, CreatedInvite, Decide, Decided, Invite, InviteList, Join,
+    JoinRequest, JoinRequestList, JoinStatus, Joined, Member, MemberList, MeshId,
+};
+
+use super::answer;
+use crate::access::{AtMesh, InMesh};
+use crate::app::App;
+use crate::clock::timestamp;
+use crate::error::{ApiError, Result};
+use crate::extract::{Json, OptionalJson};
+use crate::mesh::NewInvite;
+use crate::store::{InviteRow, MemberRow};
+
+pub(super) async fn list(caller: InMesh) -> Response {
+    answer(&MemberList { members: caller.roster.members.iter().map(shown_member).collect() })
+}
+
+pub(super) async fn change(
+    State(app): State<App>,
+    caller: InMesh,
+    Json(request): Json<ChangeMember>,
+) -> Result<Response> {
+    let by = &caller.principal.user.id;
+    let member =
+        app.meshes.set_role(caller.mesh(), by, caller.variable("login"), request.role).await?;
+    Ok(answer(&shown_member(&member)))
+}
+
+pub(super) async fn remove(State(app): State<App>, caller: InMesh) -> Result<StatusCode> {
+    let by = &caller.principal.user.id;
+    app.meshes.remove_member(caller.mesh(), by, caller.variable("login")).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn invite(
+    State(app): State<App>,
+    caller: InMesh,
+    Json(request): Json<CreateInvite>,
+) -> Result<Response> {
+    let new = checked(request)?;
+    let by = &caller.principal.user.id;
+    let (invite, code) = app.meshes.invite(caller.mesh(), by, &new).await?;
+    let url = invite_url(&app, caller.mesh(), &code);
+    let body = CreatedInvite { invite: shown_invite(invite), code, url };
+    Ok((StatusCode::CREATED, answer(&body)).into_response())
+}
+
+pub(super) async fn invites(State(app): State<App>, caller: InMesh) -> Result<Response> {
+    let invites = app.meshes.invites(caller.mesh()).await?;
+    Ok(answer(&InviteList { invites: invites.into_iter().map(shown_invite).collect() }))
+}
+
+pub(super) async fn withdraw(State(app): State<App>, caller: InMesh) -> Result<StatusCode> {
+    let by = &caller.principal.user.id;
+    app.meshes.withdraw_invite(caller.mesh(), by, caller.variable("invite")).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn join(
+    State(app): State<App>,
+    caller: AtMesh,
+    OptionalJson(request): OptionalJson<Join>,
+) -> Result<Response> {
+    let code = request.invite.as_deref().map(str::trim);
+    let member = app.meshes.join(&caller.mesh, &caller.principal.user, code).await?;
+    let (http, status) = if member {
+        (StatusCode::OK, JoinStatus::Member)
+    } else {
+        (StatusCode::ACCEPTED, JoinStatus::Requested)
+    };
+    Ok((http, answer(&Joined { status, mesh_id: caller.mesh })).into_response())
+}
+
+pub(super) async fn requests(State(app): State<App>, caller: InMesh) -> Result<Response> {
+    let requests = app
+        .meshes
+        .join_requests(caller.mesh())
+        .await?
+        .into_iter()
+        .map(|request| JoinRequest {
+            login: request.login,
+            name: request.name,
+            requested_at: timestamp(request.requested_at),
+        })
+        .collect();
+    Ok(answer(&JoinRequestList { requests }))
+}
+
+pub(super) async fn decide(
+    State(app): State<App>,
+    caller: InMesh,
+    Json(request): Json<Decide>,
+) -> Result<Response> {
+    let by = &caller.principal.user.id;
+    let accept = request.accept;
+    let login = app.meshes.decide(caller.mesh(), by, caller.variable("login"), accept).await?;
+    Ok(answer(&Decided { login, accept }))
+}
+
+fn checked(request: CreateInvite) -> Result<NewInvite> {
+    let CreateInvite { login, expires_in_hours, max_uses } = request;
+    if let Some(login) = &login {
+        if max_uses.is_some() {
+            return Err(ApiError::field("max_uses", "goes without `login`: one person joins once"));
+        }
+        // Wide enough for the logins of any GitHub, and for a label that has lost its login.
+        let fits = (1..=MAX_NAME).contains(&login.len())
+            && login.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~'));
+        if !fits {
+            return Err(ApiError::field("login", "is not a login: letters, digits and - only"));
+        }
+    }
+    let hours = expires_in_hours.unwrap_or(DEFAULT_INVITE_HOURS);
+    if !(1..=MAX_INVITE_HOURS).contains(&hours) {
+        let range = format!("must be 1 to {MAX_INVITE_HOURS}");
+        return Err(ApiError::field("expires_in_hours", range));
+    }
+    let max_uses = max_uses.unwrap_or(1);
+    if !(1..=MAX_INVITE_USES).contains(&max_uses) {
+        return Err(ApiError::field("max_uses", format!("must be 1 to {MAX_INVITE_USES}")));
+    }
+    Ok(NewInvite {
+        login: login.map(|login| login.to_lowercase()),
+        lasts: Duration::from_hours(hours.into()),
+        max_uses,
+    })
+}
+
+/// The link of an invite, which `meshwire mesh join` reads.
+fn invite_url(app: &App, mesh: &MeshId, code: &str) -> String {
+    app.url(&format!("/join/{mesh}?invite={code}"))
+}
+
+fn shown_member(member: &MemberRow) -> Member {
+    Member {
+        login: member.login.clone(),
+        name: member.name.clone(),
+        role: member.role,
+        joined_at: timestamp(member.joined_at),
+    }
+}
+
+fn shown_invite(invite: InviteRow) -> Invite {
+    Invite {
+        id: invite.id,
+        login: invite.login,
+        expires_at: timestamp(invite.expires_at),
+        max_uses: invite.max_uses,
+        uses: invite.uses,
+    }
+}

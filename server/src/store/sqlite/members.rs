@@ -1,0 +1,408 @@
+//! Who may come into a mesh, and who has to leave it.
+
+use async_trait::async_trait;
+use meshwire_protocol::limits::REFUSAL_WINDOW;
+use meshwire_protocol::{MeshId, Role, UserId};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::cache::Effect;
+use super::meshes::{owned, raise_epoch};
+use super::writer::Tx;
+use super::{SqliteStore, decode, store_error};
+use crate::clock::micros;
+use crate::store::{
+    Digest, InviteRow, Invited, Joining, MemberStore, Micros, RemovedMember, RequestRow, Result,
+    RoleChange, UserRow,
+};
+
+#[async_trait]
+impl MemberStore for SqliteStore {
+    async fn set_role(
+        &self,
+        mesh: &MeshId,
+        epoch: i64,
+        user: &UserId,
+        role: Role,
+        limit: u32,
+    ) -> Result<RoleChange> {
+        let (mesh, user) = (mesh.clone(), user.clone());
+        self.write(move |tx| Box::pin(set_role(tx, mesh, epoch, user, role, limit))).await
+    }
+
+    async fn remove_member(
+        &self,
+        mesh: &MeshId,
+        epoch: i64,
+        user: &UserId,
+        now: Micros,
+    ) -> Result<Option<RemovedMember>> {
+        let (mesh, user) = (mesh.clone(), user.clone());
+        self.write(move |tx| Box::pin(remove_member(tx, mesh, epoch, user, now))).await
+    }
+
+    async fn create_invite(&self, invite: InviteRow, epoch: i64, limit: u32) -> Result<Invited> {
+        self.write(move |tx| Box::pin(create_invite(tx, invite, epoch, limit))).await
+    }
+
+    async fn invites(&self, mesh: &MeshId) -> Result<Vec<InviteRow>> {
+        sqlx::query(
+            "SELECT id, hash, login_key, created_by, created_at, expires_at, max_uses, uses
+             FROM invite WHERE mesh_id = ?1 ORDER BY created_at DESC, id",
+        )
+        .bind(mesh.as_str())
+        .fetch_all(&self.readers)
+        .await
+        .and_then(|rows| rows.iter().map(|row| invite(row, mesh)).collect())
+        .map_err(store_error)
+    }
+
+    async fn withdraw_invite(&self, mesh: &MeshId, epoch: i64, id: &str) -> Result<Option<bool>> {
+        let (mesh, id) = (mesh.clone(), id.to_owned());
+        self.write(move |tx| {
+            Box::pin(async move {
+                if !is_epoch(tx, &mesh, epoch).await? {
+                    return Ok(None);
+                }
+                let done = sqlx::query("DELETE FROM invite WHERE mesh_id = ?1 AND id = ?2")
+                    .bind(mesh.as_str())
+                    .bind(id)
+                    .execute(&mut tx.conn)
+                    .await?;
+                Ok(Some(done.rows_affected() > 0))
+            })
+        })
+        .await
+    }
+
+    async fn join(
+        &self,
+        mesh: &MeshId,
+        user: &UserRow,
+        code: Option<Digest>,
+        now: Micros,
+    ) -> Result<Joining> {
+        let (mesh, user) = (mesh.clone(), user.clone());
+        self.write(move |tx| Box::pin(join(tx, mesh, user, code, now))).await
+    }
+
+    async fn join_requests(&self, mesh: &MeshId) -> Result<Vec<RequestRow>> {
+        sqlx::query(
+            "SELECT user.id, user.login, user.name, join_request.requested_at
+             FROM join_request JOIN user ON user.id = join_request.user_id
+             WHERE join_request.mesh_id = ?1 AND join_request.refused_at IS NULL
+             ORDER BY join_request.requested_at, user.login_key",
+        )
+        .bind(mesh.as_str())
+        .fetch_all(&self.readers)
+        .await
+        .and_then(|rows| {
+            rows.iter()
+                .map(|row| {
+                    Ok(RequestRow {
+                        user: decode::parsed(row, 0)?,
+                        login: row.try_get(1)?,
+                        name: row.try_get(2)?,
+                        requested_at: row.try_get(3)?,
+                    })
+                })
+                .collect()
+        })
+        .map_err(store_error)
+    }
+
+    async fn decide_request(
+        &self,
+        mesh: &MeshId,
+        epoch: i64,
+        user: &UserId,
+        accept: bool,
+        now: Micros,
+    ) -> Result<Option<bool>> {
+        let (mesh, user) = (mesh.clone(), user.clone());
+        self.write(move |tx| Box::pin(decide_request(tx, mesh, epoch, user, accept, now))).await
+    }
+}
+
+fn invite(row: &SqliteRow, mesh: &MeshId) -> sqlx::Result<InviteRow> {
+    Ok(InviteRow {
+        id: row.try_get(0)?,
+        mesh: mesh.clone(),
+        hash: decode::digest(row, 1)?,
+        login: row.try_get(2)?,
+        created_by: decode::parsed(row, 3)?,
+        created_at: row.try_get(4)?,
+        expires_at: row.try_get(5)?,
+        max_uses: row.try_get(6)?,
+        uses: row.try_get(7)?,
+    })
+}
+
+/// Whether the epoch under which somebody's role was looked at still stands.
+async fn is_epoch(tx: &mut Tx, mesh: &MeshId, epoch: i64) -> sqlx::Result<bool> {
+    Ok(decode::head(&mut tx.conn, mesh).await?.is_some_and(|head| head.epoch == epoch))
+}
+
+async fn set_role(
+    tx: &mut Tx,
+    mesh: MeshId,
+    epoch: i64,
+    user: UserId,
+    role: Role,
+    limit: u32,
+) -> sqlx::Result<RoleChange> {
+    if !is_epoch(tx, &mesh, epoch).await? {
+        return Ok(RoleChange::EpochMoved);
+    }
+    if role == Role::Owner && limit > 0 && owned(tx, &user).await? >= i64::from(limit) {
+        return Ok(RoleChange::LimitReached);
+    }
+    // Not the owner's: that one changes only by the statement below.
+    let done = sqlx::query(
+        "UPDATE member SET role = ?3 WHERE mesh_id = ?1 AND user_id = ?2 AND role != 'owner'",
+    )
+    .bind(mesh.as_str())
+    .bind(user.as_str())
+    .bind(role.as_str())
+    .execute(&mut tx.conn)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(RoleChange::EpochMoved);
+    }
+    if role == Role::Owner {
+        sqlx::query(
+            "UPDATE member SET role = 'admin'
+             WHERE mesh_id = ?1 AND user_id != ?2 AND role = 'owner'",
+        )
+        .bind(mesh.as_str())
+        .bind(user.as_str())
+        .execute(&mut tx.conn)
+        .await?;
+    }
+    raise_epoch(tx, &mesh).await?;
+    Ok(RoleChange::Done)
+}
+
+async fn remove_member(
+    tx: &mut Tx,
+    mesh: MeshId,
+    epoch: i64,
+    user: UserId,
+    now: Micros,
+) -> sqlx::Result<Option<RemovedMember>> {
+    if !is_epoch(tx, &mesh, epoch).await? {
+        return Ok(None);
+    }
+    let done =
+        sqlx::query("DELETE FROM member WHERE mesh_id = ?1 AND user_id = ?2 AND role != 'owner'")
+            .bind(mesh.as_str())
+            .bind(user.as_str())
+            .execute(&mut tx.conn)
+            .await?;
+    if done.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let agents = sqlx::query("DELETE FROM agent WHERE mesh_id = ?1 AND user_id = ?2 RETURNING id")
+        .bind(mesh.as_str())
+        .bind(user.as_str())
+        .fetch_all(&mut tx.conn)
+        .await?;
+    let tokens = sqlx::query(
+        "UPDATE token SET revoked_at = ?3
+         WHERE mesh_id = ?1 AND user_id = ?2 AND revoked_at IS NULL RETURNING id",
+    )
+    .bind(mesh.as_str())
+    .bind(user.as_str())
+    .bind(now)
+    .fetch_all(&mut tx.conn)
+    .await?;
+    // Nothing that they prepared before, or that waits for them, lets them in again.
+    sqlx::query(
+        "DELETE FROM invite WHERE mesh_id = ?1 AND
+             (created_by = ?2 OR login_key = (SELECT login_key FROM user WHERE id = ?2))",
+    )
+    .bind(mesh.as_str())
+    .bind(user.as_str())
+    .execute(&mut tx.conn)
+    .await?;
+    raise_epoch(tx, &mesh).await?;
+    let removed = RemovedMember {
+        agents: agents.iter().map(|row| decode::parsed(row, 0)).collect::<sqlx::Result<_>>()?,
+        tokens: tokens.iter().map(|row| decode::parsed(row, 0)).collect::<sqlx::Result<_>>()?,
+    };
+    let gone = removed.agents.iter().cloned();
+    tx.effects.extend(gone.map(|agent| Effect::NoPosition(mesh.clone(), agent)));
+    tx.effects.push(Effect::TokensChanged);
+    Ok(Some(removed))
+}
+
+async fn create_invite(
+    tx: &mut Tx,
+    invite: InviteRow,
+    epoch: i64,
+    limit: u32,
+) -> sqlx::Result<Invited> {
+    if !is_epoch(tx, &invite.mesh, epoch).await? {
+        return Ok(Invited::EpochMoved);
+    }
+    let open: i64 =
+        sqlx::query("SELECT count(*) FROM invite WHERE mesh_id = ?1 AND expires_at > ?2")
+            .bind(invite.mesh.as_str())
+            .bind(invite.created_at)
+            .fetch_one(&mut tx.conn)
+            .await?
+            .try_get(0)?;
+    if limit > 0 && open >= i64::from(limit) {
+        return Ok(Invited::LimitReached);
+    }
+    sqlx::query(
+        "INSERT INTO invite
+             (id, mesh_id, hash, login_key, created_by, created_at, expires_at, max_uses, uses)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )
+    .bind(invite.id)
+    .bind(invite.mesh.as_str())
+    .bind(invite.hash.as_slice())
+    .bind(invite.login)
+    .bind(invite.created_by.as_str())
+    .bind(invite.created_at)
+    .bind(invite.expires_at)
+    .bind(invite.max_uses)
+    .bind(invite.uses)
+    .execute(&mut tx.conn)
+    .await?;
+    Ok(Invited::Created)
+}
+
+async fn join(
+    tx: &mut Tx,
+    mesh: MeshId,
+    user: UserRow,
+    code: Option<Digest>,
+    now: Micros,
+) -> sqlx::Result<Joining> {
+    if decode::head(&mut tx.conn, &mesh).await?.is_none() {
+        return Ok(Joining::NoMesh);
+    }
+    let member = sqlx::query("SELECT 1 FROM member WHERE mesh_id = ?1 AND user_id = ?2")
+        .bind(mesh.as_str())
+        .bind(user.id.as_str())
+        .fetch_optional(&mut tx.conn)
+        .await?;
+    if member.is_some() {
+        return Ok(Joining::AlreadyMember);
+    }
+    let login = user.login.to_lowercase();
+    let invite = match code {
+        Some(code) => {
+            let found = sqlx::query(
+                "SELECT id, expires_at > ?4 AND uses < max_uses FROM invite
+                 WHERE mesh_id = ?1 AND hash = ?2 AND coalesce(login_key = ?3, true)",
+            )
+            .bind(mesh.as_str())
+            .bind(code.as_slice())
+            .bind(login)
+            .bind(now)
+            .fetch_optional(&mut tx.conn)
+            .await?;
+            let Some(found) = found else { return Ok(Joining::InviteNotFound) };
+            if !found.try_get::<bool, _>(1)? {
+                return Ok(Joining::InviteExpired);
+            }
+            Some(found)
+        }
+        None => {
+            sqlx::query(
+                "SELECT id FROM invite
+                 WHERE mesh_id = ?1 AND login_key = ?2 AND expires_at > ?3 AND uses < max_uses
+                 ORDER BY created_at LIMIT 1",
+            )
+            .bind(mesh.as_str())
+            .bind(login)
+            .bind(now)
+            .fetch_optional(&mut tx.conn)
+            .await?
+        }
+    };
+    let Some(invite) = invite else { return ask(tx, &mesh, &user.id, now).await };
+    sqlx::query("UPDATE invite SET uses = uses + 1 WHERE id = ?1")
+        .bind(invite.try_get::<&str, _>(0)?)
+        .execute(&mut tx.conn)
+        .await?;
+    admit(tx, &mesh, &user.id, now).await?;
+    Ok(Joining::Member)
+}
+
+/// Notes that a user asks to join: once, however often they do.
+async fn ask(tx: &mut Tx, mesh: &MeshId, user: &UserId, now: Micros) -> sqlx::Result<Joining> {
+    let refused: Option<Micros> =
+        sqlx::query("SELECT refused_at FROM join_request WHERE mesh_id = ?1 AND user_id = ?2")
+            .bind(mesh.as_str())
+            .bind(user.as_str())
+            .fetch_optional(&mut tx.conn)
+            .await?
+            .map(|row| row.try_get(0))
+            .transpose()?
+            .flatten();
+    if let Some(until) = refused.map(|at| at + micros(REFUSAL_WINDOW))
+        && until > now
+    {
+        return Ok(Joining::RefusedLately(until));
+    }
+    sqlx::query(
+        "INSERT INTO join_request (mesh_id, user_id, requested_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT (mesh_id, user_id) DO UPDATE
+         SET requested_at = excluded.requested_at, refused_at = NULL WHERE refused_at IS NOT NULL",
+    )
+    .bind(mesh.as_str())
+    .bind(user.as_str())
+    .bind(now)
+    .execute(&mut tx.conn)
+    .await?;
+    Ok(Joining::Requested)
+}
+
+async fn admit(tx: &mut Tx, mesh: &MeshId, user: &UserId, now: Micros) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO member (mesh_id, user_id, role, joined_at) VALUES (?1, ?2, 'member', ?3)",
+    )
+    .bind(mesh.as_str())
+    .bind(user.as_str())
+    .bind(now)
+    .execute(&mut tx.conn)
+    .await?;
+    sqlx::query("DELETE FROM join_request WHERE mesh_id = ?1 AND user_id = ?2")
+        .bind(mesh.as_str())
+        .bind(user.as_str())
+        .execute(&mut tx.conn)
+        .await?;
+    raise_epoch(tx, mesh).await.map(drop)
+}
+
+async fn decide_request(
+    tx: &mut Tx,
+    mesh: MeshId,
+    epoch: i64,
+    user: UserId,
+    accept: bool,
+    now: Micros,
+) -> sqlx::Result<Option<bool>> {
+    if !is_epoch(tx, &mesh, epoch).await? {
+        return Ok(None);
+    }
+    let decided = sqlx::query(
+        "UPDATE join_request SET refused_at = ?3
+         WHERE mesh_id = ?1 AND user_id = ?2 AND refused_at IS NULL",
+    )
+    .bind(mesh.as_str())
+    .bind(user.as_str())
+    .bind(now)
+    .execute(&mut tx.conn)
+    .await?
+    .rows_affected()
+        > 0;
+    if decided && accept {
+        admit(tx, &mesh, &user, now).await?;
+    }
+    Ok(Some(decided))
+}

@@ -97,12 +97,10 @@ impl Action {
             A::RegisterAgent | A::ChangeAgent | A::RemoveAgent => in_mesh(Scope::Agents, Member),
             // Whom a member may remove, `Meshes::remove_member` asks: anyone may leave.
             A::RemoveMember => in_mesh(Scope::Admin, Member),
-            A::ChangeMesh
-            | A::CreateInvite
-            | A::ListInvites
-            | A::WithdrawInvite
-            | A::ListRequests
-            | A::DecideRequest => in_mesh(Scope::Admin, Admin),
+            A::ListInvites | A::ListRequests => in_mesh(Scope::Read, Admin),
+            A::ChangeMesh | A::CreateInvite | A::WithdrawInvite | A::DecideRequest => {
+                in_mesh(Scope::Admin, Admin)
+            }
             A::ChangeMember | A::DeleteMesh => in_mesh(Scope::Admin, Owner),
         }
     }

@@ -339,6 +339,7 @@ async fn a_removal_just_before_a_poll_waits_ends_it_too() {
         scopes: token.scopes,
         via: Via::Account,
         agent: None,
+        expires_at: None,
     };
     let poll = Poll {
         epoch: roster.epoch,

@@ -8,6 +8,7 @@
 mod appender;
 mod inbox;
 mod presence;
+mod receipts;
 mod roster;
 mod send;
 mod tail;

@@ -230,22 +230,12 @@ impl Shared {
 
     /// The message that is answered, if the speaker may see it.
     async fn answered(&self, roster: &Roster, speaker: &Speaker, id: MessageId) -> Result<Stored> {
+        let visible = roster.visible_to(&speaker.user, speaker.agent.as_ref());
         let stored = self.store.message(&roster.mesh.id, id).await?;
-        stored
-            .filter(|stored| {
-                let own = |agent| {
-                    let row = roster.agent_by_id(agent);
-                    row.is_some_and(|row| row.user == speaker.user)
-                        && speaker.agent.as_ref().is_none_or(|bound| bound == agent)
-                };
-                stored.stream == Stream::All
-                    || own(&stored.message.from_agent_id)
-                    || stored.message.to_agent_id.as_ref().is_some_and(own)
-            })
-            .ok_or_else(|| {
-                ApiError::new(ErrorCode::MessageNotFound, format!("There is no message {id} here."))
-                    .with_field("reply_to", "is not the id of a message that you may see")
-            })
+        stored.filter(|stored| visible.shows(stored)).ok_or_else(|| {
+            ApiError::message_not_found(&id.to_string())
+                .with_field("reply_to", "is not the id of a message that you may see")
+        })
     }
 
     /// The first message under this idempotency key.

@@ -11,3 +11,4 @@ mod hostile;
 mod inbox;
 mod meshes;
 mod messages;
+mod receipts;

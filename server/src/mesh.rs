@@ -7,6 +7,7 @@
 
 mod appender;
 mod inbox;
+mod loop_guard;
 mod presence;
 mod receipts;
 mod roster;
@@ -22,6 +23,7 @@ use tokio::sync::{Notify, watch};
 
 use self::appender::Queue;
 pub use self::inbox::{Poll, Reader, Step};
+use self::loop_guard::LoopGuard;
 use self::presence::Presence;
 use self::roster::CachedRoster;
 pub use self::send::Delivered;
@@ -81,6 +83,7 @@ struct MeshState {
     queue: Queue,
     tail: Tail,
     presence: Presence,
+    loops: LoopGuard,
 }
 
 impl Meshes {
@@ -169,7 +172,10 @@ impl Meshes {
     fn forget_idle(&self) {
         let now = self.shared.clock.now();
         self.shared.lock_states().retain(|_, state| {
-            Arc::strong_count(state) > 1 || !state.queue.is_idle() || !state.presence.is_idle(now)
+            Arc::strong_count(state) > 1
+                || !state.queue.is_idle()
+                || !state.presence.is_idle(now)
+                || !state.loops.is_idle(now)
         });
     }
 
@@ -325,6 +331,7 @@ impl Shared {
             queue: Queue::default(),
             tail: Tail::default(),
             presence: Presence::default(),
+            loops: LoopGuard::default(),
         });
         states.insert(mesh.clone(), Arc::clone(&state));
         state

@@ -9,6 +9,7 @@ mod accounts;
 mod agents;
 mod hostile;
 mod inbox;
+mod loops;
 mod meshes;
 mod messages;
 mod receipts;

@@ -36,8 +36,8 @@ pub use members::{
 };
 pub use meshes::{CreateMesh, Health, Mesh, MeshList, Role, UpdateMesh};
 pub use messages::{
-    Cursor, CursorTarget, From, History, HistoryQuery, InboxPage, InboxQuery, Message, Recipients,
-    SendMessage, Sent, SetCursor, Via,
+    Cursor, CursorTarget, Delivery, DeliveryState, From, History, HistoryQuery, InboxPage,
+    InboxQuery, Message, MessageStatus, Recipients, SendMessage, Sent, SetCursor, Via,
 };
 pub use names::{
     Address, AddressError, Harness, InvalidName, check_agent_name, check_capability, check_login,

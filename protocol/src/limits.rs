@@ -7,6 +7,8 @@ use std::time::Duration;
 pub const MAX_CONTENT_BYTES: usize = 10_240;
 /// Largest metadata of a message, in bytes when written compactly, before `reply_to` is added.
 pub const MAX_METADATA_BYTES: usize = 4_096;
+/// Most replies of agents in a thread without a person.
+pub const MAX_HOPS: u32 = 100;
 /// Longest `Idempotency-Key`, in characters.
 pub const MAX_IDEMPOTENCY_KEY: usize = 255;
 /// How long an `Idempotency-Key` is remembered.

@@ -106,6 +106,51 @@ pub struct Sent {
     pub recipients: Recipients,
 }
 
+/// How far the delivery of a message to one agent has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryState {
+    /// It waits in the agent's inbox.
+    Queued,
+    /// It was put into an answer.
+    Delivered,
+    /// The agent's cursor has passed it.
+    Acknowledged,
+}
+
+impl DeliveryState {
+    /// The state as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Delivered => "delivered",
+            Self::Acknowledged => "acknowledged",
+        }
+    }
+}
+
+/// The receipt of one agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Who receives it.
+    pub agent_id: AgentId,
+    /// The agent's name now.
+    pub name: String,
+    /// How far it has come.
+    pub state: DeliveryState,
+}
+
+/// Answer of `GET /mesh/{mesh}/messages/{id}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MessageStatus {
+    /// The message as it is kept.
+    #[serde(flatten)]
+    pub message: Message,
+    /// Its receiver while it exists; of a broadcast, the agents that exist now and were registered before
+    /// it, without the sender.
+    pub deliveries: Vec<Delivery>,
+}
+
 /// Where a reader starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum From {

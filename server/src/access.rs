@@ -47,6 +47,7 @@ pub enum Action {
     MoveCursor,
     Send,
     ReadHistory,
+    ReadMessage,
 }
 
 /// What a caller needs for an action.
@@ -91,7 +92,8 @@ impl Action {
             | A::ReadInbox
             | A::MoveCursor
             | A::Heartbeat
-            | A::ReadHistory => in_mesh(Scope::Read, Member),
+            | A::ReadHistory
+            | A::ReadMessage => in_mesh(Scope::Read, Member),
             A::Send => in_mesh(Scope::Send, Member),
             // Whose agent it is, the handler asks: `InMesh::own_agent`, `InMesh::removable_agent`.
             A::RegisterAgent | A::ChangeAgent | A::RemoveAgent => in_mesh(Scope::Agents, Member),

@@ -96,6 +96,12 @@ impl ApiError {
         )
         .hint("`meshwire agents` shows who is here; an agent is registered by POST …/agents.")
     }
+
+    /// No such message, or none that the caller may see.
+    pub fn message_not_found(id: &str) -> Self {
+        Self::new(ErrorCode::MessageNotFound, format!("There is no message {} here.", shown(id)))
+            .hint("`meshwire history` shows the messages that you may see.")
+    }
 }
 
 /// A value from a request as it may stand in an answer: quoted, and cut when it is long.

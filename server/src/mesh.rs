@@ -7,8 +7,10 @@
 
 mod appender;
 mod inbox;
+mod loop_guard;
 mod members;
 mod presence;
+mod receipts;
 mod roster;
 mod send;
 mod tail;
@@ -22,6 +24,7 @@ use tokio::sync::{Notify, watch};
 
 use self::appender::Queue;
 pub use self::inbox::{Poll, Reader, Step};
+use self::loop_guard::LoopGuard;
 pub use self::members::NewInvite;
 pub(crate) use self::members::check_role;
 use self::presence::Presence;
@@ -87,6 +90,7 @@ struct MeshState {
     queue: Queue,
     tail: Tail,
     presence: Presence,
+    loops: LoopGuard,
 }
 
 impl Meshes {
@@ -175,7 +179,10 @@ impl Meshes {
     fn forget_idle(&self) {
         let now = self.shared.clock.now();
         self.shared.lock_states().retain(|_, state| {
-            Arc::strong_count(state) > 1 || !state.queue.is_idle() || !state.presence.is_idle(now)
+            Arc::strong_count(state) > 1
+                || !state.queue.is_idle()
+                || !state.presence.is_idle(now)
+                || !state.loops.is_idle(now)
         });
     }
 
@@ -331,6 +338,7 @@ impl Shared {
             queue: Queue::default(),
             tail: Tail::default(),
             presence: Presence::default(),
+            loops: LoopGuard::default(),
         });
         states.insert(mesh.clone(), Arc::clone(&state));
         state

@@ -97,6 +97,10 @@ pub fn router(app: App) -> Router {
             )),
         )
         .route(
+            "/mesh/{mesh}/messages/{message}",
+            api(Method::GET, Action::ReadMessage, messages::show),
+        )
+        .route(
             "/mesh/{mesh}/agents/{agent}/messages",
             api_with_query(Method::GET, Action::ReadInbox, messages::inbox),
         )

@@ -104,6 +104,10 @@ pub struct Args {
     #[arg(long, env = "MESHWIRE_LIMIT_TOKENS", default_value_t = 200, value_name = "N")]
     pub limit_tokens: u32,
 
+    /// Most replies a minute between the same two agents, both ways counted; 0 = no limit
+    #[arg(long, env = "MESHWIRE_LIMIT_REPLIES_PER_MINUTE", default_value_t = 60, value_name = "N")]
+    pub limit_replies_per_minute: u32,
+
     /// Listen on an address that is not loopback although the public URL is not https
     #[arg(long)]
     pub allow_insecure: bool,
@@ -153,6 +157,13 @@ pub struct Limits {
     pub meshes: u32,
     /// Live tokens of a user.
     pub tokens: u32,
+    /// Replies a minute between the same two agents.
+    pub replies_per_minute: u32,
+}
+
+impl Limits {
+    /// No limits at all.
+    pub const NONE: Self = Self { agents: 0, meshes: 0, tokens: 0, replies_per_minute: 0 };
 }
 
 impl Settings {
@@ -227,6 +238,7 @@ impl Settings {
                 agents: args.limit_agents,
                 meshes: args.limit_meshes,
                 tokens: args.limit_tokens,
+                replies_per_minute: args.limit_replies_per_minute,
             },
         })
     }

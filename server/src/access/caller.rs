@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::error::{ApiError, Result};
 use crate::extract::path_variables;
 use crate::mesh::{check_role, not_a_member, not_your_agent};
-use crate::store::{AgentRow, Digest, MemberRow, Roster};
+use crate::store::{AgentRow, Digest, MemberRow, Roster, Visibility};
 
 /// A caller of something that is not in a mesh.
 pub struct Account {
@@ -158,18 +158,10 @@ impl InMesh {
         Ok(())
     }
 
-    /// The agents whose messages the caller may see.
-    pub fn visible_agents(&self) -> Vec<AgentId> {
-        match &self.principal.token.agent {
-            Some(bound) => vec![bound.clone()],
-            None => self
-                .roster
-                .agents
-                .iter()
-                .filter(|agent| agent.user == self.principal.user.id)
-                .map(|agent| agent.id.clone())
-                .collect(),
-        }
+    /// What the caller may see of the log.
+    pub fn visible(&self) -> Visibility {
+        let principal = &self.principal;
+        self.roster.visible_to(&principal.user.id, principal.token.agent.as_ref())
     }
 
     /// Checks again, when something that the access rests on may have ended while a request was held; the

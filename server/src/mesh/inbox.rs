@@ -108,13 +108,12 @@ impl Meshes {
     pub async fn history(
         &self,
         mesh: &MeshId,
-        agents: Vec<AgentId>,
+        visible: &Visibility,
         before: Option<MessageId>,
         limit: u32,
     ) -> Result<HistoryPage> {
         let before = before.unwrap_or(MessageId::MAX);
-        let visible = Visibility { agents };
-        Ok(self.shared.store.history(mesh, &visible, before, limit).await?)
+        Ok(self.shared.store.history(mesh, visible, before, limit).await?)
     }
 }
 

@@ -48,6 +48,11 @@ impl Presence {
         });
     }
 
+    /// The highest id that was put into an answer here, written or not.
+    pub(super) fn handed_to(&self, agent: &AgentId) -> MessageId {
+        self.with(|entries| entries.get(agent).map(|entry| entry.handed)).unwrap_or_default()
+    }
+
     /// Counts the agent as present until the guard is dropped.
     pub(super) fn park(&self, agent: &AgentId, now: Micros) -> Parked {
         self.with(|entries| {

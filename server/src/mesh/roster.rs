@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use meshwire_protocol::{AgentId, AgentKind, ErrorCode, UserId};
 
 use crate::error::{ApiError, shown};
-use crate::store::{AgentRow, MemberRow, Roster};
+use crate::store::{AgentRow, MemberRow, Roster, Visibility};
 
 /// The roster of the last epoch that was asked for. The head row says which epoch it is now, so an old
 /// roster is never taken for the present one.
@@ -50,6 +50,15 @@ impl Roster {
         by_id.or_else(|| {
             self.agents.iter().find(|agent| agent.name.eq_ignore_ascii_case(id_or_name))
         })
+    }
+
+    /// What a user may see, with a token that may be bound to one agent.
+    pub fn visible_to(&self, user: &UserId, bound: Option<&AgentId>) -> Visibility {
+        let own = self
+            .agents
+            .iter()
+            .filter(|agent| agent.user == *user && bound.is_none_or(|bound| *bound == agent.id));
+        Visibility { agents: own.map(|agent| agent.id.clone()).collect() }
     }
 
     /// The agent of a person.

@@ -6,11 +6,12 @@ use meshwire_protocol::limits::{
     IDEMPOTENCY_WINDOW, MAX_CONTENT_BYTES, MAX_IDEMPOTENCY_KEY, MAX_METADATA_BYTES,
 };
 use meshwire_protocol::{
-    Address, AgentKind, ErrorCode, MeshId, MessageId, Recipients, SendMessage,
+    Address, AgentId, AgentKind, ErrorCode, MeshId, MessageId, Recipients, SendMessage,
 };
 use sha2::{Digest as _, Sha256};
 
 use super::appender::Outcome;
+use super::loop_guard::{Pair, too_many_hops, too_many_replies};
 use super::{ATTEMPTS, Meshes, Shared, Speaker, changing};
 use crate::clock::micros;
 use crate::error::{ApiError, Result, shown};
@@ -32,6 +33,8 @@ struct Resolved {
     stream: Stream,
     to: String,
     hops: u32,
+    /// The two agents whose replies are counted, if it is one.
+    pair: Option<Pair>,
 }
 
 /// What a look at the roster led to.
@@ -72,31 +75,39 @@ impl Meshes {
             let resolved = match shared.resolve(&roster, speaker, &sender, &request).await {
                 Ok(Found::This(resolved)) => resolved,
                 Ok(Found::Again) => continue,
-                Err(refused) => match sent_before().await? {
-                    Some(first) => return Ok(first),
-                    None => return Err(refused),
-                },
+                Err(refused) => return sent_before().await?.ok_or(refused),
             };
+            let (state, now) = (shared.state(mesh), shared.clock.now());
+            let pair = resolved.pair.clone();
+            let limit = shared.limits.replies_per_minute;
+            if let Some(pair) = &pair
+                && let Err(wait) = state.loops.count(pair, limit, now)
+            {
+                return sent_before().await?.ok_or_else(|| too_many_replies(limit, wait));
+            }
             let sent_key = key.zip(fingerprint).map(|(key, fingerprint)| SentKey {
                 key: key.to_owned(),
                 fingerprint,
-                expires_at: shared.clock.now() + micros(IDEMPOTENCY_WINDOW),
+                expires_at: now + micros(IDEMPOTENCY_WINDOW),
             });
             let message = draft(&request, speaker, &sender, resolved, sent_key);
-            let state = shared.state(mesh);
-            state.presence.seen(&sender.id, shared.clock.now());
-            match shared.append(&state, roster.epoch, message).await? {
-                Outcome::Written(stored) => {
-                    let recipients = shared.recipients(&roster, &stored);
-                    return Ok(Delivered { stored, recipients, repeated: false });
-                }
+            state.presence.seen(&sender.id, now);
+            let outcome = shared.append(&state, roster.epoch, message).await?;
+            if let Outcome::Written(stored) = outcome {
+                let recipients = shared.recipients(&roster, &stored);
+                return Ok(Delivered { stored, recipients, repeated: false });
+            }
+            if let Some(pair) = &pair {
+                state.loops.take_back(pair, now);
+            }
+            match outcome {
                 // The optimistic way: the key is only looked up when the log says that it is in use.
                 Outcome::KeyTaken => {
                     if let Some(first) = sent_before().await? {
                         return Ok(first);
                     }
                 }
-                Outcome::EpochMoved => {}
+                Outcome::EpochMoved | Outcome::Written(_) => {}
                 Outcome::NoMesh => return Err(ApiError::mesh_not_found(mesh.as_str())),
             }
         }
@@ -174,12 +185,27 @@ impl Shared {
             (Some(answered), AgentKind::Agent) => answered.message.hops.saturating_add(1),
             _ => 0,
         };
+        too_many_hops(hops)?;
+        let answered = answered.as_ref();
+        // No reply to or from a person counts; one to everyone goes to whom it answers.
+        let pair = |other: &AgentId, kind: AgentKind| {
+            answered.filter(|_| sender.kind == AgentKind::Agent && kind == AgentKind::Agent)?;
+            Pair::new(&sender.id, other)
+        };
         let to_agent = |agent: &AgentRow| Resolved {
             stream: Stream::Agent(agent.id.clone()),
             to: agent.name.clone(),
             hops,
+            pair: pair(&agent.id, agent.kind),
         };
-        let to_all = || Resolved { stream: Stream::All, to: "all".to_owned(), hops };
+        let to_all = || Resolved {
+            stream: Stream::All,
+            to: "all".to_owned(),
+            hops,
+            pair: answered.and_then(|answered| {
+                pair(&answered.message.from_agent_id, answered.message.from_kind)
+            }),
+        };
         let Some(to) = request.to.as_deref() else {
             let Some(answered) = answered else { return Ok(Found::This(to_all())) };
             let target = if answered.message.from_agent_id == sender.id {
@@ -189,7 +215,7 @@ impl Shared {
                     Stream::Agent(agent) => agent.clone(),
                 }
             } else {
-                answered.message.from_agent_id
+                answered.message.from_agent_id.clone()
             };
             let agent = roster.agent_by_id(&target).ok_or_else(|| {
                 ApiError::agent_not_found(&answered.message.from).hint(
@@ -222,22 +248,12 @@ impl Shared {
 
     /// The message that is answered, if the speaker may see it.
     async fn answered(&self, roster: &Roster, speaker: &Speaker, id: MessageId) -> Result<Stored> {
+        let visible = roster.visible_to(&speaker.user, speaker.agent.as_ref());
         let stored = self.store.message(&roster.mesh.id, id).await?;
-        stored
-            .filter(|stored| {
-                let own = |agent| {
-                    let row = roster.agent_by_id(agent);
-                    row.is_some_and(|row| row.user == speaker.user)
-                        && speaker.agent.as_ref().is_none_or(|bound| bound == agent)
-                };
-                stored.stream == Stream::All
-                    || own(&stored.message.from_agent_id)
-                    || stored.message.to_agent_id.as_ref().is_some_and(own)
-            })
-            .ok_or_else(|| {
-                ApiError::new(ErrorCode::MessageNotFound, format!("There is no message {id} here."))
-                    .with_field("reply_to", "is not the id of a message that you may see")
-            })
+        stored.filter(|stored| visible.shows(stored)).ok_or_else(|| {
+            ApiError::message_not_found(&id.to_string())
+                .with_field("reply_to", "is not the id of a message that you may see")
+        })
     }
 
     /// The first message under this idempotency key.

@@ -75,12 +75,19 @@ pub(super) async fn history(
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response> {
     let limit = page_limit(query.limit)?;
-    let agents = caller.visible_agents();
-    let page = app.meshes.history(caller.mesh(), agents, query.before, limit).await?;
+    let visible = caller.visible();
+    let page = app.meshes.history(caller.mesh(), &visible, query.before, limit).await?;
     Ok(answer(&History {
         messages: page.messages.into_iter().map(|stored| stored.message).collect(),
         before: page.before,
     }))
+}
+
+pub(super) async fn show(State(app): State<App>, caller: InMesh) -> Result<Response> {
+    let wanted = caller.path.get("message").map_or("", String::as_str);
+    let id = wanted.parse().map_err(|_| ApiError::message_not_found(wanted))?;
+    let status = app.meshes.receipts(&caller.roster, &caller.visible(), id).await?;
+    Ok(answer(&status))
 }
 
 fn page_limit(limit: Option<u32>) -> Result<u32> {

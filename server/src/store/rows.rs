@@ -198,6 +198,15 @@ pub struct Visibility {
     pub agents: Vec<AgentId>,
 }
 
+impl Visibility {
+    /// Whether the caller may see this message.
+    pub fn shows(&self, stored: &Stored) -> bool {
+        stored.stream == Stream::All
+            || self.agents.contains(&stored.message.from_agent_id)
+            || stored.message.to_agent_id.as_ref().is_some_and(|to| self.agents.contains(to))
+    }
+}
+
 /// A piece of the history.
 #[derive(Debug, Clone)]
 pub struct HistoryPage {

@@ -9,6 +9,8 @@ mod accounts;
 mod agents;
 mod hostile;
 mod inbox;
+mod loops;
 mod members;
 mod meshes;
 mod messages;
+mod receipts;

@@ -65,7 +65,7 @@ impl Server {
             secret_key_previous: None,
             region: "test".to_owned(),
             log: "info".to_owned(),
-            limits: Limits { agents: 0, meshes: 0, tokens },
+            limits: Limits { tokens, ..Limits::NONE },
         };
         let clock = Arc::new(Clock::default());
         let (_, stopping) = watch::channel(false);

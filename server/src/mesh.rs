@@ -8,7 +8,9 @@
 mod appender;
 mod inbox;
 mod loop_guard;
+mod open_polls;
 mod presence;
+mod rates;
 mod receipts;
 mod roster;
 mod send;
@@ -24,7 +26,10 @@ use tokio::sync::{Notify, watch};
 use self::appender::Queue;
 pub use self::inbox::{Poll, Reader, Step};
 use self::loop_guard::LoopGuard;
+use self::open_polls::OpenPolls;
 use self::presence::Presence;
+pub use self::rates::Quota;
+use self::rates::Rates;
 use self::roster::CachedRoster;
 pub use self::send::Delivered;
 pub(crate) use self::send::{not_a_member, not_your_agent};
@@ -69,6 +74,8 @@ struct Shared {
     store: Arc<dyn Store>,
     clock: Arc<Clock>,
     limits: Limits,
+    rates: Rates,
+    open_polls: OpenPolls,
     stopping: watch::Receiver<bool>,
     states: Mutex<HashMap<MeshId, Arc<MeshState>>>,
     used: Mutex<HashMap<TokenId, Micros>>,
@@ -99,6 +106,8 @@ impl Meshes {
                 store,
                 clock,
                 limits,
+                rates: Rates::new(&limits),
+                open_polls: OpenPolls::default(),
                 stopping,
                 states: Mutex::default(),
                 used: Mutex::default(),

@@ -7,6 +7,7 @@ use meshwire_protocol::{AgentId, From, InboxPage, MeshId, MessageId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::open_polls::OpenPoll;
 use super::presence::Parked;
 use super::tail::{Wake, is_for};
 use super::{MeshState, Meshes, Shared, Speaker};
@@ -41,6 +42,8 @@ pub struct Reader {
     deadline: Instant,
     stopping: watch::Receiver<bool>,
     parked: Option<Parked>,
+    /// Counts it among the open polls.
+    _open: Option<OpenPoll>,
 }
 
 /// How far a poll has come.
@@ -62,6 +65,10 @@ impl Meshes {
     ) -> Result<Reader> {
         let Poll { after, ack, limit, wait } = poll;
         let shared = &self.shared;
+        // First, so that a poll that is refused acknowledges nothing.
+        let open = (!wait.is_zero())
+            .then(|| shared.open_polls.open(&speaker.token, &shared.limits))
+            .transpose()?;
         let head = shared.head(mesh).await?;
         let no_agent = || ApiError::agent_not_found(agent.as_str());
         let position = match after {
@@ -94,6 +101,7 @@ impl Meshes {
             deadline: Instant::now() + wait,
             stopping: shared.stopping.clone(),
             parked,
+            _open: open,
         })
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::server::{Answer, Server, User, contents};
 
 /// Starts a poll and waits until the server holds it.
-async fn park(
+pub(crate) async fn park(
     user: &User<'_>,
     mesh: &meshwire_protocol::MeshId,
     agent: &str,

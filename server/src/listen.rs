@@ -49,7 +49,7 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// Most header fields in a request. Default: 64.
     pub max_header_fields: usize,
-    /// Most connections at once; more of them wait in the system's queue until one ends. Default: 20,000.
+    /// Most connections at once; more of them wait in the system's queue until one ends. Default: 24,000, more than the
     pub max_connections: usize,
     /// How long the answers under way may take when the server stops. Default: 8 s.
     pub drain_deadline: Duration,
@@ -63,7 +63,7 @@ impl Default for Limits {
             write_stall: Duration::from_secs(30),
             max_header_bytes: 32 * 1024,
             max_header_fields: 64,
-            max_connections: 20_000,
+            max_connections: 24_000,
             drain_deadline: Duration::from_secs(8),
         }
     }

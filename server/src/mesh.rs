@@ -9,7 +9,9 @@ mod appender;
 mod inbox;
 mod loop_guard;
 mod members;
+mod open_polls;
 mod presence;
+mod rates;
 mod receipts;
 mod roster;
 mod send;
@@ -27,7 +29,10 @@ pub use self::inbox::{Poll, Reader, Step};
 use self::loop_guard::LoopGuard;
 pub use self::members::NewInvite;
 pub(crate) use self::members::check_role;
+use self::open_polls::OpenPolls;
 use self::presence::Presence;
+pub use self::rates::Quota;
+use self::rates::Rates;
 use self::roster::CachedRoster;
 pub use self::send::Delivered;
 pub(crate) use self::send::{not_a_member, not_your_agent};
@@ -76,6 +81,8 @@ struct Shared {
     store: Arc<dyn Store>,
     clock: Arc<Clock>,
     limits: Limits,
+    rates: Rates,
+    open_polls: OpenPolls,
     stopping: watch::Receiver<bool>,
     states: Mutex<HashMap<MeshId, Arc<MeshState>>>,
     used: Mutex<HashMap<TokenId, Micros>>,
@@ -106,6 +113,8 @@ impl Meshes {
                 store,
                 clock,
                 limits,
+                rates: Rates::new(&limits),
+                open_polls: OpenPolls::default(),
                 stopping,
                 states: Mutex::default(),
                 used: Mutex::default(),

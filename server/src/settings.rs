@@ -104,6 +104,32 @@ pub struct Args {
     #[arg(long, env = "MESHWIRE_LIMIT_TOKENS", default_value_t = 200, value_name = "N")]
     pub limit_tokens: u32,
 
+    /// Most messages a second sent with one token, in bursts of twice as many; 0 = no limit
+    #[arg(long, env = "MESHWIRE_LIMIT_SENDS_PER_SECOND", default_value_t = 50, value_name = "N")]
+    pub limit_sends_per_second: u32,
+
+    /// Most messages a second sent to one mesh, in bursts of twice as many; 0 = no limit
+    #[arg(
+        long,
+        env = "MESHWIRE_LIMIT_MESH_SENDS_PER_SECOND",
+        default_value_t = 500,
+        value_name = "N"
+    )]
+    pub limit_mesh_sends_per_second: u32,
+
+    /// Most polls that one token holds open at a time; 0 = no limit
+    #[arg(long, env = "MESHWIRE_LIMIT_OPEN_POLLS", default_value_t = 64, value_name = "N")]
+    pub limit_open_polls: u32,
+
+    /// Most polls that are open at a time in all; 0 = no limit
+    #[arg(
+        long,
+        env = "MESHWIRE_LIMIT_OPEN_POLLS_TOTAL",
+        default_value_t = 20_000,
+        value_name = "N"
+    )]
+    pub limit_open_polls_total: u32,
+
     /// Most replies a minute between the same two agents, both ways counted; 0 = no limit
     #[arg(long, env = "MESHWIRE_LIMIT_REPLIES_PER_MINUTE", default_value_t = 60, value_name = "N")]
     pub limit_replies_per_minute: u32,
@@ -157,13 +183,30 @@ pub struct Limits {
     pub meshes: u32,
     /// Live tokens of a user.
     pub tokens: u32,
+    /// Sends a second with one token.
+    pub sends_per_second: u32,
+    /// Sends a second to one mesh.
+    pub mesh_sends_per_second: u32,
+    /// Open polls of a token.
+    pub open_polls: u32,
+    /// Open polls in all.
+    pub open_polls_total: u32,
     /// Replies a minute between the same two agents.
     pub replies_per_minute: u32,
 }
 
 impl Limits {
     /// No limits at all.
-    pub const NONE: Self = Self { agents: 0, meshes: 0, tokens: 0, replies_per_minute: 0 };
+    pub const NONE: Self = Self {
+        agents: 0,
+        meshes: 0,
+        tokens: 0,
+        sends_per_second: 0,
+        mesh_sends_per_second: 0,
+        open_polls: 0,
+        open_polls_total: 0,
+        replies_per_minute: 0,
+    };
 }
 
 impl Settings {
@@ -238,6 +281,10 @@ impl Settings {
                 agents: args.limit_agents,
                 meshes: args.limit_meshes,
                 tokens: args.limit_tokens,
+                sends_per_second: args.limit_sends_per_second,
+                mesh_sends_per_second: args.limit_mesh_sends_per_second,
+                open_polls: args.limit_open_polls,
+                open_polls_total: args.limit_open_polls_total,
                 replies_per_minute: args.limit_replies_per_minute,
             },
         })

@@ -43,6 +43,9 @@ impl Service {
             .env_clear()
             .env("HOME", home)
             .env("MESHWIRE_BIND", bind)
+            // Tests send in loops.
+            .env("MESHWIRE_LIMIT_SENDS_PER_SECOND", "0")
+            .env("MESHWIRE_LIMIT_MESH_SENDS_PER_SECOND", "0")
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -7,6 +7,7 @@ use meshwire_protocol::{AgentId, From, InboxPage, MeshId, MessageId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::open_polls::OpenPoll;
 use super::presence::Parked;
 use super::tail::{Wake, is_for};
 use super::{MeshState, Meshes, Shared, Speaker};
@@ -46,6 +47,8 @@ pub struct Reader {
     expiry: Option<Instant>,
     stopping: watch::Receiver<bool>,
     parked: Option<Parked>,
+    /// Counts it among the open polls.
+    _open: Option<OpenPoll>,
 }
 
 /// How far a poll has come.
@@ -67,6 +70,10 @@ impl Meshes {
     ) -> Result<Reader> {
         let Poll { epoch, after, ack, limit, wait } = poll;
         let shared = &self.shared;
+        // First, so that a poll that is refused acknowledges nothing.
+        let open = (!wait.is_zero())
+            .then(|| shared.open_polls.open(&speaker.token, &shared.limits))
+            .transpose()?;
         let head = shared.head(mesh).await?;
         let no_agent = || ApiError::agent_not_found(agent.as_str());
         let position = match after {
@@ -101,6 +108,7 @@ impl Meshes {
             expiry: speaker.expires_at.map(|at| Instant::now() + until(at, now)),
             stopping: shared.stopping.clone(),
             parked,
+            _open: open,
         })
     }
 

@@ -6,12 +6,13 @@ use meshwire_protocol::limits::{
     IDEMPOTENCY_WINDOW, MAX_CONTENT_BYTES, MAX_IDEMPOTENCY_KEY, MAX_METADATA_BYTES,
 };
 use meshwire_protocol::{
-    Address, AgentId, AgentKind, ErrorCode, MeshId, MessageId, Recipients, SendMessage,
+    Address, AgentId, AgentKind, ErrorCode, MeshId, MessageId, Recipients, SendMessage, TokenId,
 };
 use sha2::{Digest as _, Sha256};
 
 use super::appender::Outcome;
 use super::loop_guard::{Pair, too_many_hops, too_many_replies};
+use super::rates::{Quota, TooFast};
 use super::{ATTEMPTS, Meshes, Shared, Speaker, changing};
 use crate::clock::micros;
 use crate::error::{ApiError, Result, shown};
@@ -55,8 +56,31 @@ impl Meshes {
         key: Option<&str>,
     ) -> Result<Delivered> {
         check(&request, key)?;
+        let rates = &self.shared.rates;
+        let charge = rates.charge(&speaker.token, mesh);
+        let sent = self.send_charged(mesh, speaker, &request, key, charge).await;
+        if charge.is_ok() && sent.as_ref().is_ok_and(|sent| sent.repeated) {
+            rates.give_back(&speaker.token, mesh);
+        }
+        sent
+    }
+
+    /// What a token may still send to a mesh, for each limit that there is.
+    pub fn quotas(&self, mesh: &MeshId, token: &TokenId) -> Vec<Quota> {
+        self.shared.rates.left(token, mesh)
+    }
+
+    /// Sends what was taken out of the buckets, or finds that it was sent before.
+    async fn send_charged(
+        &self,
+        mesh: &MeshId,
+        speaker: &Speaker,
+        request: &SendMessage,
+        key: Option<&str>,
+        charge: std::result::Result<(), TooFast>,
+    ) -> Result<Delivered> {
         let shared = &self.shared;
-        let fingerprint = key.map(|_| fingerprint(&request));
+        let fingerprint = key.map(|_| fingerprint(request));
         for _ in 0..ATTEMPTS {
             let roster = shared
                 .roster(mesh)
@@ -72,7 +96,10 @@ impl Meshes {
                 }
                 _ => Ok(None),
             };
-            let resolved = match shared.resolve(&roster, speaker, &sender, &request).await {
+            if let Err(too_fast) = charge {
+                return sent_before().await?.ok_or_else(|| too_fast.into());
+            }
+            let resolved = match shared.resolve(&roster, speaker, &sender, request).await {
                 Ok(Found::This(resolved)) => resolved,
                 Ok(Found::Again) => continue,
                 Err(refused) => return sent_before().await?.ok_or(refused),
@@ -90,25 +117,23 @@ impl Meshes {
                 fingerprint,
                 expires_at: now + micros(IDEMPOTENCY_WINDOW),
             });
-            let message = draft(&request, speaker, &sender, resolved, sent_key);
+            let message = draft(request, speaker, &sender, resolved, sent_key);
             state.presence.seen(&sender.id, now);
-            let outcome = shared.append(&state, roster.epoch, message).await?;
-            if let Outcome::Written(stored) = outcome {
-                let recipients = shared.recipients(&roster, &stored);
-                return Ok(Delivered { stored, recipients, repeated: false });
-            }
+            let not_written = match shared.append(&state, roster.epoch, message).await? {
+                Outcome::Written(stored) => {
+                    let recipients = shared.recipients(&roster, &stored);
+                    return Ok(Delivered { stored, recipients, repeated: false });
+                }
+                // The optimistic way: the key is only looked up when the log says that it is in use.
+                Outcome::KeyTaken => sent_before().await,
+                Outcome::EpochMoved => Ok(None),
+                Outcome::NoMesh => Err(ApiError::mesh_not_found(mesh.as_str())),
+            };
             if let Some(pair) = &pair {
                 state.loops.take_back(pair, now);
             }
-            match outcome {
-                // The optimistic way: the key is only looked up when the log says that it is in use.
-                Outcome::KeyTaken => {
-                    if let Some(first) = sent_before().await? {
-                        return Ok(first);
-                    }
-                }
-                Outcome::EpochMoved | Outcome::Written(_) => {}
-                Outcome::NoMesh => return Err(ApiError::mesh_not_found(mesh.as_str())),
+            if let Some(first) = not_written? {
+                return Ok(first);
             }
         }
         Err(changing())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshwire_protocol::limits::{DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS};
 use meshwire_protocol::{Cursor, History, HistoryQuery, InboxQuery, SendMessage, Sent, SetCursor};
@@ -13,7 +13,7 @@ use crate::access::InMesh;
 use crate::app::App;
 use crate::error::{ApiError, Result};
 use crate::extract::{Json, Query, single_header};
-use crate::mesh::{Poll, Step};
+use crate::mesh::{Poll, Quota, Step};
 
 pub(super) async fn send(
     State(app): State<App>,
@@ -23,10 +23,33 @@ pub(super) async fn send(
 ) -> Result<Response> {
     let key = single_header(&headers, "Idempotency-Key")?;
     let speaker = caller.principal.speaker();
-    let delivered = app.meshes.send(caller.mesh(), &speaker, request, key).await?;
-    let status = if delivered.repeated { StatusCode::OK } else { StatusCode::CREATED };
-    let body = Sent { message: delivered.stored.message.clone(), recipients: delivered.recipients };
-    Ok((status, answer(&body)).into_response())
+    let mut response = match app.meshes.send(caller.mesh(), &speaker, request, key).await {
+        Ok(delivered) => {
+            let status = if delivered.repeated { StatusCode::OK } else { StatusCode::CREATED };
+            let message = delivered.stored.message.clone();
+            let body = Sent { message, recipients: delivered.recipients };
+            (status, answer(&body)).into_response()
+        }
+        Err(error) => error.into_response(),
+    };
+    state_quotas(&mut response, &app.meshes.quotas(caller.mesh(), &speaker.token));
+    Ok(response)
+}
+
+/// Says how fast may be sent and what is left (draft-ietf-httpapi-ratelimit-headers-11).
+fn state_quotas(response: &mut Response, quotas: &[Quota]) {
+    let list = |item: fn(&Quota) -> String| {
+        let items: Vec<String> = quotas.iter().map(item).collect();
+        HeaderValue::try_from(items.join(", ")).ok().filter(|list| !list.is_empty())
+    };
+    let policy =
+        list(|Quota { policy, quota, window, .. }| format!("\"{policy}\";q={quota};w={window}"));
+    // The buckets fill at least once a second, so what is left holds for that long.
+    let left = list(|Quota { policy, left, .. }| format!("\"{policy}\";r={left};t=1"));
+    let named = [("ratelimit-policy", policy), ("ratelimit", left)];
+    response.headers_mut().extend(
+        named.into_iter().filter_map(|(name, value)| Some((HeaderName::from_static(name), value?))),
+    );
 }
 
 pub(super) async fn inbox(

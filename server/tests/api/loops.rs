@@ -28,7 +28,8 @@ fn suspected(answer: Answer) -> u64 {
 
 #[tokio::test]
 async fn a_thread_ends_after_a_hundred_hops() {
-    let server = Server::with(&["--limit-replies-per-minute", "0"]).await;
+    let server =
+        Server::with(&["--limit-replies-per-minute", "0", "--limit-sends-per-second", "0"]).await;
     let ada = server.user("ada").await;
     let mesh = ada.mesh().await;
     for name in ["a", "b"] {

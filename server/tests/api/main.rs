@@ -9,6 +9,7 @@ mod accounts;
 mod agents;
 mod hostile;
 mod inbox;
+mod limits;
 mod loops;
 mod members;
 mod meshes;

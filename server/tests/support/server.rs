@@ -29,11 +29,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Without limits on how fast may be sent: tests send in loops.
     pub(crate) async fn start() -> Self {
-        Self::with(&[]).await
+        Self::with(&["--limit-sends-per-second", "0", "--limit-mesh-sends-per-second", "0"]).await
     }
 
-    /// With further arguments of the command line.
+    /// With these arguments of the command line.
     pub(crate) async fn with(arguments: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let store = format!("sqlite:{}", data.path().join("test.db").display());

@@ -49,7 +49,8 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// Most header fields in a request. Default: 64.
     pub max_header_fields: usize,
-    /// Most connections at once; more of them wait in the system's queue until one ends. Default: 24,000, more than the
+    /// Most connections at once; more of them wait in the system's queue until one ends. Default: 24,000, more than
+    /// there may be open polls, so that sends still get through.
     pub max_connections: usize,
     /// How long the answers under way may take when the server stops. Default: 8 s.
     pub drain_deadline: Duration,

@@ -126,7 +126,7 @@ macro_rules! behaviour_suite {
                     one_name_raced_by_eight_registrations_is_one_agent,
                     a_change_replaces_what_is_given_and_nothing_else,
                     a_new_name_must_be_free_in_any_case_of_its_letters,
-                    an_agent_named_like_the_id_of_another_keeps_its_name,
+                    no_agent_is_named_like_the_id_of_another,
                     a_removed_agent_is_gone_with_its_tokens_and_its_position,
                     a_name_that_comes_again_is_another_agent,
                     every_change_raises_the_epoch,

@@ -105,14 +105,14 @@ pub struct Args {
     pub limit_tokens: u32,
 
     /// Most messages a second sent with one token, in bursts of twice as many; 0 = no limit
-    #[arg(long, env = "MESHWIRE_LIMIT_SENDS_PER_SECOND", default_value_t = 50, value_name = "N")]
+    #[arg(long, env = "MESHWIRE_LIMIT_SENDS_PER_SECOND", default_value_t = 500, value_name = "N")]
     pub limit_sends_per_second: u32,
 
     /// Most messages a second sent to one mesh, in bursts of twice as many; 0 = no limit
     #[arg(
         long,
         env = "MESHWIRE_LIMIT_MESH_SENDS_PER_SECOND",
-        default_value_t = 500,
+        default_value_t = 1_000,
         value_name = "N"
     )]
     pub limit_mesh_sends_per_second: u32,

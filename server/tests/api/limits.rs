@@ -35,17 +35,17 @@ fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
 async fn the_defaults_are_those_of_the_contract() {
     let server = Server::with(&[]).await;
     let limits = server.app.settings.limits;
-    assert_eq!((limits.sends_per_second, limits.mesh_sends_per_second), (50, 500));
+    assert_eq!((limits.sends_per_second, limits.mesh_sends_per_second), (500, 1_000));
     assert_eq!((limits.open_polls, limits.open_polls_total), (64, 20_000));
     assert_eq!(limits.replies_per_minute, 60);
 
     let ada = server.user("ada").await;
     let mesh = ada.mesh().await;
     let answer = send(&ada, &mesh, "first").await;
-    assert_eq!(header(&answer, "ratelimit-policy"), r#""token";q=100;w=2, "mesh";q=1000;w=2"#);
+    assert_eq!(header(&answer, "ratelimit-policy"), r#""token";q=1000;w=2, "mesh";q=2000;w=2"#);
     // The buckets may have filled again by now.
-    let left = header(&answer, "ratelimit").replace("=100;", "=99;").replace("=1000;", "=999;");
-    assert_eq!(left, r#""token";r=99;t=1, "mesh";r=999;t=1"#);
+    let left = header(&answer, "ratelimit").replace("=1000;", "=999;").replace("=2000;", "=1999;");
+    assert_eq!(left, r#""token";r=999;t=1, "mesh";r=1999;t=1"#);
     answer.expect(201);
     // Other answers and other meshes have nothing to do with it.
     let answer = ada.get("/me").await;
@@ -65,7 +65,7 @@ async fn a_token_that_sends_too_fast_is_told_to_wait() {
     let (went_through, refused) = send_until_refused(&ada, &mesh).await;
     assert!(went_through >= 2, "a burst of two seconds");
     assert_eq!(header(&refused, "retry-after"), "1");
-    assert_eq!(header(&refused, "ratelimit-policy"), r#""token";q=2;w=2, "mesh";q=1000;w=2"#);
+    assert_eq!(header(&refused, "ratelimit-policy"), r#""token";q=2;w=2, "mesh";q=2000;w=2"#);
     assert!(header(&refused, "ratelimit").starts_with(r#""token";r="#));
     let problem = refused.problem(429, "rate_limited");
     assert!(problem["hint"].as_str().unwrap().contains("MESHWIRE_LIMIT_SENDS_PER_SECOND"));

@@ -18,6 +18,7 @@ mod send;
 mod tail;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub struct Speaker {
     pub agent: Option<AgentId>,
     /// When the token runs out.
     pub expires_at: Option<Micros>,
+    /// [`Meshes::revocations`] before the token was looked up.
+    pub revocations: u64,
 }
 
 /// All meshes of this node.
@@ -88,6 +91,8 @@ struct Shared {
     used: Mutex<HashMap<TokenId, Micros>>,
     /// Something was deleted and waits to be purged.
     purge: Notify,
+    /// How many tokens were revoked on this node.
+    revocations: AtomicU64,
 }
 
 /// What this node remembers of one mesh. All of it can be lost without harm.
@@ -119,6 +124,7 @@ impl Meshes {
                 states: Mutex::default(),
                 used: Mutex::default(),
                 purge: Notify::new(),
+                revocations: AtomicU64::new(0),
             }),
         }
     }
@@ -291,8 +297,15 @@ impl Meshes {
         Ok(())
     }
 
-    /// Makes the open polls of a token ask again whether they may go on.
+    /// How many tokens were revoked on this node: read before a token is looked up, it tells later whether
+    /// that look-up may be out of date.
+    pub fn revocations(&self) -> u64 {
+        self.shared.revocations.load(Ordering::SeqCst)
+    }
+
+    /// Makes the open polls of a token ask again whether they may go on, also those that do not wait yet.
     pub fn end_token(&self, token: &TokenId) {
+        self.shared.revocations.fetch_add(1, Ordering::SeqCst);
         let states: Vec<Arc<MeshState>> = self.shared.lock_states().values().cloned().collect();
         for state in states {
             state.tail.end(|waiter| waiter.token == *token);

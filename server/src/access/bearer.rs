@@ -17,6 +17,8 @@ pub struct Principal {
     pub user: UserRow,
     /// The token.
     pub token: TokenRow,
+    /// How many tokens had been revoked when this one was looked up.
+    revocations: u64,
 }
 
 impl Principal {
@@ -30,6 +32,7 @@ impl Principal {
 
     /// Checks a token again that a request came with.
     pub(super) async fn by_hash(app: &App, hash: &Digest) -> Result<Self> {
+        let revocations = app.meshes.revocations();
         let (token, user) = app.store.token(hash).await?.ok_or_else(unknown_token)?;
         if token.revoked_at.is_some() {
             return Err(ApiError::new(ErrorCode::TokenRevoked, "This token was revoked.")
@@ -40,7 +43,7 @@ impl Principal {
                 .hint("Run `meshwire login`, or make a new token."));
         }
         app.meshes.note_used(&token.id);
-        Ok(Self { user, token })
+        Ok(Self { user, token, revocations })
     }
 
     /// The same, as the log sees it.
@@ -58,6 +61,7 @@ impl Principal {
             via,
             agent: self.token.agent.clone(),
             expires_at: self.token.expires_at,
+            revocations: self.revocations,
         }
     }
 }

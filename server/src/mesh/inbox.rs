@@ -1,6 +1,7 @@
 //! Reading: what an agent has to read, now or as soon as it comes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use meshwire_protocol::{AgentId, From, InboxPage, MeshId, MessageId};
@@ -43,6 +44,8 @@ pub struct Reader {
     limit: u32,
     gap: bool,
     deadline: Instant,
+    /// How many tokens were revoked when this one was last looked up.
+    revocations: u64,
     /// When the token runs out, and access has to be asked again.
     expiry: Option<Instant>,
     stopping: watch::Receiver<bool>,
@@ -105,6 +108,7 @@ impl Meshes {
             limit,
             gap: false,
             deadline: Instant::now() + wait,
+            revocations: speaker.revocations,
             expiry: speaker.expires_at.map(|at| Instant::now() + until(at, now)),
             stopping: shared.stopping.clone(),
             parked,
@@ -144,6 +148,11 @@ impl Reader {
             let over = now >= self.deadline || *self.stopping.borrow();
             // Register, look, then sleep: a message that comes in between wakes us.
             let waiting = (!over).then(|| self.state.tail.wait(&self.agent, &self.token));
+            // A revocation from before we were registered has woken nobody here.
+            let revocations = self.shared.revocations.load(Ordering::SeqCst);
+            if std::mem::replace(&mut self.revocations, revocations) != revocations {
+                return Ok(Step::Ended);
+            }
             let Some(page) = self.look().await? else { return Ok(Step::Ended) };
             self.position = page.cursor;
             if page.messages.is_empty() && page.more && empty < EMPTY_PAGES {

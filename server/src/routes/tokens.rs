@@ -23,7 +23,7 @@ use crate::store::{Micros, TokenRow};
 const DAY: Micros = 24 * 60 * 60 * 1_000_000;
 
 pub(super) async fn me(Account { principal }: Account) -> Response {
-    let Principal { user, token } = principal;
+    let Principal { user, token, .. } = principal;
     answer(&Me {
         user: MeUser { login: user.login, name: user.name },
         token: MeToken {

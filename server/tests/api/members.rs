@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meshwire_protocol::{MeshId, Role, Scope, Via};
-use meshwire_server::mesh::{Poll, Speaker, Step};
+use meshwire_server::mesh::{Poll, Reader, Speaker, Step};
 use meshwire_server::secret;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -322,38 +322,51 @@ async fn a_removal_ends_all_access_and_open_polls() {
     bob.post(&format!("/mesh/{mesh}/join"), json!({})).await.expect(202);
 }
 
-#[tokio::test]
-async fn a_removal_just_before_a_poll_waits_ends_it_too() {
-    let server = Server::start().await;
-    let (ada, bob) = (server.user("ada").await, server.user("bob").await);
-    let mesh = ada.mesh().await;
-    admit(&ada, &mesh, &bob, "member").await;
-    let worker = bob.agent(&mesh, "worker").await;
-    let meshes = &server.app.meshes;
-    let roster = meshes.roster(&mesh).await.unwrap().unwrap();
-    let token = server.app.store.token(&secret::digest(&bob.token)).await.unwrap().unwrap().0;
+/// A poll of a member's agent whose access was checked, and that nothing can wake yet.
+async fn poll_about_to_wait(user: &User<'_>, mesh: &MeshId) -> Reader {
+    let worker = user.agent(mesh, "worker").await;
+    let meshes = &user.server.app.meshes;
+    let revocations = meshes.revocations();
+    let hash = secret::digest(&user.token);
+    let token = user.server.app.store.token(&hash).await.unwrap().unwrap().0;
     let speaker = Speaker {
-        user: bob.row.id.clone(),
-        login: bob.row.login.clone(),
+        user: user.row.id.clone(),
+        login: user.row.login.clone(),
         token: token.id,
         scopes: token.scopes,
         via: Via::Account,
         agent: None,
         expires_at: None,
+        revocations,
     };
     let poll = Poll {
-        epoch: roster.epoch,
+        epoch: meshes.roster(mesh).await.unwrap().unwrap().epoch,
         after: None,
         ack: true,
         limit: 1,
         wait: Duration::from_mins(1),
     };
-    // Access was checked; nobody waits yet whom the removal could wake.
-    let mut reader = meshes.reader(&mesh, &worker, &speaker, poll).await.unwrap();
+    meshes.reader(mesh, &worker, &speaker, poll).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_removal_or_a_revocation_just_before_a_poll_waits_ends_it_too() {
+    let server = Server::start().await;
+    let (ada, bob) = (server.user("ada").await, server.user("bob").await);
+    let mesh = ada.mesh().await;
+    admit(&ada, &mesh, &bob, "member").await;
+    let mut of_removed = poll_about_to_wait(&bob, &mesh).await;
     ada.delete(&format!("/mesh/{mesh}/members/bob")).await.expect(204);
+
+    let leaked = ada.with_token(server.token(&ada.row, |_| {}).await);
+    let mut of_revoked = poll_about_to_wait(&leaked, &mesh).await;
+    leaked.delete("/tokens/current").await.expect(204);
+
     ada.post(&format!("/mesh/{mesh}/messages"), json!({"content": "secret"})).await.expect(201);
-    let step = tokio::time::timeout(Duration::from_secs(5), reader.next()).await.unwrap();
-    assert!(matches!(step, Ok(Step::Ended)), "it asks access again before it reads");
+    for reader in [&mut of_removed, &mut of_revoked] {
+        let step = tokio::time::timeout(Duration::from_secs(5), reader.next()).await.unwrap();
+        assert!(matches!(step, Ok(Step::Ended)), "it asks access again before it reads");
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use meshwire_protocol::{AgentId, AgentKind, MeshId, MessageId, Scope, TokenId, UserId, Via};
+use meshwire_protocol::{AgentId, AgentKind, MeshId, MessageId, TokenId, UserId, Via};
 use tokio::sync::{Notify, watch};
 
 use self::appender::Queue;
@@ -63,8 +63,6 @@ pub struct Speaker {
     pub login: String,
     /// The token of the request.
     pub token: TokenId,
-    /// What the token may do.
-    pub scopes: Vec<Scope>,
     /// What kind of credential it is.
     pub via: Via,
     /// The agent that the token is bound to.

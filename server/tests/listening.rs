@@ -415,7 +415,17 @@ async fn slow_clients_are_closed_in_time() {
         let answer = client.answer().await;
         assert_eq!(answer.status, 408, "{part:?}");
         assert!(answer.body.contains(r#""code":"request_timeout""#), "{}", answer.body);
-        assert!(answer.head.contains("connection: close"), "{}", answer.head);
+        for header in [
+            "connection: close",
+            "cache-control: no-store",
+            "x-content-type-options: nosniff",
+            "content-security-policy: default-src 'none'",
+            "referrer-policy: no-referrer",
+            "cross-origin-opener-policy: same-origin",
+            "cross-origin-resource-policy: same-origin",
+        ] {
+            assert!(answer.head.contains(header), "{header}: {}", answer.head);
+        }
         client.closed().await;
     }
     // Idle after an answer.

@@ -57,7 +57,6 @@ impl Principal {
             user: self.user.id.clone(),
             login: self.user.login.clone(),
             token: self.token.id.clone(),
-            scopes: self.token.scopes.clone(),
             via,
             agent: self.token.agent.clone(),
             expires_at: self.token.expires_at,

@@ -32,10 +32,7 @@ pub(crate) async fn park(
 #[tokio::test]
 async fn what_is_not_acknowledged_comes_again() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     for n in 0..3 {
         ada.send(&mesh, "a", "b", &n.to_string()).await;
     }
@@ -56,10 +53,7 @@ async fn what_is_not_acknowledged_comes_again() {
 #[tokio::test]
 async fn reading_elsewhere_leaves_the_cursor_alone() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     for n in 0..3 {
         ada.send(&mesh, "a", "b", &n.to_string()).await;
     }
@@ -81,10 +75,7 @@ async fn reading_elsewhere_leaves_the_cursor_alone() {
 #[tokio::test]
 async fn a_cursor_never_lies_beyond_the_head() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     let head = ada.send(&mesh, "a", "b", "first").await;
     let page = ada.inbox(&mesh, "b", "after=9007199254740991").await;
     assert_eq!(page["cursor"], head);
@@ -95,10 +86,7 @@ async fn a_cursor_never_lies_beyond_the_head() {
 #[tokio::test]
 async fn a_cursor_is_put_anywhere_up_to_the_head() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     let one = ada.send(&mesh, "a", "b", "one").await;
     let two = ada.send(&mesh, "a", "b", "two").await;
     let path = format!("/mesh/{mesh}/agents/b/cursor");
@@ -129,10 +117,7 @@ async fn a_cursor_is_put_anywhere_up_to_the_head() {
 #[tokio::test]
 async fn one_s_own_broadcast_is_not_for_oneself() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     let id = ada.send(&mesh, "a", "all", "hello").await;
     let page = ada.inbox(&mesh, "a", "").await;
     assert_eq!(contents(&page), [""; 0]);
@@ -145,10 +130,7 @@ async fn one_s_own_broadcast_is_not_for_oneself() {
 #[tokio::test]
 async fn a_reader_behind_a_thousand_of_its_own_broadcasts_gets_through() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     for n in 0..60 {
         ada.send(&mesh, "a", "all", &n.to_string()).await;
     }
@@ -168,10 +150,7 @@ async fn a_reader_behind_a_thousand_of_its_own_broadcasts_gets_through() {
 #[tokio::test]
 async fn a_page_ends_early_when_it_is_large() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     let content = "x".repeat(10_000);
     for _ in 0..120 {
         ada.send(&mesh, "a", "b", &content).await;
@@ -188,10 +167,7 @@ async fn a_page_ends_early_when_it_is_large() {
 #[tokio::test]
 async fn a_poll_wakes_when_a_message_comes() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     for (to, content) in [("b", "direct"), ("all", "to all")] {
         let before = ada.inbox(&mesh, "b", "").await["cursor"].clone();
         let poll = park(&ada, &mesh, "b", &format!("wait=60&after={before}")).await;
@@ -220,10 +196,7 @@ async fn a_poll_is_not_woken_by_what_is_for_others() {
 #[tokio::test]
 async fn several_polls_of_one_agent_each_get_every_message() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     let polls = [park(&ada, &mesh, "b", "wait=60").await, park(&ada, &mesh, "b", "wait=60").await];
     ada.send(&mesh, "a", "b", "for both").await;
     for poll in polls {
@@ -267,10 +240,7 @@ async fn an_expired_token_ends_its_open_poll() {
 #[tokio::test]
 async fn head_acknowledges_nothing() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     let id = ada.send(&mesh, "a", "b", "unread").await;
     let path = format!("/mesh/{mesh}/agents/b/messages?after={id}");
     let head = ada.request(Method::HEAD, &path).send().await.unwrap();

@@ -333,7 +333,6 @@ async fn poll_about_to_wait(user: &User<'_>, mesh: &MeshId) -> Reader {
         user: user.row.id.clone(),
         login: user.row.login.clone(),
         token: token.id,
-        scopes: token.scopes,
         via: Via::Account,
         agent: None,
         expires_at: None,

@@ -113,10 +113,7 @@ async fn each_scope_opens_only_its_own() {
 #[tokio::test]
 async fn a_paused_mesh_takes_no_messages_and_can_be_read() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     ada.send(&mesh, "a", "b", "before").await;
     let path = format!("/mesh/{mesh}");
     ada.patch(&path, json!({"paused": true})).await.expect(200);

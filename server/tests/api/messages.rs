@@ -165,10 +165,7 @@ async fn a_reply_goes_to_the_sender_and_counts_hops() {
 #[tokio::test]
 async fn a_reply_to_a_removed_agent_says_so() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     let first = ada.send(&mesh, "a", "b", "question").await;
     ada.delete(&format!("/mesh/{mesh}/agents/a")).await.expect(204);
     let reply = json!({"from": "b", "reply_to": first, "content": "answer"});
@@ -178,10 +175,7 @@ async fn a_reply_to_a_removed_agent_says_so() {
 #[tokio::test]
 async fn a_repeat_under_the_same_key_answers_the_first_message() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     let mesh_id = mesh.as_str();
     let body = json!({"from": "a", "to": "b", "content": "once"});
     let first = send_with_key(&ada, mesh_id, "key-1", &body).await.expect(201);
@@ -238,10 +232,7 @@ async fn a_bad_key_is_refused() {
 #[tokio::test]
 async fn history_shows_what_the_caller_may_see_newest_first() {
     let server = Server::start().await;
-    let ada = server.user("ada").await;
-    let mesh = ada.mesh().await;
-    ada.agent(&mesh, "a").await;
-    ada.agent(&mesh, "b").await;
+    let (ada, mesh) = server.mesh_of_two().await;
     for n in 0..5 {
         ada.send(&mesh, "a", if n % 2 == 0 { "b" } else { "all" }, &n.to_string()).await;
     }

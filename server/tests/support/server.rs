@@ -82,6 +82,15 @@ impl Server {
         User { server: self, row, token }
     }
 
+    /// The user `ada` with a mesh in which the agents `a` and `b` are.
+    pub(crate) async fn mesh_of_two(&self) -> (User<'_>, MeshId) {
+        let ada = self.user("ada").await;
+        let mesh = ada.mesh().await;
+        ada.agent(&mesh, "a").await;
+        ada.agent(&mesh, "b").await;
+        (ada, mesh)
+    }
+
     /// A token, changed as wanted before it is kept.
     pub(crate) async fn token(&self, user: &UserRow, change: impl FnOnce(&mut TokenRow)) -> String {
         let token = secret::token();

@@ -191,3 +191,42 @@ async fn tokens_are_limited_by_a_setting() {
     ada.post("/tokens", json!({"name": "x"})).await.expect(201);
     ada.post("/tokens", json!({"name": "x"})).await.problem(409, "limit_reached");
 }
+
+#[tokio::test]
+async fn the_last_use_of_a_token_is_shown() {
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    let created = ada.post("/tokens", json!({"name": "ci"})).await.expect(201);
+    let last_use = async || {
+        server.app.meshes.flush().await;
+        let listed = ada.get("/tokens").await.expect(200);
+        let tokens = listed["tokens"].as_array().unwrap();
+        let row = tokens.iter().find(|row| row["id"] == created["id"]).unwrap();
+        row["last_used_at"].clone()
+    };
+    assert!(last_use().await.is_null());
+    let ci = ada.with_token(created["token"].as_str().unwrap().to_owned());
+    ci.get("/me").await.expect(200);
+    let first = last_use().await;
+    assert!(first.is_string());
+    server.clock.shift(3_600_000_000);
+    ci.get("/me").await.expect(200);
+    assert!(last_use().await.as_str() > first.as_str(), "times of one form sort as texts");
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_a_503_and_never_a_401() {
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    server.app.store.close().await;
+    let unknown = meshwire_server::secret::token();
+    for answer in [
+        Answer::of(server.request(Method::GET, "/ready")).await,
+        ada.with_token(unknown).get("/me").await,
+        ada.post("/mesh", json!({"name": "x"})).await,
+    ] {
+        assert!(answer.headers.contains_key("retry-after"), "{}", answer.body);
+        answer.problem(503, "store_unavailable");
+    }
+    Answer::of(server.request(Method::GET, "/health")).await.expect(200);
+}

@@ -201,3 +201,27 @@ async fn agents_are_limited_by_a_setting_and_people_do_not_count() {
         .problem(409, "limit_reached");
     ada.post(&format!("/mesh/{mesh}/agents"), json!({"name": "one"})).await.expect(200);
 }
+
+#[tokio::test]
+async fn a_poll_a_send_and_an_acknowledgement_count_as_heartbeats() {
+    let server = Server::start().await;
+    let (ada, mesh) = server.mesh_of_two().await;
+    let path = format!("/mesh/{mesh}/agents/a");
+    let asleep = async || {
+        server.clock.shift(31_000_000);
+        assert_eq!(ada.get(&path).await.expect(200)["active"], false);
+    };
+    let awake = async || assert_eq!(ada.get(&path).await.expect(200)["active"], true);
+    asleep().await;
+    ada.inbox(&mesh, "a", "").await;
+    awake().await;
+    asleep().await;
+    ada.send(&mesh, "a", "b", "x").await;
+    awake().await;
+    asleep().await;
+    ada.put(&format!("{path}/cursor"), json!({"cursor": "latest"})).await.expect(200);
+    awake().await;
+    asleep().await;
+    ada.send(&mesh, "b", "a", "x").await;
+    assert_eq!(ada.get(&path).await.expect(200)["active"], false, "being written to does not");
+}

@@ -400,3 +400,22 @@ async fn nothing_that_a_member_sends_arrives_after_their_removal() {
     let after = ada.get(&format!("{messages}?limit=1000")).await.expect(200);
     assert_eq!(after["messages"].as_array().unwrap().len(), seen);
 }
+
+#[tokio::test]
+async fn who_joins_reads_the_broadcasts_of_before_and_nothing_else() {
+    let server = Server::start().await;
+    let (ada, bob) = (server.user("ada").await, server.user("bob").await);
+    let mesh = ada.mesh().await;
+    ada.agent(&mesh, "a").await;
+    ada.agent(&mesh, "b").await;
+    ada.send(&mesh, "a", "all", "to everyone").await;
+    let direct = ada.send(&mesh, "a", "b", "to b").await;
+    admit(&ada, &mesh, &bob, "member").await;
+    let history = bob.get(&format!("/mesh/{mesh}/messages")).await.expect(200);
+    assert_eq!(contents(&history), ["to everyone"]);
+    bob.get(&format!("/mesh/{mesh}/messages/{direct}")).await.problem(404, "message_not_found");
+    bob.agent(&mesh, "worker").await;
+    assert_eq!(contents(&bob.inbox(&mesh, "worker", "").await), [""; 0], "it starts at the head");
+    let replay = bob.inbox(&mesh, "worker", "after=earliest").await;
+    assert_eq!(contents(&replay), ["to everyone"]);
+}

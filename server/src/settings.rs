@@ -1,5 +1,8 @@
 //! Settings, from flags and from the environment. A wrong one is refused at start, by its name.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 

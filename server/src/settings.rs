@@ -1,8 +1,5 @@
 //! Settings, from flags and from the environment. A wrong one is refused at start, by its name.
 
-#[cfg(test)]
-mod tests;
-
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -434,3 +431,6 @@ pub(crate) fn create_private_folder(folder: &Path) -> std::io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
 }
+
+#[cfg(test)]
+mod tests;

@@ -191,6 +191,7 @@ impl MeshFile {
 
     fn wrong(&self, key: &str, what: &str) -> Failure {
         Failure::usage(format!("{}: {key:?}: {what}", self.path.display()))
+            .hint("correct it there, or remove the key and run `meshwire init`")
     }
 }
 

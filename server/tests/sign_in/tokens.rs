@@ -13,14 +13,14 @@ const PAGE: &str = "/account/tokens";
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
 async fn user(server: &Server) -> UserRow {
-    server.app.store.user_by_login("ann").await.unwrap().unwrap()
+    server.app.store.user_by_login("ann").await.expect("the store answers").expect("she is there")
 }
 
 async fn mesh(server: &Server, owner: &UserRow, name: &str) -> MeshId {
     let id = secret::mesh_id();
     let mesh =
         NewMesh { id: id.clone(), name: name.to_owned(), owner: owner.id.clone(), created_at: 1 };
-    assert!(server.app.store.create_mesh(mesh, 0).await.unwrap());
+    assert!(server.app.store.create_mesh(mesh, 0).await.expect("the store answers"));
     id
 }
 
@@ -34,7 +34,7 @@ async fn agent(server: &Server, owner: &UserRow, mesh: &MeshId, name: &str) -> A
         fields: AgentChange::default(),
         now: 1,
     };
-    match server.app.store.register_agent(agent, 0).await.unwrap() {
+    match server.app.store.register_agent(agent, 0).await.expect("the store answers") {
         Register::Created(agent) => agent,
         other => panic!("the name is free, but {other:?}"),
     }
@@ -49,7 +49,7 @@ async fn stranger(server: &Server) -> UserRow {
         password: None,
         now: 1,
     };
-    server.app.store.sign_in_github(new).await.unwrap()
+    server.app.store.sign_in_github(new).await.expect("the store answers")
 }
 
 /// Fills in the form of a page that was opened for it.
@@ -64,19 +64,26 @@ async fn make(browser: &mut Browser, fields: &[(&str, &str)]) -> Answer {
 fn shown_token(answer: &Answer) -> String {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     let (_, rest) = answer.body.split_once("class=\"secret\">").expect("a token");
-    let token = rest.split('<').next().unwrap();
+    let token = rest.split('<').next().expect("an end");
     meshwire_protocol::check_token(token).expect("a real one");
     assert_eq!(answer.body.matches(token).count(), 1, "it is shown once");
     token.to_owned()
 }
 
 async fn kept(server: &Server, token: &str) -> TokenRow {
-    server.app.store.token(&secret::digest(token)).await.unwrap().expect("it is kept").0
+    server
+        .app
+        .store
+        .token(&secret::digest(token))
+        .await
+        .expect("the store answers")
+        .expect("it is kept")
+        .0
 }
 
 async fn live(server: &Server) -> usize {
     let ann = user(server).await;
-    server.app.store.tokens(&ann.id, server.app.clock.now()).await.unwrap().len()
+    server.app.store.tokens(&ann.id, server.app.clock.now()).await.expect("the store answers").len()
 }
 
 #[tokio::test]

@@ -230,7 +230,7 @@ pub(crate) async fn a_public_id_makes_one_token_under_eight_racing_calls(
         }
     }
     assert_eq!(made, 1);
-    assert_eq!(listed(world, &ann, T0).await?, [id.clone()]);
+    assert_eq!(listed(world, &ann, T0).await?, std::slice::from_ref(&id));
     // Also when it has ended, and whatever else is wrong by then.
     assert!(world.store.revoke_token(&ann.id, &id, T0).await?);
     let again = TokenRow { id, ..bound(&ann, &secret::mesh_id(), None, "again") };

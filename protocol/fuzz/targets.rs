@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Names and addresses: what is taken can be shown, told apart and addressed.
-pub fn names(data: &[u8]) {
+pub(crate) fn names(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let text = text.as_ref();
     if check_agent_name(text).is_ok() {
@@ -50,7 +50,7 @@ pub fn names(data: &[u8]) {
 }
 
 /// Tokens: only whole ones are taken, no slip of one character is, and a mask gives no more than six away.
-pub fn tokens(data: &[u8]) {
+pub(crate) fn tokens(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let text = text.as_ref();
     if check_token(text).is_ok() {
@@ -76,7 +76,7 @@ pub fn tokens(data: &[u8]) {
 }
 
 /// Identifiers and cursors: what is read is written as it was, and is within its bounds.
-pub fn cursors(data: &[u8]) {
+pub(crate) fn cursors(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let text = text.as_ref();
     macro_rules! ids {
@@ -110,7 +110,7 @@ pub fn cursors(data: &[u8]) {
 }
 
 /// The body of every request, and what clients read: what is read can be written, and means the same then.
-pub fn requests(data: &[u8]) {
+pub(crate) fn requests(data: &[u8]) {
     macro_rules! bodies {
         ($($body:ident)*) => { $(same_again::<$body>(data);)* };
     }

@@ -50,6 +50,8 @@ fn a_token_of_the_page_works_until_it_is_revoked_there() {
     ada.sign_in("meshwire login", &mut other);
     ada.does("meshwire mesh create shop");
     ada.does("MESHWIRE_AGENT_NAME=worker meshwire send 'here I am'");
+    let found = ada.does("meshwire doctor");
+    assert!(!found.contains(['✗', '!']), "a new set-up is in order: {found}");
 
     scene.open("/");
     browser.click("a[href='/account/tokens']");
@@ -91,6 +93,9 @@ fn a_token_of_the_page_works_until_it_is_revoked_there() {
     assert!(revoked.elapsed() < Duration::from_secs(2), "{:?}", revoked.elapsed());
     let refused = ci.run(&command);
     assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let found = ci.run("meshwire doctor");
+    assert_eq!(found.status.code(), Some(1), "{found:?}");
+    assert!(String::from_utf8_lossy(&found.stdout).contains("✗ sign-in"), "{found:?}");
     ada.does("meshwire whoami");
 
     // Those of sign-ins end here, too.

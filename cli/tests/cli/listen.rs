@@ -238,6 +238,43 @@ fn a_missing_agent_is_registered_at_the_start() {
 }
 
 #[test]
+fn a_name_of_the_project_that_a_teammate_has_gets_ones_login() {
+    let server = Server::start(|request| match request.line.as_str() {
+        "GET /me" => Reply::Json(200, crate::support::me()),
+        line if line == format!("GET /mesh/{MESH}/agents/taken") => {
+            let mut taken = agent("taken");
+            taken["owner"] = json!("bob");
+            Reply::Json(200, taken)
+        }
+        line if line == format!("GET /mesh/{MESH}/agents/taken-ada") => {
+            Reply::Json(200, agent("taken-ada"))
+        }
+        line if line.starts_with("POST") && request.body["name"] == "taken" => {
+            Reply::problem(409, "agent_name_taken")
+        }
+        line if line.starts_with("POST") => {
+            Reply::Json(201, json!({"agent_id": AGENT, "name": request.body["name"], "cursor": 0}))
+        }
+        _ => Reply::problem(404, "mesh_not_found"),
+    });
+    let file = json!({"mesh_id": MESH, "agent_name": "taken", "url": server.url}).to_string();
+    let computer = Computer::new().signed_in(&server.url).mesh_file(&file);
+    for _ in 0..2 {
+        let done = computer.run(&["listen"]);
+        assert_eq!(done.code, Some(4), "{done:?}");
+        assert!(done.err.contains(&format!("Agent: taken-ada ({AGENT})")), "{done:?}");
+    }
+    let lines = server.lines();
+    assert_eq!(
+        lines.iter().filter(|line| line.starts_with("POST")).count(),
+        2,
+        "remembered: {lines:?}"
+    );
+    // On this computer, and not in what is committed.
+    assert_eq!(std::fs::read_to_string(computer.project(".mesh.json")).unwrap(), file);
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_it() {
     let server = server(|count, _| page(&[message(5 + i64::try_from(count).unwrap(), "x")], 5));
     let computer = worker(&server);

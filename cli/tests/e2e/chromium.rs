@@ -210,7 +210,7 @@ fn focused(browser: &Chromium) -> String {
 
 /// What the Tab key goes through, once around a page that has just been opened.
 #[track_caller]
-fn tab_order(browser: &Chromium) -> Vec<String> {
+pub(crate) fn tab_order(browser: &Chromium) -> Vec<String> {
     let mut order = Vec::new();
     loop {
         browser.press(TAB);

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::chromium::{PASSWORD, Scene, check_page};
+use crate::chromium::{Scene, check_page, tab_order};
 use crate::program::Computer;
-use crate::webdriver::{Chromium, ENTER};
+use crate::webdriver::{Chromium, ENTER, TAB};
 
 /// The token that the page shows.
 #[track_caller]
@@ -137,5 +137,48 @@ fn a_page_of_tokens_that_went_back_or_was_sent_again_makes_no_second_one() {
     browser.click("section[aria-labelledby=make] button");
     browser.says("“no rights” is made");
     assert_eq!(browser.text_of(".made p + pre:last-of-type"), "meshwire whoami");
-    assert!(!browser.text().contains(PASSWORD));
+}
+
+#[test]
+fn the_page_of_tokens_can_be_used_with_the_keyboard_and_takes_any_name() {
+    let (scene, _) = Scene::signed_in();
+    let browser = &scene.browser;
+    scene.open("/account/tokens");
+    browser.shows("Tokens");
+    let name = "<img src=x onerror=alert(1)>".repeat(3)[..64].to_owned();
+    // Past the frame, to the name; then to the button, and pressed.
+    browser.press(&format!("{TAB}{TAB}{TAB}{TAB}{name}"));
+    browser.focuses("name");
+    browser.press(&format!("{}{ENTER}", TAB.repeat(7)));
+    browser.says("is made");
+    shown_token(browser);
+    assert_eq!(browser.text_of(".tokens h3").replace("new", "").trim(), name);
+    assert!(browser.all("main img, script").is_empty());
+    check_page(browser, "tokens-hostile", "Tokens", &[]);
+
+    scene.open("/account/tokens");
+    browser.shows("Tokens");
+    let revoke_it = format!("Revoke {name}");
+    assert_eq!(
+        tab_order(browser),
+        [
+            "Skip to the content",
+            "MeshWire",
+            "Sign out",
+            &revoke_it,
+            "name",
+            "scope-read",
+            "scope-send",
+            "scope-agents",
+            "scope-admin",
+            "for",
+            "expires",
+            "Make the token",
+            "To the start page",
+        ]
+    );
+    scene.open("/account/tokens");
+    browser.shows("Tokens");
+    browser.press(&format!("{}{ENTER}{TAB}{ENTER}", TAB.repeat(4)));
+    browser.says("You have none yet.");
 }

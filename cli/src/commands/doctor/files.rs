@@ -104,9 +104,14 @@ pub(super) fn check_secret_file(report: &mut Report, project: &Path) {
 /// Who may read what this computer keeps. Looked at before it is read, because reading mends a mode.
 pub(super) fn check_modes(report: &mut Report, home: &Home) {
     let path = home.credentials_path();
-    if fs::symlink_metadata(&path).is_err() {
-        report.ok("credentials", format!("{} is not there yet", path.display()));
-        return;
+    match fs::symlink_metadata(&path) {
+        Err(_) => {
+            report.ok("credentials", format!("{} is not there yet", path.display()));
+            return;
+        }
+        // Refused when it is read.
+        Ok(found) if found.is_symlink() => return,
+        Ok(_) => {}
     }
     if let Some(folder) = path.parent() {
         check_mode(

@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents, completions, history, inbox, init, integrate, listen, login, logout, mesh, send,
-    status, token, whoami,
+    agents, completions, doctor, history, inbox, init, integrate, listen, login, logout, mesh,
+    send, status, token, whoami,
 };
 use crate::settings::Flags;
 
@@ -110,6 +110,8 @@ pub(crate) enum Command {
     Agents(agents::Agents),
     /// Check settings and connection
     Status(status::Status),
+    /// Look for what is wrong here, and say how to mend it
+    Doctor(doctor::Doctor),
     /// Print the API guide, filled in for the mesh
     Integrate(integrate::Integrate),
     /// Print a completion script for a shell

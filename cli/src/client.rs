@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use meshwire_protocol::{ErrorCode, Problem};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -91,6 +92,8 @@ impl<'a> Call<'a> {
 /// What came back, when it was good.
 pub(crate) struct Answer {
     body: Vec<u8>,
+    /// What time it was for whoever answered (RFC 9110 section 6.6.1).
+    date: Option<Timestamp>,
 }
 
 impl Answer {
@@ -103,6 +106,11 @@ impl Answer {
             .hint("is the URL that of a MeshWire server, and of a version that goes with this one?")
             .transient()
         })
+    }
+
+    /// When it was sent, by the clock of whoever answered.
+    pub(crate) fn date(&self) -> Option<Timestamp> {
+        self.date
     }
 
     /// As text.
@@ -191,7 +199,7 @@ impl Client {
             body.extend_from_slice(&chunk);
         }
         if status.is_success() {
-            return Ok(Answer { body });
+            return Ok(Answer { body, date: date(&headers) });
         }
         Err(Refusal::Answered(status, self.refused(status, &headers, &body)))
     }
@@ -292,6 +300,12 @@ fn hint_for(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::MeshPaused => "an admin of the mesh can resume it",
         _ => return None,
     })
+}
+
+/// The form that servers send today; RFC 2822 writes dates in the same way.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    Some(jiff::fmt::rfc2822::parse(date).ok()?.timestamp())
 }
 
 /// Only the form in seconds (RFC 9110 section 10.2.3), which is what our server sends.

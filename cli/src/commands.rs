@@ -5,6 +5,7 @@ use crate::failure::Outcome;
 
 pub(crate) mod agents;
 pub(crate) mod completions;
+pub(crate) mod doctor;
 pub(crate) mod history;
 pub(crate) mod inbox;
 pub(crate) mod init;
@@ -35,6 +36,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome<()> {
         Command::History(args) => Box::pin(history::run(&args, &flags)).await,
         Command::Agents(args) => Box::pin(agents::run(&args, &flags)).await,
         Command::Status(args) => Box::pin(status::run(&args, &flags)).await,
+        Command::Doctor(args) => Box::pin(doctor::run(&args, &flags)).await,
         Command::Integrate(args) => Box::pin(integrate::run(&args, &flags)).await,
         Command::Completions(args) => completions::run(&args),
     }

@@ -191,6 +191,7 @@ impl MeshFile {
 
     fn wrong(&self, key: &str, what: &str) -> Failure {
         Failure::usage(format!("{}: {key:?}: {what}", self.path.display()))
+            .hint("correct it there, or remove the key and run `meshwire init`")
     }
 }
 
@@ -324,6 +325,69 @@ mod tests {
         }
         let failure = MeshFile::find(folder("{\"my_token\":1}").path()).unwrap_err();
         assert!(failure.message().contains("my_token"), "{failure}");
+    }
+
+    #[test]
+    fn no_text_is_too_strange_and_what_is_taken_stays() {
+        // Pseudo-random and the same in every run (SplitMix64).
+        let mut state = 7_u64;
+        let mut below = |end: usize| {
+            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            usize::try_from((mixed ^ (mixed >> 27)) >> 33).unwrap() % end
+        };
+        let pieces = [
+            "{",
+            "}",
+            "[",
+            "]",
+            "\"",
+            ",",
+            ":",
+            "mesh_id",
+            "kR9xQpLmW3aZ",
+            "agents",
+            "harness",
+            "x",
+            "generic",
+            "url",
+            "http://x",
+            "mw_",
+            "\\u0000",
+            "\u{202e}",
+            "1e400",
+            "null",
+            " ",
+            "\n",
+            "é",
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let mut taken = 0;
+        for _ in 0..20_000 {
+            let mut text = TEXT.to_owned();
+            for _ in 0..=below(3) {
+                let mut at = below(text.len() + 1);
+                while !text.is_char_boundary(at) {
+                    at -= 1;
+                }
+                let until = (at + below(8)).min(text.len());
+                let until = (until..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap();
+                text.replace_range(at..until, pieces[below(pieces.len())]);
+            }
+            let Ok(file) = MeshFile::parse(path.clone(), &text) else { continue };
+            taken += 1;
+            let meant: serde_json::Value = match serde_json::from_str(&text) {
+                Ok(value) => value,
+                // A number that no reader can hold is kept as it was written.
+                Err(_) => continue,
+            };
+            file.save().unwrap();
+            let written: serde_json::Value =
+                serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            assert_eq!(written, meant, "{text}");
+        }
+        assert!(taken > 500, "{taken}");
     }
 
     #[test]

@@ -16,6 +16,15 @@ use crate::server_url::ServerUrl;
 /// The profile when nobody names one.
 pub(crate) const DEFAULT_PROFILE: &str = "default";
 
+/// The variables that settings are read from.
+pub(crate) const VARIABLES: [&str; 5] = [
+    "MESHWIRE_TOKEN",
+    "MESHWIRE_URL",
+    "MESHWIRE_MESH_ID",
+    "MESHWIRE_AGENT_NAME",
+    "MESHWIRE_PROFILE",
+];
+
 /// Variables that harnesses set in the shells that they run for a model. Only those that a person's own
 /// terminal does not have: an editor's terminal says `CURSOR_TRACE_ID` and is still the person.
 const HARNESS_MARKS: &[(&str, Harness)] = &[
@@ -43,7 +52,7 @@ pub(crate) struct Env {
     url: Option<String>,
     mesh: Option<String>,
     agent: Option<String>,
-    profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// The harness that runs this shell for its model.
     pub(crate) harness: Option<Harness>,
 }
@@ -51,13 +60,7 @@ pub(crate) struct Env {
 impl Env {
     /// The environment of this process.
     pub(crate) fn of_process() -> Outcome<Self> {
-        for name in [
-            "MESHWIRE_TOKEN",
-            "MESHWIRE_URL",
-            "MESHWIRE_MESH_ID",
-            "MESHWIRE_AGENT_NAME",
-            "MESHWIRE_PROFILE",
-        ] {
+        for name in VARIABLES {
             if matches!(std::env::var(name), Err(std::env::VarError::NotUnicode(_))) {
                 return Err(Failure::usage(format!("{name} is not UTF-8")));
             }
@@ -78,6 +81,11 @@ impl Env {
                 .find(|(name, _)| get(name).is_some())
                 .map(|&(_, harness)| harness),
         }
+    }
+
+    /// Whether there is no `MESHWIRE_TOKEN`.
+    pub(crate) fn says_no_token(&self) -> bool {
+        self.token.is_none()
     }
 
     /// `MESHWIRE_AGENT_NAME`.
@@ -108,6 +116,18 @@ pub(crate) enum Source {
     Profile,
     /// Nowhere.
     Default,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Flag => "a flag",
+            Self::Environment => "the environment",
+            Self::MeshFile => ".mesh.json",
+            Self::Profile => "the profile",
+            Self::Default => "the default",
+        })
+    }
 }
 
 /// What a command uses.
@@ -154,7 +174,8 @@ impl Settings {
         Self::resolve(env, flags, mesh_file, &credentials, home)
     }
 
-    fn resolve(
+    /// From what was read already.
+    pub(crate) fn resolve(
         env: Env,
         flags: &Flags,
         mesh_file: Option<MeshFile>,
@@ -265,7 +286,9 @@ impl Settings {
 /// Checks the name of an agent that the user gave.
 pub(crate) fn checked_agent(name: &str, from: &str) -> Outcome<String> {
     let name = name.trim();
-    check_agent_name(name).map_err(|rule| Failure::usage(format!("{from}: {name:?} {rule}")))?;
+    check_agent_name(name).map_err(|rule| {
+        Failure::usage(format!("{from}: {name:?} {rule}")).hint("choose a name like builder-1")
+    })?;
     Ok(name.to_owned())
 }
 

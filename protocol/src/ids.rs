@@ -18,7 +18,7 @@ macro_rules! base62_id {
     ($(#[$doc:meta])* $name:ident, $length:literal, $kind:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(transparent)]
+        #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
         impl $name {
@@ -44,6 +44,21 @@ macro_rules! base62_id {
                     value: value.chars().take(64).collect(),
                     expected: format!("{} characters of a-z A-Z 0-9", Self::LENGTH),
                 })
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            /// So that none of another form comes in with JSON: identifiers are shown as they are.
+            fn try_from(value: String) -> Result<Self, InvalidId> {
+                value.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
             }
         }
 

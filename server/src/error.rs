@@ -77,6 +77,11 @@ impl ApiError {
         &self.0.detail
     }
 
+    /// What is wrong with a field, if it is.
+    pub fn field_reason(&self, field: &str) -> Option<&str> {
+        self.0.errors.get(field).map(String::as_str)
+    }
+
     /// What to do next.
     pub fn hint_text(&self) -> Option<&str> {
         self.0.hint.as_deref()

@@ -1,4 +1,5 @@
-//! What people see in a browser: signing in, letting the command line in, their sessions.
+//! What people see in a browser: signing in, letting the command line in, their sessions
+//! and tokens.
 //!
 //! Pages are made of templates that escape what they show, need no script, and load nothing from
 //! elsewhere. Errors are those of the API, shown on a page to whoever asks for one.
@@ -10,7 +11,9 @@ mod github;
 mod home;
 mod join;
 mod local;
+mod tokens;
 mod visitor;
+mod when;
 
 use askama::Template;
 use axum::Router;
@@ -33,6 +36,8 @@ pub fn router() -> Router<App> {
     Router::new()
         .route("/", get(home::page))
         .route("/sessions/{id}/end", post(home::end_session))
+        .route("/account/tokens", get(tokens::page).post(tokens::create))
+        .route("/account/tokens/{id}/revoke", post(tokens::revoke))
         .route("/setup", get(local::setup_page).post(local::set_up))
         .route("/login", get(local::login_page).post(local::log_in))
         .route("/join/{mesh}", get(join::page))

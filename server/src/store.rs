@@ -141,6 +141,23 @@ pub enum NewAccount {
     LoginTaken,
 }
 
+/// What became of a new token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenMade {
+    /// It is live.
+    Created,
+    /// A token of this user has this public id already: the same act was done before.
+    Exists,
+    /// The user has as many live tokens as they may have.
+    LimitReached,
+    /// The mesh that it was to be bound to is gone.
+    NoMesh,
+    /// The user is no member of that mesh.
+    NotMember,
+    /// The agent that it was to be bound to is gone, or is not the user's.
+    NoAgent,
+}
+
 /// What became of a CLI sign-in code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exchange {
@@ -359,8 +376,10 @@ pub trait AccountStore: Send + Sync + 'static {
     /// Ends a session of a user by its public id; `false` when there is none.
     async fn end_session(&self, user: &UserId, id: &str) -> Result<bool>;
 
-    /// Keeps a new token; `false` when the user has `limit` live tokens already (0: no limit).
-    async fn create_token(&self, token: TokenRow, limit: u32) -> Result<bool>;
+    /// Keeps a new token; at most `limit` live ones of a user (0: no limit). In the same act it is seen that
+    /// the mesh and the agent that it is bound to are there and the user's, so that none outlives them. The
+    /// public id decides first: one that is in use is [`TokenMade::Exists`], whatever has changed since.
+    async fn create_token(&self, token: TokenRow, limit: u32) -> Result<TokenMade>;
 
     /// A token by the hash of its secret, revoked and expired ones too, and its user.
     async fn token(&self, hash: &Digest) -> Result<Option<(TokenRow, UserRow)>>;

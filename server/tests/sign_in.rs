@@ -11,5 +11,7 @@ mod cli;
 mod forms;
 #[path = "sign_in/local.rs"]
 mod local;
+#[path = "sign_in/tokens.rs"]
+mod tokens;
 #[path = "sign_in/with_github.rs"]
 mod with_github;

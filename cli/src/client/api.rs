@@ -86,6 +86,16 @@ impl Client {
         self.get(&["health"]).await?.json()
     }
 
+    /// `GET /health`, for who wants to know when it was answered as well.
+    pub(crate) async fn health_answer(&self) -> Outcome<Answer> {
+        self.get(&["health"]).await
+    }
+
+    /// `GET /ready`
+    pub(crate) async fn ready(&self) -> Outcome<()> {
+        self.get(&["ready"]).await.map(|_| ())
+    }
+
     /// `GET /me`
     pub(crate) async fn me(&self) -> Outcome<Me> {
         self.get(&["me"]).await?.json()

@@ -4,14 +4,16 @@ use std::path::Path;
 
 use clap::Args;
 use meshwire_protocol::{ErrorCode, Harness, JoinStatus, MeshId, Registered};
+use serde_json::json;
 
+use crate::args::AsJson;
 use crate::clean::{clean, clean_line};
 use crate::client::Client;
 use crate::commands::login;
 use crate::failure::{Failure, Outcome};
 use crate::identity::{self, Wanted};
 use crate::mesh_file::{FILE_NAME, MeshFile, harness_name, parse_harness};
-use crate::output::{Style, note, print};
+use crate::output::{Style, note, print, print_json};
 use crate::server_url::ServerUrl;
 use crate::settings::{Flags, Settings, checked_agent};
 
@@ -37,6 +39,8 @@ pub(crate) struct Init {
     /// The agent's name [default: the one of .mesh.json, else HARNESS-agent]
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
+    #[command(flatten)]
+    output: AsJson,
 }
 
 pub(crate) async fn run(args: Init, flags: &Flags) -> Outcome<()> {
@@ -65,6 +69,15 @@ pub(crate) async fn run(args: Init, flags: &Flags) -> Outcome<()> {
     let registered = identity::register(&settings, &client, &mesh, &wanted, Some(harness)).await?;
     fill(&mut file, &settings.url, &mesh, &agent, harness)?;
     file.save()?;
+    if args.output.json {
+        return print_json(&json!({
+            "path": file.path(),
+            "mesh_id": mesh,
+            "agent_id": registered.agent_id,
+            "agent_name": registered.name,
+            "harness": harness_name(harness),
+        }));
+    }
     tell(&file, &settings, &mesh, &agent, harness, &registered)
 }
 
@@ -144,7 +157,11 @@ fn tell(
 ) -> Outcome<()> {
     let done = Style::for_stdout().green("✓");
     let name = clean_line(&registered.name);
-    print(&format!("{done} {FILE_NAME} written"))?;
+    // In a folder of the project, it is the project's own file that has changed.
+    let here = file.path().parent() == std::env::current_dir().ok().as_deref();
+    let shown =
+        if here { FILE_NAME.to_owned() } else { clean_line(&file.path().display().to_string()) };
+    print(&format!("{done} {shown} written"))?;
     print(&format!(
         "  mesh_id: {mesh}\n  agent_name: {agent}\n  harness: {}\n",
         harness_name(harness)

@@ -173,6 +173,37 @@ fn a_command_gets_each_message_and_no_token() {
 }
 
 #[test]
+fn a_command_that_fails_is_tried_again_and_then_passed_over() {
+    let server = server(|count, _| match count {
+        0 => page(&[message(5, "one"), message(6, "two")], 6),
+        _ => Reply::problem(404, "mesh_not_found"),
+    });
+    let computer = worker(&server);
+    let done = computer.run(&[
+        "listen",
+        "--exec",
+        "date \"+$MESHWIRE_MESSAGE_ID %s%3N\"; test $MESHWIRE_MESSAGE_ID = 6",
+    ]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    let runs: Vec<(&str, i64)> = done
+        .out
+        .lines()
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(id, at)| (id, at.parse().unwrap()))
+        .collect();
+    let ids: Vec<&str> = runs.iter().map(|run| run.0).collect();
+    assert_eq!(ids, ["5", "5", "5", "5", "6"], "one at a time, in order");
+    let pauses: Vec<i64> = runs.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
+    for (pause, wanted) in pauses.iter().zip([2_000, 5_000, 15_000]) {
+        assert!((wanted..wanted + 3_000).contains(pause), "{pauses:?}");
+    }
+    assert!(done.err.contains("error: message 5 from bob was passed over"), "{done:?}");
+    // Passed over is done with: it does not come again.
+    assert!(server.seen().iter().any(|seen| seen.body == json!({"cursor": 5})));
+    assert_eq!(polls(&server)[1], "after=6&wait=60&limit=100");
+}
+
+#[test]
 fn ctrl_c_ends_a_command_that_runs_for_long() {
     let server = server(|_, _| page(&[message(5, "one")], 5));
     let computer = worker(&server);
@@ -204,6 +235,43 @@ fn a_missing_agent_is_registered_at_the_start() {
     terminate(&child);
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
     assert_eq!(server.seen()[1].body["name"], "worker");
+}
+
+#[test]
+fn a_name_of_the_project_that_a_teammate_has_gets_ones_login() {
+    let server = Server::start(|request| match request.line.as_str() {
+        "GET /me" => Reply::Json(200, crate::support::me()),
+        line if line == format!("GET /mesh/{MESH}/agents/taken") => {
+            let mut taken = agent("taken");
+            taken["owner"] = json!("bob");
+            Reply::Json(200, taken)
+        }
+        line if line == format!("GET /mesh/{MESH}/agents/taken-ada") => {
+            Reply::Json(200, agent("taken-ada"))
+        }
+        line if line.starts_with("POST") && request.body["name"] == "taken" => {
+            Reply::problem(409, "agent_name_taken")
+        }
+        line if line.starts_with("POST") => {
+            Reply::Json(201, json!({"agent_id": AGENT, "name": request.body["name"], "cursor": 0}))
+        }
+        _ => Reply::problem(404, "mesh_not_found"),
+    });
+    let file = json!({"mesh_id": MESH, "agent_name": "taken", "url": server.url}).to_string();
+    let computer = Computer::new().signed_in(&server.url).mesh_file(&file);
+    for _ in 0..2 {
+        let done = computer.run(&["listen"]);
+        assert_eq!(done.code, Some(4), "{done:?}");
+        assert!(done.err.contains(&format!("Agent: taken-ada ({AGENT})")), "{done:?}");
+    }
+    let lines = server.lines();
+    assert_eq!(
+        lines.iter().filter(|line| line.starts_with("POST")).count(),
+        2,
+        "remembered: {lines:?}"
+    );
+    // On this computer, and not in what is committed.
+    assert_eq!(std::fs::read_to_string(computer.project(".mesh.json")).unwrap(), file);
 }
 
 #[test]

@@ -3,9 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing loudly")]
 
+mod doctor;
+mod json;
 mod listen;
 mod offline;
+mod profiles;
 mod project;
 mod send;
 mod sign_in;
 mod support;
+mod terminal;

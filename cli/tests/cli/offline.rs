@@ -28,6 +28,15 @@ const IN_A_MESH: &[&[&str]] = &[
     &["agents"],
     &["status"],
     &["integrate"],
+    &["mesh", "members"],
+    &["mesh", "invite"],
+    &["mesh", "join", MESH],
+    &["mesh", "leave"],
+    &["mesh", "requests"],
+    &["mesh", "approve", "bob"],
+    &["mesh", "remove", "bob"],
+    &["mesh", "pause"],
+    &["mesh", "resume"],
     &["init", "--harness", "generic"],
 ];
 
@@ -164,6 +173,17 @@ fn help_version_and_completions_need_nothing() {
         assert_eq!(done.code, Some(0), "{args:?}: {done:?}");
         assert!(done.out.contains("meshwire") && done.err.is_empty(), "{args:?}: {done:?}");
         assert!(!done.out.contains('\u{1b}'), "colour in a pipe");
+    }
+}
+
+#[test]
+fn completions_are_there_for_each_shell() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let done = Computer::new().run(&["completions", shell]);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        for word in ["doctor", "listen", "exec", "harness"] {
+            assert!(done.out.contains(word), "{shell}: {word}");
+        }
     }
 }
 

@@ -62,6 +62,35 @@ fn a_retry_is_no_second_message() {
 }
 
 #[test]
+fn a_limit_is_waited_for_as_long_as_the_server_says() {
+    for args in [&["send", "hello"][..], &["mesh", "create", "x"]] {
+        let count = AtomicUsize::new(0);
+        let server = Server::start(move |request| match count.fetch_add(1, Ordering::SeqCst) {
+            0 => Reply::With(429, "Retry-After: 1", json!({"code": "rate_limited"})),
+            _ if is_send(request) => sent("hello", "all", 1),
+            _ => Reply::Json(201, crate::support::mesh()),
+        });
+        let started = std::time::Instant::now();
+        let done = Computer::new().signed_in(&server.url).run(args);
+        assert_eq!((done.code, server.seen().len()), (Some(0), 2), "{args:?}: {done:?}");
+        assert!(started.elapsed() >= std::time::Duration::from_secs(1), "{:?}", started.elapsed());
+        assert!(done.err.contains("trying again in 1 s"), "{done:?}");
+    }
+    // Longer than anybody waits at a prompt: said instead.
+    let server = Server::start(|_| {
+        Reply::With(
+            429,
+            "Retry-After: 3600",
+            json!({"code": "rate_limited", "detail": "d", "title": "t",
+            "type": "x", "status": 429}),
+        )
+    });
+    let done = Computer::new().signed_in(&server.url).run(&["send", "hello"]);
+    assert_eq!((done.code, server.seen().len()), (Some(1), 1), "{done:?}");
+    assert!(done.err.contains("hint: try again in 3600 s"), "{done:?}");
+}
+
+#[test]
 fn a_refusal_is_not_repeated() {
     for (status, code, exit) in [
         (400, "message_too_large", 2),

@@ -12,13 +12,13 @@ use crate::program::{Computer, Running};
 use crate::service::{LIMIT, Service};
 use crate::webdriver::{Chromium, ENTER, TAB};
 
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 const CONFIRMATION: &str = "Sign the command line in?";
 
 /// A server, and a browser that has not been there yet.
-struct Scene {
-    browser: Chromium,
-    service: Service,
+pub(crate) struct Scene {
+    pub(crate) browser: Chromium,
+    pub(crate) service: Service,
     /// Removed last.
     _data: TempDir,
 }
@@ -40,7 +40,7 @@ impl Scene {
     }
 
     /// The same, and she is signed in in Chromium as well.
-    fn signed_in() -> (Self, Browser) {
+    pub(crate) fn signed_in() -> (Self, Browser) {
         let (scene, other) = Self::with_account();
         scene.open("/login");
         scene.sign_in("ada", PASSWORD);
@@ -53,7 +53,7 @@ impl Scene {
     }
 
     #[track_caller]
-    fn open(&self, path: &str) {
+    pub(crate) fn open(&self, path: &str) {
         self.browser.open(&format!("{}{path}", self.service.url));
     }
 
@@ -210,7 +210,7 @@ fn focused(browser: &Chromium) -> String {
 
 /// What the Tab key goes through, once around a page that has just been opened.
 #[track_caller]
-fn tab_order(browser: &Chromium) -> Vec<String> {
+pub(crate) fn tab_order(browser: &Chromium) -> Vec<String> {
     let mut order = Vec::new();
     loop {
         browser.press(TAB);
@@ -238,7 +238,7 @@ fn everything_can_be_done_with_the_keyboard_alone() {
     let session = browser.text_of(".browser").replace("this browser", "");
     let end = format!("End the session of {}", session.trim());
     scene.open("/");
-    expect(&["Sign out", &end]);
+    expect(&["Sign out", "your tokens", &end]);
     scene.open("/");
     browser.press(&format!("{TAB}{TAB}{TAB} "));
     browser.shows("Your coding agents, in touch.");
@@ -262,7 +262,7 @@ fn everything_can_be_done_with_the_keyboard_alone() {
 
 /// Checks the page that is shown, wide and narrow; nothing but what is expected may be in the console.
 #[track_caller]
-fn check_page(browser: &Chromium, name: &str, title: &str, expected: &[&str]) {
+pub(crate) fn check_page(browser: &Chromium, name: &str, title: &str, expected: &[&str]) {
     assert_eq!(browser.title(), format!("{title} · MeshWire"));
     for (size, width, height) in [("wide", 1200, 900), ("narrow", 390, 844)] {
         let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1,

@@ -13,5 +13,6 @@ mod exchange;
 mod program;
 mod readme;
 mod service;
+mod tokens;
 mod webdriver;
 mod with_github;

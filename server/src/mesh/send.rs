@@ -404,7 +404,7 @@ fn fingerprint(request: &SendMessage) -> Digest {
 }
 
 /// A user who is not in the mesh, but may ask to be.
-pub(crate) fn not_a_member(mesh: &MeshId) -> ApiError {
+pub(crate) fn not_a_member(mesh: impl std::fmt::Display) -> ApiError {
     ApiError::new(ErrorCode::NotAMember, format!("You are not a member of the mesh {mesh}."))
         .hint("Ask to join with `meshwire mesh join`, or ask an admin of the mesh for an invite.")
 }

@@ -5,17 +5,16 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse as _, Response};
-use jiff::tz::TimeZone;
 use meshwire_protocol::ErrorCode;
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::clock::timestamp;
 use crate::error::{ApiError, Result, shown};
 use crate::pages::visitor::{Posted, Visitor, check_session_ticket, session_ticket};
+use crate::pages::when::When;
 use crate::pages::{html, see_other};
 use crate::sign_in::{self, Accounts, CookieKind};
-use crate::store::{Micros, SessionRow, UserRow};
+use crate::store::{SessionRow, UserRow};
 
 /// The URL that the command line uses when nothing is said.
 const DEFAULT_URL: &str = "http://127.0.0.1:4200";
@@ -47,12 +46,6 @@ struct Session {
     is_current: bool,
     began: When,
     seen: When,
-}
-
-/// A time for machines and for people.
-struct When {
-    machine: String,
-    text: String,
 }
 
 /// `GET /`
@@ -151,14 +144,6 @@ pub(crate) fn login_command(app: &App) -> String {
     }
 }
 
-impl When {
-    fn new(at: Micros) -> Self {
-        let at = timestamp(at);
-        let text = at.to_zoned(TimeZone::UTC).strftime("%-d %B %Y, %H:%M UTC").to_string();
-        Self { machine: format!("{at:.0}"), text }
-    }
-}
-
 /// A short name for a browser, from what it says of itself.
 fn browser(client: &str) -> String {
     let first = |names: &[(&str, &'static str)]| {
@@ -211,12 +196,5 @@ mod tests {
         ] {
             assert_eq!(browser(client), name);
         }
-    }
-
-    #[test]
-    fn times_are_shown_in_utc() {
-        let when = When::new(1_748_123_456_789_000);
-        assert_eq!(when.machine, "2025-05-24T21:50:56Z");
-        assert_eq!(when.text, "24 May 2025, 21:50 UTC");
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use meshwire_protocol::TokenId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,20 @@ pub(crate) struct SessionForm {
 
 impl Ticket for SessionForm {
     const PURPOSE: &'static str = "session";
+    const LIFETIME: Duration = Duration::from_hours(24);
+}
+
+/// In the form that makes a token.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TokenForm {
+    /// The public id of the session that saw the form.
+    pub session: String,
+    /// The public id that the token will have: sent again, the form makes no second one, on no node.
+    pub id: TokenId,
+}
+
+impl Ticket for TokenForm {
+    const PURPOSE: &'static str = "token";
     const LIFETIME: Duration = Duration::from_hours(24);
 }
 

@@ -165,6 +165,35 @@ async fn a_token_is_bound_only_to_what_is_ones_own() {
 }
 
 #[tokio::test]
+async fn no_token_is_live_for_an_agent_or_a_mesh_that_was_removed_meanwhile() {
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    let (mut made, mut refused) = (0, 0);
+    for round in 0..16 {
+        let mesh = ada.mesh().await;
+        let agent = ada.agent(&mesh, "helper").await;
+        let body = json!({"name": "x", "mesh_id": mesh, "agent_id": agent});
+        let (path, code) = if round % 2 == 0 {
+            (format!("/mesh/{mesh}/agents/{agent}"), "agent_not_found")
+        } else {
+            (format!("/mesh/{mesh}"), "mesh_not_found")
+        };
+        let (created, _) = tokio::join!(ada.post("/tokens", body), ada.delete(&path));
+        if created.status == 201 {
+            made += 1;
+            let token = created.expect(201)["token"].as_str().unwrap().to_owned();
+            ada.with_token(token).get("/me").await.problem(401, "token_revoked");
+        } else {
+            refused += 1;
+            created.problem(404, code);
+        }
+    }
+    assert_eq!(made + refused, 16);
+    let listed = ada.get("/tokens").await.expect(200);
+    assert_eq!(listed["tokens"].as_array().unwrap().len(), 1, "ada's own alone: {listed}");
+}
+
+#[tokio::test]
 async fn a_bad_token_request_names_its_field() {
     let server = Server::start().await;
     let ada = server.user("ada").await;

@@ -222,6 +222,15 @@ impl Answer {
         rest.split('"').next().expect("an end")
     }
 
+    /// The ticket in the form of the page that leads to `action`.
+    #[track_caller]
+    pub(crate) fn ticket_for(&self, action: &str) -> &str {
+        let form = format!("action=\"{action}\"");
+        let (_, form) = self.body.split_once(&form).expect("a form that leads there");
+        let (_, rest) = form.split_once("name=\"ticket\" value=\"").expect("a ticket");
+        rest.split('"').next().expect("an end")
+    }
+
     /// The cookie of this name as it was set.
     pub(crate) fn set_cookie(&self, name: &str) -> &str {
         self.headers

@@ -25,7 +25,9 @@ async fn forms_from_elsewhere_are_refused() {
         &[("authorization", "Bearer mw_x")],
         &[],
     ] {
-        for path in ["/auth/logout", "/login", "/setup", "/auth/cli", "/sessions/x/end"] {
+        for path in
+            ["/auth/logout", "/login", "/setup", "/auth/cli", "/sessions/x/end", "/account/tokens"]
+        {
             let answer = browser.post_from(path, &[("ticket", ticket)], headers).await;
             let twice = headers.len() == 2 && headers[1].0 == "origin";
             let (status, code) =

@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use meshwire_protocol::{AgentKind, UserId};
 use meshwire_server::secret;
 use meshwire_server::store::{
-    Digest, Micros, NewAccount, NewAgent, NewUser, Register, Result, SessionRow, UserRow,
+    Digest, Micros, NewAccount, NewAgent, NewUser, Register, Result, SessionRow, TokenMade, UserRow,
 };
 
 use crate::fixture::{DAY, SECOND, T0, World, github, new_token};
@@ -58,7 +58,7 @@ pub(crate) async fn a_login_that_changes_hands_relabels_its_old_holder(
         panic!("the name is free");
     };
     let program = mesh.agent("ann-bot").await?;
-    assert!(world.store.create_token(new_token(&ann.id, "token"), 0).await?);
+    assert_eq!(world.store.create_token(new_token(&ann.id, "token"), 0).await?, TokenMade::Created);
     assert!(world.store.token(&secret::digest("token")).await?.is_some());
 
     let new = world.store.sign_in_github(github(2, "ANN")).await?;

@@ -8,7 +8,7 @@ use meshwire_protocol::{Role, UserId};
 use meshwire_server::secret;
 use meshwire_server::store::{
     Appended, InviteRow, Invited, Joining, MemberRow, Micros, NewAgent, Register, RemovedMember,
-    Result, RoleChange, TokenRow, UserRow,
+    Result, RoleChange, TokenMade, TokenRow, UserRow,
 };
 use tokio::task::yield_now;
 
@@ -272,6 +272,8 @@ pub(crate) async fn a_removed_member_is_gone_with_agents_tokens_and_invites(
     let (mesh, a) = world.mesh_with_agent().await?;
     let other = world.mesh(&mesh.owner).await?;
     let bob = world.member(&mesh, "Bob").await?;
+    invite(&other, &link(&other, "other", 1)).await?;
+    assert_eq!(join(&other, &bob, Some("other"), T0).await?, Joining::Member);
     let Register::Created(own) = mesh.store.register_agent(mesh.new_agent(&bob, "bobs"), 0).await?
     else {
         panic!("the name is free");
@@ -285,7 +287,7 @@ pub(crate) async fn a_removed_member_is_gone_with_agents_tokens_and_invites(
     let ids = [bound.id.clone()];
     for token in [bound, in_mesh(&mesh.owner.id, "owner"), elsewhere, new_token(&bob.id, "account")]
     {
-        assert!(world.store.create_token(token, 0).await?);
+        assert_eq!(world.store.create_token(token, 0).await?, TokenMade::Created);
     }
     for secret in ["agent", "owner", "elsewhere", "account"] {
         assert!(world.store.token(&secret::digest(secret)).await?.is_some());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use meshwire_protocol::{MeshId, MessageId};
 use meshwire_server::secret;
-use meshwire_server::store::{Change, MeshChange, NewMesh, Result, Stream, TokenRow};
+use meshwire_server::store::{Change, MeshChange, NewMesh, Result, Stream, TokenMade, TokenRow};
 
 use crate::fixture::{DAY, T0, World, contents, keyed, new_mesh, new_token, to_all};
 
@@ -64,8 +64,11 @@ pub(crate) async fn a_deleted_mesh_is_gone_for_everyone_at_once(world: &mut Worl
     let bob = world.member(&mesh, "bob").await?;
     mesh.write(T0, vec![to_all(&a, "1")]).await?;
     let bound = TokenRow { mesh: Some(mesh.id.clone()), ..new_token(&bob.id, "of the mesh") };
-    assert!(world.store.create_token(bound, 0).await?);
-    assert!(world.store.create_token(new_token(&bob.id, "of bob"), 0).await?);
+    assert_eq!(world.store.create_token(bound, 0).await?, TokenMade::Created);
+    assert_eq!(
+        world.store.create_token(new_token(&bob.id, "of bob"), 0).await?,
+        TokenMade::Created
+    );
     for secret in ["of the mesh", "of bob"] {
         assert!(world.store.token(&secret::digest(secret)).await?.is_some());
     }

@@ -6,7 +6,8 @@ use futures_util::future::try_join_all;
 use meshwire_protocol::{AgentKind, Harness, MessageId, Role, Wake};
 use meshwire_server::secret;
 use meshwire_server::store::{
-    AgentChange, AgentRow, Appended, Change, MeshChange, Move, NewAgent, Register, Result, TokenRow,
+    AgentChange, AgentRow, Appended, Change, MeshChange, Move, NewAgent, Register, Result,
+    TokenMade, TokenRow,
 };
 
 use crate::fixture::{Mesh, T0, World, github, id, inbox, keyed, new_token, to_all, to_one};
@@ -270,7 +271,7 @@ pub(crate) async fn a_removed_agent_is_gone_with_its_tokens_and_its_position(
     };
     let of_mesh = TokenRow { agent: None, ..bound(&b, "mesh") };
     for token in [bound(&b, "b"), bound(&a, "a"), of_mesh] {
-        assert!(world.store.create_token(token, 0).await?);
+        assert_eq!(world.store.create_token(token, 0).await?, TokenMade::Created);
     }
     for secret in ["b", "a", "mesh"] {
         let (token, _) = world.store.token(&secret::digest(secret)).await?.expect("it is there");

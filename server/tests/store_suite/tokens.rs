@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
-use meshwire_protocol::{Scope, TokenId};
+use meshwire_protocol::{AgentId, MeshId, Scope, TokenId};
 use meshwire_server::secret;
-use meshwire_server::store::{CliCode, Exchange, Micros, Result, TokenRow, UserRow};
+use meshwire_server::store::{
+    CliCode, Exchange, Micros, Register, Result, TokenMade, TokenRow, UserRow,
+};
 
 use crate::fixture::{DAY, T0, World, new_token};
 
@@ -29,7 +31,7 @@ pub(crate) async fn a_token_is_found_by_the_hash_of_its_secret(world: &mut World
         ..new_token(&mesh.owner.id, "one")
     };
     assert!(world.store.token(&token.hash).await?.is_none());
-    assert!(world.store.create_token(token.clone(), 0).await?);
+    assert_eq!(world.store.create_token(token.clone(), 0).await?, TokenMade::Created);
     for _ in 0..2 {
         for _ in 0..2 {
             let found = world.store.token(&token.hash).await?;
@@ -54,7 +56,7 @@ pub(crate) async fn only_live_tokens_are_listed_and_all_are_found(world: &World)
         new_token(&bob.id, "of bob"),
     ];
     for token in &tokens {
-        assert!(world.store.create_token(token.clone(), 0).await?);
+        assert_eq!(world.store.create_token(token.clone(), 0).await?, TokenMade::Created);
     }
     assert!(world.store.revoke_token(&ann.id, &tokens[3].id, T0 + 9).await?);
     let [old, soon, later, revoked, _] = tokens.map(|token| token.id);
@@ -70,7 +72,7 @@ pub(crate) async fn only_live_tokens_are_listed_and_all_are_found(world: &World)
 pub(crate) async fn a_revoked_token_is_refused_from_the_answer_on(world: &mut World) -> Result<()> {
     let (ann, bob) = (world.user("ann").await?, world.user("bob").await?);
     let token = new_token(&ann.id, "one");
-    assert!(world.store.create_token(token.clone(), 0).await?);
+    assert_eq!(world.store.create_token(token.clone(), 0).await?, TokenMade::Created);
     // Looked up before, so that a cache would have it.
     assert_eq!(kept(world, "one").await?.revoked_at, None);
     assert_eq!(kept(world, "one").await?.revoked_at, None);
@@ -90,7 +92,7 @@ pub(crate) async fn a_revoked_token_is_refused_from_the_answer_on(world: &mut Wo
 pub(crate) async fn an_expired_token_is_not_there_to_be_revoked(world: &World) -> Result<()> {
     let ann = world.user("ann").await?;
     let token = TokenRow { expires_at: Some(T0 + 100), ..new_token(&ann.id, "one") };
-    assert!(world.store.create_token(token.clone(), 0).await?);
+    assert_eq!(world.store.create_token(token.clone(), 0).await?, TokenMade::Created);
     assert!(!world.store.revoke_token(&ann.id, &token.id, T0 + 100).await?);
     assert_eq!(kept(world, "one").await?.revoked_at, None);
     assert!(world.store.revoke_token(&ann.id, &token.id, T0 + 99).await?);
@@ -104,7 +106,7 @@ pub(crate) async fn a_look_up_that_races_a_revocation_never_brings_a_token_back(
     for round in 0..30 {
         let secret = format!("secret{round}");
         let token = new_token(&ann.id, &secret);
-        assert!(world.store.create_token(token.clone(), 0).await?);
+        assert_eq!(world.store.create_token(token.clone(), 0).await?, TokenMade::Created);
         let lookups = (0..4).map(|_| {
             let (store, hash) = (Arc::clone(&world.store), token.hash);
             tokio::spawn(async move {
@@ -134,7 +136,7 @@ pub(crate) async fn the_limit_of_tokens_is_exact_under_sixteen_racing_calls(
     let expired = TokenRow { expires_at: Some(T0), created_at: T0 - 9, ..new_token(&ann.id, "e") };
     let revoked = new_token(&ann.id, "r");
     for token in [expired, revoked.clone()] {
-        assert!(world.store.create_token(token, 5).await?);
+        assert_eq!(world.store.create_token(token, 5).await?, TokenMade::Created);
     }
     assert!(world.store.revoke_token(&ann.id, &revoked.id, T0).await?);
 
@@ -144,16 +146,140 @@ pub(crate) async fn the_limit_of_tokens_is_exact_under_sixteen_racing_calls(
     });
     let mut made = 0;
     for answer in try_join_all(tasks).await.expect("no task panics") {
-        made += usize::from(answer?);
+        made += usize::from(answer? == TokenMade::Created);
     }
     assert_eq!(made, 5);
     let live = listed(world, &ann, T0).await?;
     assert_eq!(live.len(), 5);
-    assert!(!world.store.create_token(new_token(&ann.id, "more"), 5).await?);
+    assert_eq!(
+        world.store.create_token(new_token(&ann.id, "more"), 5).await?,
+        TokenMade::LimitReached
+    );
     assert!(world.store.token(&secret::digest("more")).await?.is_none());
     assert!(world.store.revoke_token(&ann.id, &live[0], T0).await?);
-    assert!(world.store.create_token(new_token(&ann.id, "more"), 5).await?);
-    assert!(world.store.create_token(new_token(&ann.id, "yet more"), 0).await?, "0: no limit");
+    assert_eq!(world.store.create_token(new_token(&ann.id, "more"), 5).await?, TokenMade::Created);
+    assert_eq!(
+        world.store.create_token(new_token(&ann.id, "yet more"), 0).await?,
+        TokenMade::Created,
+        "0: no limit"
+    );
+    Ok(())
+}
+
+/// A token of a user for a mesh, and for an agent in it.
+fn bound(user: &UserRow, mesh: &MeshId, agent: Option<&AgentId>, secret: &str) -> TokenRow {
+    TokenRow { mesh: Some(mesh.clone()), agent: agent.cloned(), ..new_token(&user.id, secret) }
+}
+
+pub(crate) async fn a_token_is_bound_only_to_what_is_there_and_the_users(
+    world: &World,
+) -> Result<()> {
+    let (mesh, agent) = world.mesh_with_agent().await?;
+    let (other, elsewhere) = world.mesh_with_agent().await?;
+    let bob = world.member(&mesh, "bob").await?;
+    let new = mesh.new_agent(&bob, "of-bob");
+    let Register::Created(of_bob) = mesh.store.register_agent(new, 0).await? else {
+        panic!("the name is free");
+    };
+    let (gone, none) = (secret::mesh_id(), secret::agent_id());
+    for (user, mesh, agent, answer) in [
+        (&bob, &gone, None, TokenMade::NoMesh),
+        (&bob, &gone, Some(&of_bob.id), TokenMade::NoMesh),
+        (&bob, &other.id, None, TokenMade::NotMember),
+        (&bob, &other.id, Some(&elsewhere.id), TokenMade::NotMember),
+        (&bob, &mesh.id, Some(&none), TokenMade::NoAgent),
+        (&bob, &mesh.id, Some(&elsewhere.id), TokenMade::NoAgent),
+        (&bob, &mesh.id, Some(&agent.id), TokenMade::NoAgent),
+        (&mesh.owner, &mesh.id, Some(&of_bob.id), TokenMade::NoAgent),
+    ] {
+        let token = bound(user, mesh, agent, "refused");
+        assert_eq!(world.store.create_token(token.clone(), 0).await?, answer, "{token:?}");
+        assert_eq!(world.store.token(&token.hash).await?, None);
+    }
+
+    let token = bound(&bob, &mesh.id, Some(&of_bob.id), "one");
+    assert_eq!(world.store.create_token(token, 0).await?, TokenMade::Created);
+    assert!(world.store.remove_agent(&mesh.id, &of_bob.id, T0).await?);
+    let late = bound(&bob, &mesh.id, Some(&of_bob.id), "late");
+    assert_eq!(world.store.create_token(late, 0).await?, TokenMade::NoAgent);
+    let epoch = mesh.epoch().await?;
+    assert!(world.store.remove_member(&mesh.id, epoch, &bob.id, T0).await?.is_some());
+    let late = bound(&bob, &mesh.id, None, "late");
+    assert_eq!(world.store.create_token(late, 0).await?, TokenMade::NotMember);
+    assert!(world.store.delete_mesh(&mesh.id, T0).await?);
+    let late = bound(&mesh.owner, &mesh.id, None, "late");
+    assert_eq!(world.store.create_token(late, 0).await?, TokenMade::NoMesh);
+    Ok(())
+}
+
+pub(crate) async fn a_public_id_makes_one_token_under_eight_racing_calls(
+    world: &World,
+) -> Result<()> {
+    let ann = world.user("ann").await?;
+    let id = secret::token_id();
+    let tasks = (0..8).map(|n| {
+        let token = TokenRow { id: id.clone(), ..new_token(&ann.id, &format!("t{n}")) };
+        let store = Arc::clone(&world.store);
+        tokio::spawn(async move { store.create_token(token, 0).await })
+    });
+    let mut made = 0;
+    for answer in try_join_all(tasks).await.expect("no task panics") {
+        match answer? {
+            TokenMade::Created => made += 1,
+            answer => assert_eq!(answer, TokenMade::Exists),
+        }
+    }
+    assert_eq!(made, 1);
+    assert_eq!(listed(world, &ann, T0).await?, std::slice::from_ref(&id));
+    // Also when it has ended, and whatever else is wrong by then.
+    assert!(world.store.revoke_token(&ann.id, &id, T0).await?);
+    let again = TokenRow { id, ..bound(&ann, &secret::mesh_id(), None, "again") };
+    assert_eq!(world.store.create_token(again, 0).await?, TokenMade::Exists);
+    Ok(())
+}
+
+pub(crate) async fn no_bound_token_outlives_what_it_is_bound_to_in_a_race(
+    world: &World,
+) -> Result<()> {
+    for round in 0..24 {
+        let (mesh, agent) = world.mesh_with_agent().await?;
+        let bob = world.member(&mesh, &format!("bob-{round}")).await?;
+        let user = if round % 3 == 0 { &bob } else { &mesh.owner };
+        let agent_id = (round % 3 == 1).then_some(&agent.id);
+        let tokens: Vec<_> =
+            (0..8).map(|n| bound(user, &mesh.id, agent_id, &format!("t{round}-{n}"))).collect();
+        let making: Vec<_> = tokens
+            .iter()
+            .map(|token| {
+                let (store, token) = (Arc::clone(&world.store), token.clone());
+                tokio::spawn(async move { store.create_token(token, 0).await })
+            })
+            .collect();
+        let refusal = match round % 3 {
+            0 => {
+                let epoch = mesh.epoch().await?;
+                assert!(world.store.remove_member(&mesh.id, epoch, &bob.id, T0).await?.is_some());
+                TokenMade::NotMember
+            }
+            1 => {
+                assert!(world.store.remove_agent(&mesh.id, &agent.id, T0).await?);
+                TokenMade::NoAgent
+            }
+            _ => {
+                assert!(world.store.delete_mesh(&mesh.id, T0).await?);
+                TokenMade::NoMesh
+            }
+        };
+        for (answer, token) in
+            try_join_all(making).await.expect("no task panics").into_iter().zip(&tokens)
+        {
+            let kept = world.store.token(&token.hash).await?.map(|(token, _)| token.revoked_at);
+            match answer? {
+                TokenMade::Created => assert_eq!(kept, Some(Some(T0)), "revoked with the rest"),
+                answer => assert_eq!((answer, kept), (refusal, None)),
+            }
+        }
+    }
     Ok(())
 }
 
@@ -161,7 +287,7 @@ pub(crate) async fn the_last_use_of_a_token_is_merged_by_max(world: &World) -> R
     let ann = world.user("ann").await?;
     let tokens = [new_token(&ann.id, "one"), new_token(&ann.id, "two")];
     for token in &tokens {
-        assert!(world.store.create_token(token.clone(), 0).await?);
+        assert_eq!(world.store.create_token(token.clone(), 0).await?, TokenMade::Created);
     }
     let [one, two] = tokens.map(|token| token.id);
     let used = async |id: &TokenId| -> Result<Option<Micros>> {
@@ -302,7 +428,7 @@ pub(crate) async fn an_expired_or_unknown_code_is_unknown(world: &World) -> Resu
 
 pub(crate) async fn a_code_for_one_token_too_many_is_spent(world: &World) -> Result<()> {
     let ann = with_code(world, "code").await?;
-    assert!(world.store.create_token(new_token(&ann.id, "kept"), 0).await?);
+    assert_eq!(world.store.create_token(new_token(&ann.id, "kept"), 0).await?, TokenMade::Created);
     let answer = exchange(world, "code", "challenge", "token", 1, T0).await?;
     assert_eq!(answer, Exchange::LimitReached);
     let answer = exchange(world, "code", "challenge", "token", 0, T0).await?;

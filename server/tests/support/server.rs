@@ -9,7 +9,7 @@ use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
 use meshwire_server::settings::{Args, Settings};
 use meshwire_server::store::sqlite::SqliteStore;
-use meshwire_server::store::{NewUser, TokenRow, UserRow};
+use meshwire_server::store::{NewUser, TokenMade, TokenRow, UserRow};
 use meshwire_server::{listen, routes, secret};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ impl Server {
             revoked_at: None,
         };
         change(&mut row);
-        assert!(self.app.store.create_token(row, 0).await.unwrap());
+        assert_eq!(self.app.store.create_token(row, 0).await.unwrap(), TokenMade::Created);
         token
     }
 

@@ -49,10 +49,27 @@ impl Link {
                     crate::clean::clean_line(failure.message())
                 ));
             }
-            let pause = PAUSES.get(failures).unwrap_or(&PAUSES[PAUSES.len() - 1]);
+            tokio::time::sleep(pause(failures, failure.retry_after())).await;
             failures += 1;
-            let told = failure.retry_after().unwrap_or_default().min(LONGEST_PAUSE);
-            tokio::time::sleep((*pause).max(told)).await;
         }
+    }
+}
+
+/// How long to wait after this many failures before, when the server asks for a wait of its own or not.
+fn pause(failures: usize, told: Option<Duration>) -> Duration {
+    let own = PAUSES.get(failures).unwrap_or(&PAUSES[PAUSES.len() - 1]);
+    (*own).max(told.unwrap_or_default().min(LONGEST_PAUSE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_fifteen_seconds_and_heed_the_server() {
+        let seconds: Vec<u64> = (0..6).map(|failures| pause(failures, None).as_secs()).collect();
+        assert_eq!(seconds, [2, 5, 15, 15, 15, 15]);
+        let told = |seconds| pause(0, Some(Duration::from_secs(seconds))).as_secs();
+        assert_eq!([told(0), told(1), told(30), told(86_400)], [2, 2, 30, 300]);
     }
 }

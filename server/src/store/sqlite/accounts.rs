@@ -1,7 +1,7 @@
 //! Users, sessions, tokens and one-time codes.
 
 use async_trait::async_trait;
-use meshwire_protocol::{MeshId, TokenId, UserId, person_name};
+use meshwire_protocol::{AgentId, MeshId, TokenId, UserId, person_name};
 use serde_json::json;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
@@ -15,7 +15,7 @@ use super::writer::Tx;
 use super::{SqliteStore, store_error};
 use crate::store::{
     AccountStore, CliCode, Digest, Exchange, Micros, NewAccount, NewUser, Result, SessionRow,
-    TokenRow, UserRow,
+    TokenMade, TokenRow, UserRow,
 };
 
 /// How exactly `last_seen` of a session is kept: it is written at most this often.
@@ -133,8 +133,8 @@ impl AccountStore for SqliteStore {
         .await
     }
 
-    async fn create_token(&self, token: TokenRow, limit: u32) -> Result<bool> {
-        self.write(move |tx| Box::pin(insert_token(tx, token, limit))).await
+    async fn create_token(&self, token: TokenRow, limit: u32) -> Result<TokenMade> {
+        self.write(move |tx| Box::pin(create_token(tx, token, limit))).await
     }
 
     async fn token(&self, hash: &Digest) -> Result<Option<(TokenRow, UserRow)>> {
@@ -420,6 +420,40 @@ async fn create_local_user(tx: &mut Tx, user: NewUser, code: Digest) -> sqlx::Re
     }))
 }
 
+async fn create_token(tx: &mut Tx, token: TokenRow, limit: u32) -> sqlx::Result<TokenMade> {
+    let known = sqlx::query("SELECT 1 FROM token WHERE id = ?1")
+        .bind(token.id.as_str())
+        .fetch_optional(&mut tx.conn)
+        .await?;
+    if known.is_some() {
+        return Ok(TokenMade::Exists);
+    }
+    if let Some(mesh) = &token.mesh {
+        let row = sqlx::query(
+            "SELECT
+                 EXISTS (SELECT 1 FROM mesh WHERE id = ?1 AND deleted_at IS NULL),
+                 EXISTS (SELECT 1 FROM member WHERE mesh_id = ?1 AND user_id = ?2),
+                 EXISTS (SELECT 1 FROM agent WHERE mesh_id = ?1 AND user_id = ?2 AND id = ?3)",
+        )
+        .bind(mesh.as_str())
+        .bind(token.user.as_str())
+        .bind(token.agent.as_ref().map(AgentId::as_str))
+        .fetch_one(&mut tx.conn)
+        .await?;
+        if !row.try_get::<bool, _>(0)? {
+            return Ok(TokenMade::NoMesh);
+        }
+        if !row.try_get::<bool, _>(1)? {
+            return Ok(TokenMade::NotMember);
+        }
+        if token.agent.is_some() && !row.try_get::<bool, _>(2)? {
+            return Ok(TokenMade::NoAgent);
+        }
+    }
+    let made = insert_token(tx, token, limit).await?;
+    Ok(if made { TokenMade::Created } else { TokenMade::LimitReached })
+}
+
 async fn insert_token(tx: &mut Tx, token: TokenRow, limit: u32) -> sqlx::Result<bool> {
     let live: i64 = sqlx::query(
         "SELECT count(*) FROM token
@@ -444,7 +478,7 @@ async fn insert_token(tx: &mut Tx, token: TokenRow, limit: u32) -> sqlx::Result<
     .bind(token.name)
     .bind(json!(token.scopes).to_string())
     .bind(token.mesh.as_ref().map(MeshId::as_str))
-    .bind(token.agent.as_ref().map(meshwire_protocol::AgentId::as_str))
+    .bind(token.agent.as_ref().map(AgentId::as_str))
     .bind(token.created_at)
     .bind(token.expires_at)
     .execute(&mut tx.conn)

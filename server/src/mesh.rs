@@ -13,6 +13,7 @@ mod open_polls;
 mod presence;
 mod rates;
 mod receipts;
+mod retention;
 mod roster;
 mod send;
 mod tail;
@@ -34,6 +35,7 @@ use self::open_polls::OpenPolls;
 use self::presence::Presence;
 pub use self::rates::Quota;
 use self::rates::Rates;
+use self::retention::in_steps;
 use self::roster::CachedRoster;
 pub use self::send::Delivered;
 pub(crate) use self::send::{not_a_member, not_your_agent};
@@ -41,7 +43,7 @@ use self::tail::Tail;
 use crate::clock::Clock;
 use crate::error::{ApiError, Result, chain};
 use crate::secret;
-use crate::settings::Limits;
+use crate::settings::{Limits, Retention};
 use crate::store::{
     AgentChange, AgentRow, Change, MeshChange, Micros, Move, NewAgent, NewMesh, Register, Roster,
     Seen, Store, UserRow,
@@ -82,6 +84,7 @@ struct Shared {
     store: Arc<dyn Store>,
     clock: Arc<Clock>,
     limits: Limits,
+    retention: Retention,
     rates: Rates,
     open_polls: OpenPolls,
     stopping: watch::Receiver<bool>,
@@ -109,6 +112,7 @@ impl Meshes {
         store: Arc<dyn Store>,
         clock: Arc<Clock>,
         limits: Limits,
+        retention: Retention,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
@@ -116,6 +120,7 @@ impl Meshes {
                 store,
                 clock,
                 limits,
+                retention,
                 rates: Rates::new(&limits),
                 open_polls: OpenPolls::default(),
                 stopping,
@@ -127,8 +132,13 @@ impl Meshes {
         }
     }
 
-    /// Writes what was seen, forgets what is idle, and purges what was deleted, for as long as it is polled.
+    /// Writes what was seen, forgets what is idle, purges what was deleted, and trims the logs, for as long
+    /// as it is polled.
     pub async fn background(&self) {
+        tokio::join!(self.keep_house(), self.keep_trimming());
+    }
+
+    async fn keep_house(&self) {
         let mut flush = tokio::time::interval(FLUSH);
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
@@ -177,15 +187,9 @@ impl Meshes {
     }
 
     async fn purge(&self) {
-        loop {
-            match self.shared.store.purge(self.shared.clock.now()).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(error = %chain(&error), "deleted data could not be purged");
-                    return;
-                }
-            }
+        let step = async || self.shared.store.purge(self.shared.clock.now()).await;
+        if let Err(error) = in_steps(step).await {
+            tracing::warn!(error = %chain(&error), "deleted data could not be purged");
         }
     }
 

@@ -11,6 +11,8 @@ mod decode;
 mod log;
 mod members;
 mod meshes;
+mod purge;
+mod retention;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -130,7 +132,7 @@ impl Store for SqliteStore {
     }
 
     async fn purge(&self, now: Micros) -> Result<bool> {
-        self.write(move |tx| Box::pin(meshes::purge(tx, now))).await
+        self.write(move |tx| Box::pin(purge::purge(tx, now))).await
     }
 
     async fn close(&self) {

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use meshwire_protocol::{AgentId, AgentKind, MeshId, MessageId, TokenId, UserId, Via};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use self::appender::Queue;
 pub use self::inbox::{Poll, Reader, Step};
@@ -35,7 +36,6 @@ use self::open_polls::OpenPolls;
 use self::presence::Presence;
 pub use self::rates::Quota;
 use self::rates::Rates;
-use self::retention::in_steps;
 use self::roster::CachedRoster;
 pub use self::send::Delivered;
 pub(crate) use self::send::{not_a_member, not_your_agent};
@@ -187,9 +187,16 @@ impl Meshes {
     }
 
     async fn purge(&self) {
-        let step = async || self.shared.store.purge(self.shared.clock.now()).await;
-        if let Err(error) = in_steps(step).await {
-            tracing::warn!(error = %chain(&error), "deleted data could not be purged");
+        loop {
+            let began = Instant::now();
+            match self.shared.store.purge(self.shared.clock.now()).await {
+                Ok(true) => retention::pause_after(began).await,
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "deleted data could not be purged");
+                    return;
+                }
+            }
         }
     }
 

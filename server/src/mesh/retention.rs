@@ -72,20 +72,19 @@ impl Meshes {
         let held = store.held_from(mesh, terms.holds_since).await?;
         // Everything before is there: the trim point first, then the messages.
         store.trim(mesh, terms.up_to(held)).await?;
-        in_steps(async || store.delete_trimmed(mesh).await).await
+        let mut began = Instant::now();
+        while store.delete_trimmed(mesh).await? {
+            pause_after(began).await;
+            began = Instant::now();
+        }
+        Ok(())
     }
 }
 
-/// Runs a step until there is nothing more to do. After each one the store is left alone for as long as the
-/// step took, so that others are never held up for long.
-pub(super) async fn in_steps(step: impl AsyncFn() -> store::Result<bool>) -> store::Result<()> {
-    loop {
-        let began = Instant::now();
-        if !step().await? {
-            return Ok(());
-        }
-        tokio::time::sleep(began.elapsed()).await;
-    }
+/// Between two steps of a removal: leaves the store alone for as long as the step took that began then, so
+/// that others are never held up for long.
+pub(super) async fn pause_after(began: Instant) {
+    tokio::time::sleep(began.elapsed()).await;
 }
 
 /// What the settings mean at one moment. An id is a time.

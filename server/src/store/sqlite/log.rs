@@ -192,8 +192,7 @@ impl LogStore for SqliteStore {
     }
 
     async fn trim(&self, mesh: &MeshId, to: MessageId) -> Result<Option<MessageId>> {
-        let (head, moves) =
-            retention::look(&self.readers, mesh, to).await.map_err(store_error)?;
+        let (head, moves) = retention::look(&self.readers, mesh, to).await.map_err(store_error)?;
         if !moves {
             return Ok(head.map(|head| head.trimmed));
         }

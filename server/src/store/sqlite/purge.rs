@@ -2,6 +2,7 @@
 
 use sqlx::Row as _;
 
+use super::cache::Effect;
 use super::writer::Tx;
 use crate::store::Micros;
 
@@ -52,6 +53,9 @@ pub(super) async fn purge(tx: &mut Tx, now: Micros) -> sqlx::Result<bool> {
     ] {
         let done = sqlx::query(sql).bind(now).bind(STEP).execute(&mut tx.conn).await?;
         removed += done.rows_affected();
+    }
+    if removed > 0 {
+        tx.effects.push(Effect::TokensChanged);
     }
     Ok(removed > 0)
 }

@@ -6,9 +6,9 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqlitePool;
 
 use super::cache::Effect;
+use super::decode;
 use super::purge::STEP;
 use super::writer::Tx;
-use super::decode;
 use crate::store::{Head, Micros};
 
 pub(super) async fn held_from(

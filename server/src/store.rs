@@ -232,8 +232,8 @@ pub trait LogStore: Send + Sync + 'static {
     /// Writes when agents were seen, when they read, and how far they were handed messages, all merged by max.
     async fn note_seen(&self, seen: &[Seen]) -> Result<()>;
 
-    /// The smallest cursor among the agents of a mesh that have read their inbox at `since` or later, or have
-    /// not read it yet and registered then; `None` when there is no such agent.
+    /// The smallest cursor among the agents of a mesh that have read their inbox or registered at `since` or
+    /// later; `None` when there is no such agent.
     async fn held_from(&self, mesh: &MeshId, since: Micros) -> Result<Option<MessageId>>;
 
     /// Moves the trim point to the newest message up to `to` (or, where messages are kept in batches, to the

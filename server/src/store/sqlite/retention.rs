@@ -17,7 +17,8 @@ pub(super) async fn held_from(
     since: Micros,
 ) -> sqlx::Result<Option<MessageId>> {
     let row = sqlx::query(
-        "SELECT cursor FROM agent WHERE mesh_id = ?1 AND coalesce(last_read, created_at) >= ?2
+        "SELECT cursor FROM agent
+         WHERE mesh_id = ?1 AND max(coalesce(last_read, 0), created_at) >= ?2
          ORDER BY cursor LIMIT 1",
     )
     .bind(mesh.as_str())

@@ -49,7 +49,11 @@ pub enum OpenError {
     )]
     InUse(PathBuf),
     /// The folder or the file cannot be used.
-    #[error("cannot use {}: {source}", .path.display())]
+    #[error(
+        "cannot use {}: {source}; the server must be able to read and write there, or be given another place \
+         with MESHWIRE_STORE=sqlite:PATH",
+        .path.display()
+    )]
     File {
         /// Which.
         path: PathBuf,
@@ -57,7 +61,11 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// SQLite refuses it, or its schema is not ours.
-    #[error("cannot open the database {}: {source}", .path.display())]
+    #[error(
+        "cannot open the database {}: {source}{}",
+        .path.display(),
+        what_to_do(source.as_ref())
+    )]
     Database {
         /// Which.
         path: PathBuf,
@@ -122,6 +130,14 @@ impl SqliteStore {
     ) -> Result<T> {
         self.writer.run(act).await
     }
+
+    /// Reads by the writer, which alone may add to the cache.
+    async fn look<T: Send + 'static>(
+        &self,
+        act: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, sqlx::Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.look(act).await
+    }
 }
 
 #[async_trait]
@@ -162,15 +178,26 @@ fn lock(path: &Path) -> std::result::Result<File, OpenError> {
 }
 
 /// Makes the database file readable for its owner alone, when it is not there yet; SQLite gives the files
-/// beside it the same rights.
+/// beside it the same rights. Fails when the file cannot be written, which SQLite would only say later.
 fn create_private_file(path: &Path) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+    options.open(path).map(drop)
+}
+
+/// What helps against an error at start, to follow its text.
+fn what_to_do(error: &(dyn std::error::Error + Send + Sync + 'static)) -> &'static str {
+    let text = error.to_string();
+    // SQLite's words for CORRUPT and NOTADB, however deep they are wrapped.
+    if text.contains("malformed") || text.contains("not a database") {
+        "; it is damaged, or no database of MeshWire: put back a copy from your backup, or move the file \
+         away to begin with an empty one"
+    } else if text.contains("disk is full") {
+        "; make room on that disk"
+    } else {
+        ""
     }
 }
 

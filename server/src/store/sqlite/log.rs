@@ -34,7 +34,7 @@ impl LogStore for SqliteStore {
         }
         drop(conn);
         let mesh = mesh.clone();
-        self.write(move |tx| {
+        self.look(move |tx| {
             Box::pin(async move {
                 let head = decode::head(&mut tx.conn, &mesh).await?;
                 tx.effects.push(Effect::Head(mesh, head));
@@ -95,7 +95,7 @@ impl LogStore for SqliteStore {
         if noted.is_some_and(|noted| noted.head < head.head) {
             // We read between a commit and its note in the cache: whoever asks for the head after this
             // page must not be told an older one. What is handed in to the writer now comes after the note.
-            self.write(|_| Box::pin(async { Ok(()) })).await?;
+            self.look(|_| Box::pin(async { Ok(()) })).await?;
         }
         page.map(Some).map_err(store_error)
     }
@@ -135,7 +135,7 @@ impl LogStore for SqliteStore {
             return Ok(cached);
         }
         let (mesh, agent) = key;
-        self.write(move |tx| {
+        self.look(move |tx| {
             Box::pin(async move {
                 let position = position(&mut tx.conn, &mesh, &agent).await?;
                 tx.effects.extend(position.map(|at| Effect::Position(mesh, agent, at)));

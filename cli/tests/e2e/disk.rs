@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client, Response};
@@ -91,6 +92,27 @@ impl<'s> Sender<'s> {
         began.elapsed()
     }
 
+    /// Reads while others try to send all the time, to somebody else.
+    fn check_in_a_crowd(&self) {
+        let read = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for number in 0..3 {
+                let read = &read;
+                scope.spawn(move || {
+                    let body = json!({"from": "a", "to": "a", "content": "x".repeat(8_000)});
+                    while !read.load(Ordering::Relaxed) {
+                        let status = self.post("messages", &format!("crowd {number}"), &body);
+                        assert_eq!(status.status(), 503);
+                    }
+                });
+            }
+            for _ in 0..5 {
+                self.check();
+            }
+            read.store(true, Ordering::Relaxed);
+        });
+    }
+
     /// All that `b` has to read is what was answered, and nothing else.
     fn check(&self) {
         let (mut read, mut after) = (Vec::new(), "earliest".to_owned());
@@ -157,9 +179,8 @@ fn a_full_disk_stops_sends_and_nothing_else_until_there_is_room() {
     for piece in &ballast {
         sender.fill();
         sender.check();
-        // Nobody else is any better off.
         assert!(!sender.send() && !sender.send());
-        sender.check();
+        sender.check_in_a_crowd();
         std::fs::remove_file(piece).unwrap();
         let took = sender.send_again();
         assert!(took < SOON, "it took {took:?}");
@@ -232,6 +253,15 @@ fn a_place_that_is_read_only_is_refused_at_start() {
         assert!(errors.contains("Read-only file system"), "round {round}: {errors}");
         Service::with(home.path(), store_at(&place)).terminate();
     }
+}
+
+#[test]
+fn a_disk_that_is_full_at_start_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let place = place(home.path());
+    let full = in_namespace("mount -t tmpfs -o size=32k disk \"$1\"", &place);
+    let errors = refused(full, &place);
+    assert!(errors.contains("full") && errors.contains("make room"), "{errors}");
 }
 
 #[test]

@@ -50,27 +50,27 @@ pub enum OpenError {
     InUse(PathBuf),
     /// The folder or the file cannot be used.
     #[error(
-        "cannot use {}: {source}; the server must be able to read and write there, or be given another place \
+        "cannot use {}: {cause}; the server must be able to read and write there, or be given another place \
          with MESHWIRE_STORE=sqlite:PATH",
         .path.display()
     )]
     File {
         /// Which.
         path: PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// Why; part of the text, and so no source.
+        cause: std::io::Error,
     },
     /// SQLite refuses it, or its schema is not ours.
     #[error(
-        "cannot open the database {}: {source}{}",
+        "cannot open the database {}: {cause}{}",
         .path.display(),
-        what_to_do(source.as_ref())
+        what_to_do(cause.as_ref())
     )]
     Database {
         /// Which.
         path: PathBuf,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// Why; part of the text, and so no source.
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -87,7 +87,7 @@ impl SqliteStore {
     /// # Errors
     /// When the file is in use by another process, cannot be written, or is no database of ours.
     pub async fn open(path: &Path) -> std::result::Result<Self, OpenError> {
-        let file_error = |source| OpenError::File { path: path.to_owned(), source };
+        let file_error = |cause| OpenError::File { path: path.to_owned(), cause };
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             settings::create_private_folder(folder).map_err(file_error)?;
         }
@@ -106,8 +106,8 @@ impl SqliteStore {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5))
             .statement_cache_capacity(64);
-        let database_error = |source: Box<dyn std::error::Error + Send + Sync>| {
-            OpenError::Database { path: path.to_owned(), source }
+        let database_error = |cause: Box<dyn std::error::Error + Send + Sync>| {
+            OpenError::Database { path: path.to_owned(), cause }
         };
 
         let cache = Arc::new(Cache::default());
@@ -163,7 +163,7 @@ fn lock(path: &Path) -> std::result::Result<File, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let lock_path = PathBuf::from(name);
-    let error = |source| OpenError::File { path: lock_path.clone(), source };
+    let error = |cause| OpenError::File { path: lock_path.clone(), cause };
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -173,7 +173,7 @@ fn lock(path: &Path) -> std::result::Result<File, OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(error(source)),
+        Err(TryLockError::Error(cause)) => Err(error(cause)),
     }
 }
 
@@ -190,12 +190,13 @@ fn create_private_file(path: &Path) -> std::io::Result<()> {
 /// What helps against an error at start, to follow its text.
 fn what_to_do(error: &(dyn std::error::Error + Send + Sync + 'static)) -> &'static str {
     let text = error.to_string();
-    // SQLite's words for CORRUPT and NOTADB, however deep they are wrapped.
+    // SQLite's own words, however deep they are wrapped.
     if text.contains("malformed") || text.contains("not a database") {
         "; it is damaged, or no database of MeshWire: put back a copy from your backup, or move the file \
          away to begin with an empty one"
-    } else if text.contains("disk is full") {
-        "; make room on that disk"
+    } else if text.contains("disk is full") || text.contains("disk I/O error") {
+        "; that disk is full or failing: make room on it, or give the server another place with \
+         MESHWIRE_STORE=sqlite:PATH"
     } else {
         ""
     }

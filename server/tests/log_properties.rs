@@ -124,6 +124,12 @@ impl World {
             Step::Receipts(message) => self.receipts(*message).await?,
             Step::History(limit) => self.history(*limit).await?,
             Step::Trim => self.trim().await?,
+            Step::TrimPoint => {
+                let to = self.model.trim_point(self.clock.now());
+                let trimmed = self.app.store.trim(&self.mesh, id(to)).await?;
+                ensure!(trimmed == Some(id(to)), "trimmed to {trimmed:?} and not to {to}");
+                self.model.trimmed = to;
+            }
             Step::Clock(by) => self.clock.shift(*by),
             Step::Restart { crash } => self.restart(*crash).await?,
         }

@@ -94,22 +94,23 @@ impl<'s> Sender<'s> {
 
     /// Reads while others try to send all the time, to somebody else.
     fn check_in_a_crowd(&self) {
-        let read = AtomicBool::new(false);
+        let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for number in 0..3 {
-                let read = &read;
+                let ended = &ended;
                 scope.spawn(move || {
                     let body = json!({"from": "a", "to": "a", "content": "x".repeat(8_000)});
-                    while !read.load(Ordering::Relaxed) {
-                        let status = self.post("messages", &format!("crowd {number}"), &body);
-                        assert_eq!(status.status(), 503);
+                    while !ended.load(Ordering::Relaxed) {
+                        let answer = self.post("messages", &format!("crowd {number}"), &body);
+                        assert_eq!(answer.status(), 503);
                     }
                 });
             }
+            // Also when a check fails, or the crowd would go on for ever.
+            let _crowd = Ends(&ended);
             for _ in 0..5 {
                 self.check();
             }
-            read.store(true, Ordering::Relaxed);
         });
     }
 
@@ -138,6 +139,15 @@ impl<'s> Sender<'s> {
             let answer = self.client.get(url.trim_end_matches('/')).bearer_auth(&self.token).send();
             assert_eq!(answer.unwrap().status(), 200, "{path}");
         }
+    }
+}
+
+/// Says that something has ended when it is dropped.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

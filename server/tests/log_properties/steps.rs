@@ -30,6 +30,8 @@ pub(crate) enum Step {
     Receipts(usize),
     History(u32),
     Trim,
+    /// Only the trim point, as when a pass breaks off: what lies up to it is still in the file.
+    TrimPoint,
     Clock(Micros),
     Restart {
         /// What is in memory is lost.
@@ -113,6 +115,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<usize>().prop_map(Step::Receipts),
         1 => (1..6_u32).prop_map(Step::History),
         4 => Just(Step::Trim),
+        2 => Just(Step::TrimPoint),
         5 => clock.prop_map(Step::Clock),
         1 => any::<bool>().prop_map(|crash| Step::Restart { crash }),
     ]

@@ -216,16 +216,15 @@ impl World {
         let fields = AgentChange::default();
         let (row, new) =
             self.app.meshes.register(&self.mesh, &self.user.id, name(number), fields).await?;
-        match self.model.agents.get(&number) {
-            Some(agent) => ensure!(!new && row.id == agent.id, "it was there"),
-            None => {
-                let head = self.model.head;
-                ensure!(new && row.start.get() == head, "it starts at the head {head}: {row:?}");
-                let (handed, read_at) = ((head, head), (now, now));
-                let agent = Agent { id: row.id, start: head, cursor: head, handed, read_at };
-                self.model.agents.insert(number, agent);
-            }
+        if let Some(agent) = self.model.agents.get(&number) {
+            ensure!(!new && row.id == agent.id, "it was there");
+            return Ok(());
         }
+        let head = self.model.head;
+        ensure!(new && row.start.get() == head, "it starts at the head {head}: {row:?}");
+        let (handed, read_at) = ((head, head), (now, now));
+        let agent = Agent { id: row.id, start: head, cursor: head, handed, read_at };
+        self.model.agents.insert(number, agent);
         Ok(())
     }
 
@@ -234,11 +233,11 @@ impl World {
         let roster = self.roster().await?;
         let visible = roster.visible_to(&self.user.id, None);
         let found = match self.app.meshes.receipts(&roster, &visible, id(wanted)).await {
-            Ok(status) => {
-                let states = status.deliveries.into_iter();
-                let mut states: Vec<_> = states.map(|one| (one.agent_id, one.state)).collect();
-                states.sort_by(|(a, _), (b, _)| a.cmp(b));
-                Some(states)
+            Ok(shown) => {
+                let deliveries = shown.deliveries.into_iter();
+                let mut found: Vec<_> = deliveries.map(|one| (one.agent_id, one.state)).collect();
+                found.sort_by(|(a, _), (b, _)| a.cmp(b));
+                Some(found)
             }
             Err(error) => {
                 ensure!(error.code() == ErrorCode::MessageNotFound, "{error}");

@@ -40,6 +40,9 @@ pub struct Retention {
 }
 
 impl Retention {
+    /// Nothing is ever removed.
+    pub const FOR_EVER: Self = Self { days: 0, hold_days: 0, max_days: 0 };
+
     /// Checks that the settings fit together.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ impl<'s> Sender<'s> {
             }
             // Also when a check fails, or the crowd would go on for ever.
             let _crowd = Ends(&ended);
-            for _ in 0..5 {
+            for _ in 0..2 {
                 self.check();
             }
         });
@@ -177,14 +177,14 @@ fn store_at(place: &Path) -> Vec<(&'static str, String)> {
 fn a_full_disk_stops_sends_and_nothing_else_until_there_is_room() {
     let home = tempfile::tempdir().unwrap();
     let place = place(home.path());
-    let program = in_namespace("mount -t tmpfs -o size=16m disk \"$1\"", &place);
+    let program = in_namespace("mount -t tmpfs -o size=10m disk \"$1\"", &place);
     let service = Service::run(program, home.path(), store_at(&place));
     let (mut sender, _computer) = Sender::new(&service);
     // The file system can be seen by the server alone; the kernel shows it to us.
     let disk = PathBuf::from(format!("/proc/{}/root{}", service.id(), place.display()));
     let ballast = ["one", "two", "three"].map(|name| disk.join(name));
     for piece in &ballast {
-        std::fs::write(piece, vec![1; 3 * 1024 * 1024]).unwrap();
+        std::fs::write(piece, vec![1; 2 * 1024 * 1024]).unwrap();
     }
     for piece in &ballast {
         sender.fill();

@@ -347,7 +347,7 @@ async fn tell(story: &[Step]) -> Result<()> {
 fn any_story_of_a_mesh_goes_as_a_simple_model_says() {
     let long = std::env::var_os("MESHWIRE_TEST_LONG").is_some();
     let (cases, longest, rng_seed) =
-        if long { (10_000, 100, RngSeed::Random) } else { (300, 60, RngSeed::Fixed(1)) };
+        if long { (3_000, 100, RngSeed::Random) } else { (300, 60, RngSeed::Fixed(1)) };
     let config = Config { cases, rng_seed, failure_persistence: None, ..Config::default() };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let outcome = TestRunner::new(config).run(&steps::story(longest), |story| {

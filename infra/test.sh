@@ -115,6 +115,9 @@ install_packages() {
     needs java default-jre-headless             # runs DynamoDB Local
     [[ -d $emulator ]] || needs npm nodejs npm  # fetches DynamoDB Local
     needs chromium chromium                     # the browser for tests of pages
+    needs unshare util-linux                    # small disks that can be filled, as root or in a user namespace
+    needs mount mount
+    needs prlimit util-linux                    # files that may not grow
     needs chromedriver chromium-driver
     ((${#missing[@]})) || return 0
 

@@ -44,7 +44,13 @@ impl App {
         clock: Arc<Clock>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let meshes = Meshes::new(Arc::clone(&store), Arc::clone(&clock), settings.limits, stopping);
+        let meshes = Meshes::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            settings.limits,
+            settings.retention,
+            stopping,
+        );
         let sign_in = SignIn::new(&settings, &public_url);
         Self(Arc::new(Inner {
             settings,

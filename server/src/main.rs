@@ -53,6 +53,9 @@ fn start(args: Args) -> Result<()> {
         .with_context(|| format!("MESHWIRE_LOG: {:?} is not a log filter", settings.log))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Where the log cannot be written, saying so on stderr would end in a panic: a full disk often holds
+        // the log as well.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();

@@ -13,6 +13,7 @@ mod open_polls;
 mod presence;
 mod rates;
 mod receipts;
+mod retention;
 mod roster;
 mod send;
 mod tail;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use meshwire_protocol::{AgentId, AgentKind, MeshId, MessageId, TokenId, UserId, Via};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use self::appender::Queue;
 pub use self::inbox::{Poll, Reader, Step};
@@ -41,7 +43,7 @@ use self::tail::Tail;
 use crate::clock::Clock;
 use crate::error::{ApiError, Result, chain};
 use crate::secret;
-use crate::settings::Limits;
+use crate::settings::{Limits, Retention};
 use crate::store::{
     AgentChange, AgentRow, Change, MeshChange, Micros, Move, NewAgent, NewMesh, Register, Roster,
     Seen, Store, UserRow,
@@ -82,6 +84,7 @@ struct Shared {
     store: Arc<dyn Store>,
     clock: Arc<Clock>,
     limits: Limits,
+    retention: Retention,
     rates: Rates,
     open_polls: OpenPolls,
     stopping: watch::Receiver<bool>,
@@ -109,6 +112,7 @@ impl Meshes {
         store: Arc<dyn Store>,
         clock: Arc<Clock>,
         limits: Limits,
+        retention: Retention,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
@@ -116,6 +120,7 @@ impl Meshes {
                 store,
                 clock,
                 limits,
+                retention,
                 rates: Rates::new(&limits),
                 open_polls: OpenPolls::default(),
                 stopping,
@@ -127,8 +132,13 @@ impl Meshes {
         }
     }
 
-    /// Writes what was seen, forgets what is idle, and purges what was deleted, for as long as it is polled.
+    /// Writes what was seen, forgets what is idle, purges what was deleted, and trims the logs, for as long
+    /// as it is polled.
     pub async fn background(&self) {
+        tokio::join!(self.keep_house(), self.keep_trimming());
+    }
+
+    async fn keep_house(&self) {
         let mut flush = tokio::time::interval(FLUSH);
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
@@ -178,8 +188,9 @@ impl Meshes {
 
     async fn purge(&self) {
         loop {
+            let began = Instant::now();
             match self.shared.store.purge(self.shared.clock.now()).await {
-                Ok(true) => {}
+                Ok(true) => retention::pause_after(began).await,
                 Ok(false) => return,
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "deleted data could not be purged");

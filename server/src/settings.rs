@@ -1,5 +1,7 @@
 //! Settings, from flags and from the environment. A wrong one is refused at start, by its name.
 
+mod retention;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use etcetera::BaseStrategy as _;
 use url::{Host, Url};
+
+pub use self::retention::Retention;
 
 /// Shortest secret key, in characters.
 const MIN_SECRET_KEY: usize = 32;
@@ -134,6 +138,10 @@ pub struct Args {
     #[arg(long, env = "MESHWIRE_LIMIT_REPLIES_PER_MINUTE", default_value_t = 60, value_name = "N")]
     pub limit_replies_per_minute: u32,
 
+    /// How long messages are kept.
+    #[command(flatten)]
+    pub retention: Retention,
+
     /// Listen on an address that is not loopback although the public URL is not https
     #[arg(long)]
     pub allow_insecure: bool,
@@ -159,6 +167,8 @@ pub struct Settings {
     pub log: String,
     /// Limits that people can meet.
     pub limits: Limits,
+    /// How long messages are kept.
+    pub retention: Retention,
 }
 
 /// How to sign in with GitHub.
@@ -287,6 +297,7 @@ impl Settings {
                 open_polls_total: args.limit_open_polls_total,
                 replies_per_minute: args.limit_replies_per_minute,
             },
+            retention: args.retention.check()?,
         })
     }
 }

@@ -221,7 +221,7 @@ pub trait LogStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Option<LogPage>>;
 
-    /// One message.
+    /// One message, unless it was trimmed.
     async fn message(&self, mesh: &MeshId, id: MessageId) -> Result<Option<Stored>>;
 
     /// What a caller may see of the log before an id, newest first. Looks at a bounded number of messages,
@@ -246,8 +246,21 @@ pub trait LogStore: Send + Sync + 'static {
         how: Move,
     ) -> Result<Option<MessageId>>;
 
-    /// Writes when agents were seen and how far they were handed messages, both merged by max.
+    /// Writes when agents were seen, when they read, and how far they were handed messages, all merged by max.
     async fn note_seen(&self, seen: &[Seen]) -> Result<()>;
+
+    /// The smallest cursor among the agents of a mesh that have read their inbox or registered at `since` or
+    /// later; `None` when there is no such agent.
+    async fn held_from(&self, mesh: &MeshId, since: Micros) -> Result<Option<MessageId>>;
+
+    /// Moves the trim point to the newest message up to `to` (or, where messages are kept in batches, to the
+    /// end of the newest batch up to it), never back; the trim point as it is then, `None` when there is no
+    /// such mesh. What lies up to it is gone for everyone at once, and left to [`Self::delete_trimmed`].
+    async fn trim(&self, mesh: &MeshId, to: MessageId) -> Result<Option<MessageId>>;
+
+    /// Removes a bounded number of messages up to the trim point, the oldest first; `true` while there are
+    /// more.
+    async fn delete_trimmed(&self, mesh: &MeshId) -> Result<bool>;
 }
 
 /// Meshes and who is in them. Every change here raises the epoch of the mesh concerned.
@@ -266,6 +279,9 @@ pub trait MeshStore: Send + Sync + 'static {
 
     /// The meshes that a user is a member of, oldest first.
     async fn meshes_of(&self, user: &UserId) -> Result<Vec<MeshId>>;
+
+    /// At most `limit` meshes of anyone, in an order that does not change, from the one after `after` on.
+    async fn meshes(&self, after: Option<&MeshId>, limit: u32) -> Result<Vec<MeshId>>;
 
     /// A mesh with its members and agents, as of the epoch in its head.
     async fn roster(&self, mesh: &MeshId) -> Result<Option<Roster>>;

@@ -31,6 +31,8 @@ mod meshes;
 mod model;
 #[path = "store_suite/paging.rs"]
 mod paging;
+#[path = "store_suite/retention.rs"]
+mod retention;
 #[path = "store_suite/rosters.rs"]
 mod rosters;
 #[path = "store_suite/sqlite_only.rs"]
@@ -116,6 +118,17 @@ macro_rules! behaviour_suite {
                     what_was_seen_twice_in_one_call_is_merged_too,
                     nobody_is_made_by_being_seen,
                 }
+                retention {
+                    the_trim_point_is_a_message_and_moves_only_forward,
+                    what_is_trimmed_is_gone_for_every_reader_at_once,
+                    a_trimmed_log_goes_on_and_may_be_trimmed_whole,
+                    trimmed_messages_are_removed_in_bounded_steps,
+                    a_trim_that_overtakes_a_reader_never_skips_in_silence,
+                    an_agent_holds_from_its_registration_and_its_last_reading_on,
+                    the_smallest_cursor_holds,
+                    all_meshes_are_listed_page_by_page,
+                    where_there_is_no_mesh_nothing_is_trimmed,
+                }
                 rosters {
                     an_agent_starts_at_the_head,
                     a_new_agent_has_the_fields_it_came_with,
@@ -158,6 +171,7 @@ macro_rules! behaviour_suite {
                     the_meshes_of_a_user_come_oldest_first,
                     a_deleted_mesh_is_gone_for_everyone_at_once,
                     a_purge_removes_all_of_a_deleted_mesh_in_bounded_steps,
+                    sends_go_on_while_a_large_mesh_is_purged,
                 }
                 accounts {
                     the_same_identity_is_the_same_user,
@@ -183,6 +197,7 @@ macro_rules! behaviour_suite {
                     a_public_id_makes_one_token_under_eight_racing_calls,
                     no_bound_token_outlives_what_it_is_bound_to_in_a_race,
                     the_last_use_of_a_token_is_merged_by_max,
+                    a_token_is_known_for_thirty_days_after_its_end,
                     a_code_of_the_command_line_gives_a_token_of_its_user,
                     a_code_is_good_for_one_token_under_eight_racing_exchanges,
                     a_second_use_of_a_code_revokes_what_the_first_one_got,

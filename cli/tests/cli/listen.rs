@@ -310,3 +310,26 @@ fn an_inbox_is_left_as_it_is_unless_told() {
     assert_eq!(last.line, format!("PUT /mesh/{MESH}/agents/worker/cursor"));
     assert_eq!(last.body, json!({"cursor": 8}));
 }
+
+#[test]
+fn who_comes_too_late_is_told_of_the_gap_once() {
+    let server = server(|count, _| match count {
+        0 | 1 => {
+            let left = [message(5, "what is left")];
+            let page = json!({"messages": left, "cursor": 5, "more": false, "gap": true});
+            Reply::Json(200, page)
+        }
+        _ => Reply::Silence,
+    });
+    let computer = worker(&server);
+    let inbox = computer.run(&["inbox"]);
+    assert!(inbox.out.contains("what is left"), "{inbox:?}");
+    assert!(inbox.err.contains("older messages were removed"), "{inbox:?}");
+
+    let mut child = computer.spawn(&["listen", "--json"]);
+    assert!(line(&mut stdout(&mut child)).contains("what is left"));
+    terminate(&child);
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(err.matches("older messages were removed").count(), 1, "{err}");
+}

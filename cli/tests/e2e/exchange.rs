@@ -306,6 +306,9 @@ fn wrong_settings_are_refused_by_their_names() {
         ("MESHWIRE_LOG", "loud"),
         ("MESHWIRE_LOG", "info,x=loud"),
         ("MESHWIRE_LIMIT_AGENTS", "many"),
+        ("MESHWIRE_RETENTION_DAYS", "-1"),
+        ("MESHWIRE_RETENTION_HOLD_DAYS", "36501"),
+        ("MESHWIRE_RETENTION_MAX_DAYS", "6"),
     ] {
         let (started, errors) = run(name, value);
         assert!(!started && errors.contains(name), "{name}={value}: {errors}");

@@ -8,6 +8,7 @@ mod github;
 
 mod browser;
 mod chromium;
+mod disk;
 mod durability;
 mod exchange;
 mod program;

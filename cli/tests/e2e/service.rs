@@ -38,9 +38,28 @@ impl Service {
     fn start_on(home: &Path, bind: &str, environment: Vec<(&'static str, String)>) -> Self {
         let program = programs().join("meshwire-server");
         assert!(program.exists(), "build it first: cargo build --workspace");
+        Self::run_on(Command::new(program), home, bind, environment)
+    }
+
+    /// The same with a program of one's own that becomes the server.
+    pub(crate) fn run(
+        program: Command,
+        home: &Path,
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
+        Self::run_on(program, home, "127.0.0.1:0", environment)
+    }
+
+    fn run_on(
+        mut program: Command,
+        home: &Path,
+        bind: &str,
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
         let log = std::fs::File::options().create(true).append(true).open(home.join("server.log"));
-        let mut child = Command::new(program)
+        let mut child = program
             .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", home)
             .env("MESHWIRE_BIND", bind)
             // Tests send in loops.
@@ -77,6 +96,11 @@ impl Service {
             }
         }
         Self { url: url.unwrap(), set_up, child, home: home.to_owned(), environment }
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it as a power cut would end it for the process: nothing more is written.

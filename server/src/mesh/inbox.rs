@@ -96,7 +96,7 @@ impl Meshes {
         };
         let state = shared.state(mesh);
         let now = shared.clock.now();
-        state.presence.seen(agent, now);
+        state.presence.reads(agent, now);
         let parked = (!wait.is_zero()).then(|| state.presence.park(agent, now));
         Ok(Reader {
             shared: Arc::clone(shared),
@@ -188,7 +188,9 @@ impl Reader {
         // Below the trim point there may have been messages that this reader never saw.
         self.gap |= self.position < head.trimmed;
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        if let Some(found) = self.state.tail.collect(&self.agent, self.position, head.head, limit) {
+        // Memory may still hold what was trimmed.
+        let from = self.position.max(head.trimmed);
+        if let Some(found) = self.state.tail.collect(&self.agent, from, head.head, limit) {
             return Ok(Some(InboxPage {
                 messages: found.messages.iter().map(|stored| stored.message.clone()).collect(),
                 cursor: found.seen_to,

@@ -19,6 +19,8 @@ struct Entry {
     parked: u32,
     /// The last sign of life that was not an open poll.
     at: Micros,
+    /// When it last read its inbox here, if it did.
+    read_at: Option<Micros>,
     /// The highest id that was put into an answer.
     handed: MessageId,
     /// Whether there is something to write.
@@ -35,6 +37,16 @@ impl Presence {
         self.with(|entries| {
             let entry = entries.entry(agent.clone()).or_default();
             entry.at = entry.at.max(now);
+            entry.dirty = true;
+        });
+    }
+
+    /// Notes that it reads its inbox, which is a sign of life too.
+    pub(super) fn reads(&self, agent: &AgentId, now: Micros) {
+        self.with(|entries| {
+            let entry = entries.entry(agent.clone()).or_default();
+            entry.at = entry.at.max(now);
+            entry.read_at = entry.read_at.max(Some(now));
             entry.dirty = true;
         });
     }
@@ -88,6 +100,7 @@ impl Presence {
                         mesh: mesh.clone(),
                         agent: agent.clone(),
                         at: entry.at,
+                        read_at: entry.read_at,
                         handed: entry.handed,
                     })
                 })
@@ -115,7 +128,7 @@ pub(super) struct Parked {
 impl Parked {
     /// Keeps the time of the last sign of life up to date.
     pub(super) fn leave(self, now: Micros) {
-        self.presence.seen(&self.agent, now);
+        self.presence.reads(&self.agent, now);
     }
 }
 

@@ -302,7 +302,13 @@ impl Shared {
                 "Use a new key for each message, and the same one only to repeat it unchanged.",
             ));
         }
-        let Some(stored) = self.store.message(mesh, record.id).await? else { return Ok(None) };
+        let Some(stored) = self.store.message(mesh, record.id).await? else {
+            // Keys are kept for a day and messages for longer; a clock that was set may turn that around.
+            return Err(ApiError::message_not_found(&record.id.to_string()).hint(
+                "It was sent under this Idempotency-Key and is too old to be kept. To send another one, \
+                 use a new key.",
+            ));
+        };
         let recipients = self.recipients(roster, &stored);
         Ok(Some(Delivered { stored: Arc::new(stored), recipients, repeated: true }))
     }

@@ -410,6 +410,8 @@ pub struct Seen {
     pub agent: AgentId,
     /// When.
     pub at: Micros,
+    /// When it read its inbox; `None`: it did not.
+    pub read_at: Option<Micros>,
     /// The highest id that was put into an answer.
     pub handed: MessageId,
 }

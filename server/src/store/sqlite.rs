@@ -11,6 +11,8 @@ mod decode;
 mod log;
 mod members;
 mod meshes;
+mod purge;
+mod retention;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -47,20 +49,28 @@ pub enum OpenError {
     )]
     InUse(PathBuf),
     /// The folder or the file cannot be used.
-    #[error("cannot use {}: {source}", .path.display())]
+    #[error(
+        "cannot use {}: {cause}; the server must be able to read and write there, or be given another place \
+         with MESHWIRE_STORE=sqlite:PATH",
+        .path.display()
+    )]
     File {
         /// Which.
         path: PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// Why; part of the text, and so no source.
+        cause: std::io::Error,
     },
     /// SQLite refuses it, or its schema is not ours.
-    #[error("cannot open the database {}: {source}", .path.display())]
+    #[error(
+        "cannot open the database {}: {cause}{}",
+        .path.display(),
+        what_to_do(cause.as_ref())
+    )]
     Database {
         /// Which.
         path: PathBuf,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// Why; part of the text, and so no source.
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -77,7 +87,7 @@ impl SqliteStore {
     /// # Errors
     /// When the file is in use by another process, cannot be written, or is no database of ours.
     pub async fn open(path: &Path) -> std::result::Result<Self, OpenError> {
-        let file_error = |source| OpenError::File { path: path.to_owned(), source };
+        let file_error = |cause| OpenError::File { path: path.to_owned(), cause };
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             settings::create_private_folder(folder).map_err(file_error)?;
         }
@@ -96,8 +106,8 @@ impl SqliteStore {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5))
             .statement_cache_capacity(64);
-        let database_error = |source: Box<dyn std::error::Error + Send + Sync>| {
-            OpenError::Database { path: path.to_owned(), source }
+        let database_error = |cause: Box<dyn std::error::Error + Send + Sync>| {
+            OpenError::Database { path: path.to_owned(), cause }
         };
 
         let cache = Arc::new(Cache::default());
@@ -120,6 +130,14 @@ impl SqliteStore {
     ) -> Result<T> {
         self.writer.run(act).await
     }
+
+    /// Reads by the writer, which alone may add to the cache.
+    async fn look<T: Send + 'static>(
+        &self,
+        act: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, sqlx::Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.look(act).await
+    }
 }
 
 #[async_trait]
@@ -130,7 +148,7 @@ impl Store for SqliteStore {
     }
 
     async fn purge(&self, now: Micros) -> Result<bool> {
-        self.write(move |tx| Box::pin(meshes::purge(tx, now))).await
+        self.write(move |tx| Box::pin(purge::purge(tx, now))).await
     }
 
     async fn close(&self) {
@@ -145,7 +163,7 @@ fn lock(path: &Path) -> std::result::Result<File, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let lock_path = PathBuf::from(name);
-    let error = |source| OpenError::File { path: lock_path.clone(), source };
+    let error = |cause| OpenError::File { path: lock_path.clone(), cause };
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -155,20 +173,32 @@ fn lock(path: &Path) -> std::result::Result<File, OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(error(source)),
+        Err(TryLockError::Error(cause)) => Err(error(cause)),
     }
 }
 
 /// Makes the database file readable for its owner alone, when it is not there yet; SQLite gives the files
-/// beside it the same rights.
+/// beside it the same rights. Fails when the file cannot be written, which SQLite would only say later.
 fn create_private_file(path: &Path) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+    options.open(path).map(drop)
+}
+
+/// What helps against an error at start, to follow its text.
+fn what_to_do(error: &(dyn std::error::Error + Send + Sync + 'static)) -> &'static str {
+    let text = error.to_string();
+    // SQLite's own words, however deep they are wrapped.
+    if text.contains("malformed") || text.contains("not a database") {
+        "; it is damaged, or no database of MeshWire: put back a copy from your backup, or move the file \
+         away to begin with an empty one"
+    } else if text.contains("disk is full") || text.contains("disk I/O error") {
+        "; that disk is full or failing: make room on it, or give the server another place with \
+         MESHWIRE_STORE=sqlite:PATH"
+    } else {
+        ""
     }
 }
 

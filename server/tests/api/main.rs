@@ -15,3 +15,4 @@ mod members;
 mod meshes;
 mod messages;
 mod receipts;
+mod retention;

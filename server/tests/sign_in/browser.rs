@@ -14,7 +14,7 @@ use axum::middleware::from_fn_with_state;
 use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
 use meshwire_server::pages;
-use meshwire_server::settings::{GithubSettings, Limits, Settings};
+use meshwire_server::settings::{GithubSettings, Limits, Retention, Settings};
 use meshwire_server::sign_in::ClientAddress;
 use meshwire_server::store::sqlite::SqliteStore;
 use tempfile::TempDir;
@@ -66,6 +66,7 @@ impl Server {
             region: "test".to_owned(),
             log: "info".to_owned(),
             limits: Limits { tokens, ..Limits::NONE },
+            retention: Retention::FOR_EVER,
         };
         let clock = Arc::new(Clock::default());
         let (_, stopping) = watch::channel(false);

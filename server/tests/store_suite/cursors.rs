@@ -125,6 +125,7 @@ async fn seen(mesh: &Mesh, seen: &[(&AgentRow, Micros, Micros)]) -> Result<()> {
             mesh: mesh.id.clone(),
             agent: agent.id.clone(),
             at: *at,
+            read_at: None,
             handed: id(*handed),
         })
         .collect();

@@ -137,3 +137,30 @@ pub(crate) async fn a_purge_removes_all_of_a_deleted_mesh_in_bounded_steps(
     assert!(!world.store.purge(T0).await?);
     Ok(())
 }
+
+pub(crate) async fn sends_go_on_while_a_large_mesh_is_purged(world: &World) -> Result<()> {
+    const MESSAGES: i64 = 20_000;
+    let (mesh, a) = world.mesh_with_agent().await?;
+    let (other, b) = world.mesh_with_agent().await?;
+    for n in 0..MESSAGES / 1_000 {
+        let batch = (0..1_000).map(|m| keyed(to_all(&a, "x"), &format!("{n}/{m}"), T0 + DAY));
+        mesh.write(T0, batch.collect()).await?;
+    }
+    assert!(world.store.delete_mesh(&mesh.id, T0).await?);
+    let mut left = world.left_of(&mesh).await;
+    assert_eq!(left, 2 * MESSAGES + 1);
+
+    let mut sent = 0;
+    while world.store.purge(T0).await? {
+        // Whoever sends waits for one step at most, and that is a bounded one.
+        other.write(T0, vec![to_all(&b, "meanwhile")]).await?;
+        sent += 1;
+        let now = world.left_of(&mesh).await;
+        assert!(left - now <= 1_000, "one step removed {} rows", left - now);
+        left = now;
+    }
+    assert_eq!(left, 0);
+    assert!(sent >= 40, "{sent} steps");
+    assert_eq!(other.broadcasts().await?.len(), sent);
+    Ok(())
+}

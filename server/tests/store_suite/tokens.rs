@@ -305,6 +305,43 @@ pub(crate) async fn the_last_use_of_a_token_is_merged_by_max(world: &World) -> R
     Ok(())
 }
 
+pub(crate) async fn a_token_is_known_for_thirty_days_after_its_end(world: &World) -> Result<()> {
+    let ann = world.user("ann").await?;
+    let ends = |secret: &str, expires_at| TokenRow { expires_at, ..new_token(&ann.id, secret) };
+    let revoked = new_token(&ann.id, "revoked");
+    for token in [
+        revoked.clone(),
+        ends("expired", Some(T0)),
+        ends("later", Some(T0 + 1)),
+        ends("live", None),
+    ] {
+        assert!(world.store.create_token(token, 0).await?);
+    }
+    assert!(world.store.revoke_token(&ann.id, &revoked.id, T0).await?);
+    let known = async || -> Result<Vec<&str>> {
+        let mut known = Vec::new();
+        for secret in ["revoked", "expired", "later", "live"] {
+            // Twice: what was found once may be answered from memory.
+            for _ in 0..2 {
+                let found = world.store.token(&secret::digest(secret)).await?;
+                known.extend(found.map(|_| secret));
+            }
+            known.dedup();
+        }
+        Ok(known)
+    };
+    for (now, expected) in [
+        (T0 + 30 * DAY - 1, vec!["revoked", "expired", "later", "live"]),
+        (T0 + 30 * DAY, vec!["later", "live"]),
+        (T0 + 30 * DAY + 1, vec!["live"]),
+        (T0 + 3_000 * DAY, vec!["live"]),
+    ] {
+        while world.store.purge(now).await? {}
+        assert_eq!(known().await?, expected);
+    }
+    Ok(())
+}
+
 async fn with_code(world: &World, code: &str) -> Result<UserRow> {
     let ann = world.user("ann").await?;
     let code = CliCode {

@@ -13,6 +13,7 @@ use super::decode::{
 use super::meshes::raise_epoch;
 use super::writer::Tx;
 use super::{SqliteStore, store_error};
+use crate::error::chain;
 use crate::store::{
     AccountStore, CliCode, Digest, Exchange, Micros, NewAccount, NewUser, Result, SessionRow,
     TokenMade, TokenRow, UserRow,
@@ -89,7 +90,7 @@ impl AccountStore for SqliteStore {
             && session.last_seen + SESSION_SEEN_STEP < now
         {
             let hash = *hash;
-            self.write(move |tx| {
+            let noted = self.write(move |tx| {
                 Box::pin(async move {
                     sqlx::query("UPDATE session SET last_seen = ?2 WHERE hash = ?1")
                         .bind(hash.as_slice())
@@ -98,8 +99,11 @@ impl AccountStore for SqliteStore {
                         .await
                         .map(drop)
                 })
-            })
-            .await?;
+            });
+            // A full disk signs nobody out.
+            if let Err(error) = noted.await {
+                tracing::warn!(error = %chain(&error), "when a session was seen could not be written");
+            }
         }
         Ok(found)
     }
@@ -148,7 +152,7 @@ impl AccountStore for SqliteStore {
         if found.is_some() {
             let hash = *hash;
             return self
-                .write(move |tx| {
+                .look(move |tx| {
                     Box::pin(async move {
                         let found = token_by_hash(&mut tx.conn, &hash).await?;
                         tx.effects

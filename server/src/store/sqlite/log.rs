@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::cache::Effect;
 use super::decode::{self, message_columns};
 use super::writer::Tx;
-use super::{SqliteStore, store_error};
+use super::{SqliteStore, retention, store_error};
 use crate::store::{
     Appended, Batch, Head, HistoryPage, LogPage, LogStore, Micros, Move, Position, Result, Seen,
     SentRecord, Stored, Stream, Visibility,
@@ -34,7 +34,7 @@ impl LogStore for SqliteStore {
         }
         drop(conn);
         let mesh = mesh.clone();
-        self.write(move |tx| {
+        self.look(move |tx| {
             Box::pin(async move {
                 let head = decode::head(&mut tx.conn, &mesh).await?;
                 tx.effects.push(Effect::Head(mesh, head));
@@ -95,7 +95,7 @@ impl LogStore for SqliteStore {
         if noted.is_some_and(|noted| noted.head < head.head) {
             // We read between a commit and its note in the cache: whoever asks for the head after this
             // page must not be told an older one. What is handed in to the writer now comes after the note.
-            self.write(|_| Box::pin(async { Ok(()) })).await?;
+            self.look(|_| Box::pin(async { Ok(()) })).await?;
         }
         page.map(Some).map_err(store_error)
     }
@@ -104,7 +104,8 @@ impl LogStore for SqliteStore {
         sqlx::query(concat!(
             "SELECT ",
             message_columns!(),
-            " FROM message WHERE mesh_id = ?1 AND id = ?2"
+            " FROM message WHERE mesh_id = ?1 AND id = ?2
+                AND id > (SELECT trimmed FROM mesh WHERE id = ?1)"
         ))
         .bind(mesh.as_str())
         .bind(id.get())
@@ -134,7 +135,7 @@ impl LogStore for SqliteStore {
             return Ok(cached);
         }
         let (mesh, agent) = key;
-        self.write(move |tx| {
+        self.look(move |tx| {
             Box::pin(async move {
                 let position = position(&mut tx.conn, &mesh, &agent).await?;
                 tx.effects.extend(position.map(|at| Effect::Position(mesh, agent, at)));
@@ -156,16 +157,19 @@ impl LogStore for SqliteStore {
     }
 
     async fn note_seen(&self, seen: &[Seen]) -> Result<()> {
-        let rows = seen.iter().map(|seen| json!([seen.mesh, seen.agent, seen.at, seen.handed]));
+        let rows = seen
+            .iter()
+            .map(|seen| json!([seen.mesh, seen.agent, seen.at, seen.handed, seen.read_at]));
         let rows = serde_json::Value::Array(rows.collect()).to_string();
         self.write(move |tx| {
             Box::pin(async move {
                 let rows = sqlx::query(
                     "UPDATE agent SET
                          last_seen = max(coalesce(last_seen, 0), j.at),
+                         last_read = max(coalesce(last_read, j.read_at), coalesce(j.read_at, last_read)),
                          handed = max(agent.handed, j.handed)
-                     FROM (SELECT value ->> 0 AS mesh, value ->> 1 AS agent,
-                                  max(value ->> 2) AS at, max(value ->> 3) AS handed
+                     FROM (SELECT value ->> 0 AS mesh, value ->> 1 AS agent, max(value ->> 2) AS at,
+                                  max(value ->> 3) AS handed, max(value ->> 4) AS read_at
                            FROM json_each(?1) GROUP BY 1, 2) AS j
                      WHERE agent.mesh_id = j.mesh AND agent.id = j.agent
                      RETURNING start, agent.handed, cursor, agent.mesh_id, agent.id",
@@ -182,6 +186,27 @@ impl LogStore for SqliteStore {
         })
         .await
     }
+
+    async fn held_from(&self, mesh: &MeshId, since: Micros) -> Result<Option<MessageId>> {
+        retention::held_from(&self.readers, mesh, since).await.map_err(store_error)
+    }
+
+    async fn trim(&self, mesh: &MeshId, to: MessageId) -> Result<Option<MessageId>> {
+        let (head, moves) = retention::look(&self.readers, mesh, to).await.map_err(store_error)?;
+        if !moves {
+            return Ok(head.map(|head| head.trimmed));
+        }
+        let mesh = mesh.clone();
+        self.write(move |tx| Box::pin(retention::trim(tx, mesh, to))).await
+    }
+
+    async fn delete_trimmed(&self, mesh: &MeshId) -> Result<bool> {
+        if !retention::any_trimmed(&self.readers, mesh).await.map_err(store_error)? {
+            return Ok(false);
+        }
+        let mesh = mesh.clone();
+        self.write(move |tx| Box::pin(retention::delete_trimmed(tx, mesh))).await
+    }
 }
 
 async fn read_page(
@@ -192,7 +217,7 @@ async fn read_page(
     limit: u32,
     head: Head,
 ) -> sqlx::Result<LogPage> {
-    let mut found = Vec::new();
+    let (mut found, from) = (Vec::new(), after.max(head.trimmed));
     // Up to where all streams were read: the smallest end among those that were not read to theirs.
     let mut whole = None;
     for stream in streams {
@@ -205,10 +230,10 @@ async fn read_page(
         ))
         .bind(mesh.as_str())
         .bind(name)
-        .bind(after.get())
+        .bind(from.get())
         .bind(i64::from(limit) + 1)
         .fetch(&mut *conn);
-        let (mut bytes, mut count, mut end) = (0, 0, after);
+        let (mut bytes, mut count, mut end) = (0, 0, from);
         while let Some(row) = rows.try_next().await? {
             if count == limit || bytes >= MAX_PAGE_BYTES {
                 whole = Some(whole.map_or(end, |whole: MessageId| whole.min(end)));
@@ -265,7 +290,9 @@ async fn history_page(
 ) -> sqlx::Result<HistoryPage> {
     // Where this page stops looking, whether it has found enough or not.
     let floor: Option<i64> = sqlx::query(
-        "SELECT id FROM message WHERE mesh_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3",
+        "SELECT id FROM message
+         WHERE mesh_id = ?1 AND id < ?2 AND id > (SELECT trimmed FROM mesh WHERE id = ?1)
+         ORDER BY id DESC LIMIT 1 OFFSET ?3",
     )
     .bind(mesh.as_str())
     .bind(before.get())
@@ -278,7 +305,8 @@ async fn history_page(
     let mut rows = sqlx::query(concat!(
         "SELECT ",
         message_columns!(),
-        " FROM message WHERE mesh_id = ?1 AND id < ?2 AND id > ?3
+        " FROM message WHERE mesh_id = ?1 AND id < ?2
+            AND id > max(?3, (SELECT trimmed FROM mesh WHERE id = ?1))
             AND (stream = 'all'
                  OR from_agent IN (SELECT value FROM json_each(?4))
                  OR stream IN (SELECT 'agent:' || value FROM json_each(?4)))

@@ -15,9 +15,6 @@ use crate::store::{
     NewAgent, NewMesh, Register, Result, Roster,
 };
 
-/// Rows that one purge removes at the most, so that nobody waits long behind it.
-const PURGE_STEP: i64 = 500;
-
 #[async_trait]
 impl MeshStore for SqliteStore {
     async fn create_mesh(&self, mesh: NewMesh, limit: u32) -> Result<bool> {
@@ -58,6 +55,16 @@ impl MeshStore for SqliteStore {
         .await
         .and_then(|rows| rows.iter().map(|row| decode::parsed(row, 0)).collect())
         .map_err(store_error)
+    }
+
+    async fn meshes(&self, after: Option<&MeshId>, limit: u32) -> Result<Vec<MeshId>> {
+        sqlx::query("SELECT id FROM mesh WHERE id > ?1 AND deleted_at IS NULL ORDER BY id LIMIT ?2")
+            .bind(after.map_or("", MeshId::as_str))
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .and_then(|rows| rows.iter().map(|row| decode::parsed(row, 0)).collect())
+            .map_err(store_error)
     }
 
     async fn roster(&self, mesh: &MeshId) -> Result<Option<Roster>> {
@@ -163,49 +170,6 @@ async fn delete_mesh(tx: &mut Tx, mesh: MeshId, now: Micros) -> sqlx::Result<boo
     }
     tx.effects.extend([Effect::MeshesChanged, Effect::TokensChanged]);
     Ok(true)
-}
-
-/// Removes a bounded number of rows that nobody can reach any more.
-pub(super) async fn purge(tx: &mut Tx, now: Micros) -> sqlx::Result<bool> {
-    let deleted: Option<String> =
-        sqlx::query("SELECT id FROM mesh WHERE deleted_at IS NOT NULL LIMIT 1")
-            .fetch_optional(&mut tx.conn)
-            .await?
-            .map(|row| row.try_get(0))
-            .transpose()?;
-    if let Some(mesh) = deleted {
-        for sql in [
-            "DELETE FROM message WHERE rowid IN (SELECT rowid FROM message WHERE mesh_id = ?1 LIMIT ?2)",
-            "DELETE FROM sent_key WHERE (mesh_id, agent_id, key) IN
-                 (SELECT mesh_id, agent_id, key FROM sent_key WHERE mesh_id = ?1 LIMIT ?2)",
-        ] {
-            let done = sqlx::query(sql).bind(&mesh).bind(PURGE_STEP).execute(&mut tx.conn).await?;
-            if done.rows_affected() > 0 {
-                return Ok(true);
-            }
-        }
-        sqlx::query("DELETE FROM mesh WHERE id = ?1").bind(mesh).execute(&mut tx.conn).await?;
-        return Ok(true);
-    }
-    let mut removed = 0;
-    for sql in [
-        "DELETE FROM sent_key WHERE (mesh_id, agent_id, key) IN
-             (SELECT mesh_id, agent_id, key FROM sent_key WHERE expires_at <= ?1 LIMIT ?2)",
-        // A spent code is known for a day more, so that its second use is recognised.
-        "DELETE FROM code WHERE hash IN
-             (SELECT hash FROM code WHERE expires_at <= ?1 - 86400000000 LIMIT ?2)",
-        "DELETE FROM session WHERE hash IN (SELECT hash FROM session WHERE expires_at <= ?1 LIMIT ?2)",
-        // One that has run out is known for 30 days more, so that its holder is told what is wrong.
-        "DELETE FROM invite WHERE id IN
-             (SELECT id FROM invite WHERE expires_at <= ?1 - 2592000000000 LIMIT ?2)",
-        "DELETE FROM join_request WHERE (mesh_id, user_id) IN
-             (SELECT mesh_id, user_id FROM join_request
-              WHERE refused_at <= ?1 - 86400000000 LIMIT ?2)",
-    ] {
-        let done = sqlx::query(sql).bind(now).bind(PURGE_STEP).execute(&mut tx.conn).await?;
-        removed += done.rows_affected();
-    }
-    Ok(removed > 0)
 }
 
 async fn roster(conn: &mut SqliteConnection, mesh: &MeshId) -> sqlx::Result<Option<Roster>> {

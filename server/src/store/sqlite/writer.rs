@@ -26,6 +26,8 @@ pub(super) struct Writer {
 enum Work {
     Append(Batch, oneshot::Sender<Result<Appended>>),
     Act(Box<dyn Act>),
+    /// Only reads, for the cache.
+    Look(Box<dyn Act>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -96,6 +98,7 @@ impl Writer {
         answer.await.map_err(|_| unavailable("the store is closed"))?
     }
 
+    /// Writes, in one transaction with whatever else waits.
     pub(super) async fn run<T, F>(&self, act: F) -> Result<T>
     where
         T: Send + 'static,
@@ -104,6 +107,19 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting { act: Some(act), result: None, reply };
         self.hand_in(Work::Act(Box::new(waiting)))?;
+        answer.await.map_err(|_| unavailable("the store is closed"))?
+    }
+
+    /// Reads what the cache shall know, after all that was handed in and answered before. It shares no fate
+    /// with those that write: on a full disk reading goes on.
+    pub(super) async fn look<T, F>(&self, act: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, sqlx::Result<T>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting { act: Some(act), result: None, reply };
+        self.hand_in(Work::Look(Box::new(waiting)))?;
         answer.await.map_err(|_| unavailable("the store is closed"))?
     }
 
@@ -149,16 +165,22 @@ impl Task {
                 break;
             }
             let mut appends = Vec::new();
-            let mut acts = Vec::new();
+            let (mut acts, mut looks) = (Vec::new(), Vec::new());
             let mut stop = None;
             for work in waiting.drain(..) {
                 match work {
                     Work::Append(batch, reply) => appends.push((batch, reply)),
                     Work::Act(act) => acts.push(act),
+                    Work::Look(act) => looks.push(act),
                     Work::Stop(reply) => stop = Some(reply),
                 }
             }
-            self.group(appends, acts).await;
+            for look in looks {
+                self.look(look).await;
+            }
+            if !(appends.is_empty() && acts.is_empty()) {
+                self.group(appends, acts).await;
+            }
             if let Some(stopped) = stop {
                 if let Some(tx) = self.tx.take() {
                     let _ = tx.conn.close().await;
@@ -169,6 +191,25 @@ impl Task {
                 return;
             }
         }
+    }
+
+    /// Reads outside of any transaction: nobody else writes, so what is there is as of the last commit.
+    async fn look(&mut self, mut look: Box<dyn Act>) {
+        let mut tx = match self.connection().await {
+            Ok(tx) => tx,
+            Err(error) => return look.finish(Some(store_error(error))),
+        };
+        tx.effects.clear();
+        let failed = match look.run(&mut tx).await {
+            Ok(()) => {
+                self.cache.apply(std::mem::take(&mut tx.effects));
+                self.tx = Some(tx);
+                None
+            }
+            // The connection is not used again.
+            Err(error) => Some(store_error(error)),
+        };
+        look.finish(failed);
     }
 
     /// Runs one group in one transaction and answers everyone in it.

@@ -3,10 +3,13 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "openapi")]
+use crate::schemas;
 use crate::{AgentId, MeshId, TokenId};
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Every GET in a mesh, the inbox, the cursor, the heartbeat.
@@ -36,6 +39,7 @@ impl Scope {
 
 /// Answer of `GET /me`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Me {
     /// Who is signed in.
     pub user: MeUser,
@@ -45,6 +49,7 @@ pub struct Me {
 
 /// The user of a token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MeUser {
     /// The login.
     pub login: String,
@@ -54,6 +59,7 @@ pub struct MeUser {
 
 /// The token of a request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MeToken {
     /// Its public id.
     pub id: TokenId,
@@ -71,26 +77,33 @@ pub struct MeToken {
 
 /// Body of `POST /tokens`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
     /// What the token is for.
+    #[cfg_attr(feature = "openapi", schema(value_type = schemas::Name))]
     pub name: String,
     /// Bind it to this mesh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<MeshId>))]
     pub mesh_id: Option<String>,
     /// Bind it to this agent of `mesh_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<AgentId>))]
     pub agent_id: Option<String>,
     /// What it may do; absent: what the asking token may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::Scopes>))]
     pub scopes: Option<Vec<Scope>>,
     /// Days until it runs out, 1 to 365; absent: as long as the asking token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::TokenDays>))]
     pub expires_in_days: Option<u32>,
 }
 
 /// A row of `GET /tokens`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenInfo {
     /// Its public id.
     pub id: TokenId,
@@ -114,6 +127,7 @@ pub struct TokenInfo {
 
 /// Answer of `POST /tokens`: the only one that holds the secret.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreatedToken {
     /// The row as it will be listed.
     #[serde(flatten)]
@@ -124,6 +138,7 @@ pub struct CreatedToken {
 
 /// Answer of `GET /tokens`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenList {
     /// Live tokens, newest first.
     pub tokens: Vec<TokenInfo>,
@@ -131,6 +146,7 @@ pub struct TokenList {
 
 /// Body of `POST /auth/cli/token`.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CliTokenRequest {
     /// The code that the browser brought.
     pub code: String,
@@ -140,6 +156,7 @@ pub struct CliTokenRequest {
 
 /// Answer of `POST /auth/cli/token`.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CliTokenAnswer {
     /// The secret, shown this once.
     pub token: String,
@@ -149,6 +166,7 @@ pub struct CliTokenAnswer {
 
 /// A user by login.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UserLogin {
     /// The login.
     pub login: String,

@@ -127,6 +127,7 @@ impl ErrorCode {
 
 /// The body of every error (RFC 9457), sent as `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// Where the code is documented.
     #[serde(rename = "type")]

@@ -21,6 +21,8 @@ mod meshes;
 mod messages;
 mod names;
 mod rules;
+#[cfg(feature = "openapi")]
+pub mod schemas;
 mod token;
 
 pub use account::{

@@ -3,10 +3,13 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "openapi")]
+use crate::schemas;
 use crate::{MeshId, Role};
 
 /// Someone who belongs to a mesh.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Member {
     /// The login.
     pub login: String,
@@ -20,6 +23,7 @@ pub struct Member {
 
 /// Answer of `GET /mesh/{mesh}/members`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MemberList {
     /// By login.
     pub members: Vec<Member>,
@@ -27,6 +31,7 @@ pub struct MemberList {
 
 /// Body of `PATCH /mesh/{mesh}/members/{login}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChangeMember {
     /// The new role; `owner` hands the mesh over.
@@ -35,21 +40,26 @@ pub struct ChangeMember {
 
 /// Body of `POST /mesh/{mesh}/invites`: for one login, or a link.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateInvite {
     /// Who may come in; absent: whoever has the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::Login>))]
     pub login: Option<String>,
     /// Hours until it runs out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::InviteHours>))]
     pub expires_in_hours: Option<u32>,
     /// How many people a link lets in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::InviteUses>))]
     pub max_uses: Option<u32>,
 }
 
 /// A row of `GET /mesh/{mesh}/invites`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Invite {
     /// Its public id.
     pub id: String,
@@ -65,6 +75,7 @@ pub struct Invite {
 
 /// Answer of `POST /mesh/{mesh}/invites`: the only one that holds the code.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreatedInvite {
     /// The row as it will be listed.
     #[serde(flatten)]
@@ -77,6 +88,7 @@ pub struct CreatedInvite {
 
 /// Answer of `GET /mesh/{mesh}/invites`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InviteList {
     /// Newest first, those that have run out or are used up among them.
     pub invites: Vec<Invite>,
@@ -84,6 +96,7 @@ pub struct InviteList {
 
 /// Body of `POST /mesh/{mesh}/join`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Join {
     /// The code of an invite; absent: come in as an invited login, or ask.
@@ -93,6 +106,7 @@ pub struct Join {
 
 /// How far somebody is with joining.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum JoinStatus {
     /// They are in.
@@ -103,6 +117,7 @@ pub enum JoinStatus {
 
 /// Answer of `POST /mesh/{mesh}/join`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Joined {
     /// How far it is.
     pub status: JoinStatus,
@@ -112,6 +127,7 @@ pub struct Joined {
 
 /// Someone who asks to join.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JoinRequest {
     /// The login.
     pub login: String,
@@ -123,6 +139,7 @@ pub struct JoinRequest {
 
 /// Answer of `GET /mesh/{mesh}/requests`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JoinRequestList {
     /// Oldest first.
     pub requests: Vec<JoinRequest>,
@@ -130,6 +147,7 @@ pub struct JoinRequestList {
 
 /// Body of `POST /mesh/{mesh}/requests/{login}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Decide {
     /// Whether they may come in.
@@ -138,6 +156,7 @@ pub struct Decide {
 
 /// Answer of `POST /mesh/{mesh}/requests/{login}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Decided {
     /// Who asked.
     pub login: String,

@@ -7,10 +7,13 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+#[cfg(feature = "openapi")]
+use crate::schemas;
 use crate::{AgentId, AgentKind, InvalidId, MeshId, MessageId};
 
 /// What kind of credential sent a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Via {
     /// A browser session.
@@ -37,26 +40,32 @@ impl Via {
 
 /// Body of `POST /mesh/{mesh}/messages`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SendMessage {
     /// 1 to 10,240 bytes of UTF-8 without U+0000.
+    #[cfg_attr(feature = "openapi", schema(value_type = schemas::Content))]
     pub content: String,
     /// Absent or `all`: everyone but the sender; else an agent's id or name, or `@login`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::Address>))]
     pub to: Option<String>,
     /// One of the caller's agents, by id or name; absent: the token's agent, else the person's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::OwnAgent>))]
     pub from: Option<String>,
     /// The message that this one answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
     /// An object of at most 4,096 bytes when written compactly; it may not contain `reply_to`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::Metadata>))]
     pub metadata: Option<Map<String, Value>>,
 }
 
 /// A message. Everything but content and metadata is set by the server; none of it can be claimed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Message {
     /// Its id, which is also its offset in the mesh.
     pub id: MessageId,
@@ -80,6 +89,7 @@ pub struct Message {
     pub content: String,
     /// What the sender added, and `reply_to`.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = schemas::AnyObject))]
     pub metadata: Map<String, Value>,
     /// Replies since a person or a new thread began.
     pub hops: u32,
@@ -89,6 +99,7 @@ pub struct Message {
 
 /// Who a message goes to, as known within the last second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Recipients {
     /// Agents that it goes to.
     pub total: u32,
@@ -98,6 +109,7 @@ pub struct Recipients {
 
 /// Answer of `POST /mesh/{mesh}/messages`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Sent {
     /// The message as it is kept.
     #[serde(flatten)]
@@ -108,6 +120,7 @@ pub struct Sent {
 
 /// How far the delivery of a message to one agent has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryState {
     /// It waits in the agent's inbox.
@@ -131,6 +144,7 @@ impl DeliveryState {
 
 /// The receipt of one agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Delivery {
     /// Who receives it.
     pub agent_id: AgentId,
@@ -142,6 +156,7 @@ pub struct Delivery {
 
 /// Answer of `GET /mesh/{mesh}/messages/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MessageStatus {
     /// The message as it is kept.
     #[serde(flatten)]
@@ -215,6 +230,8 @@ impl<'de> Deserialize<'de> for From {
 
 /// Query of `GET /mesh/{mesh}/agents/{agent}/messages`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct InboxQuery {
     /// Where to start; absent: the kept cursor.
@@ -222,9 +239,11 @@ pub struct InboxQuery {
     pub after: Option<From>,
     /// Seconds to wait for a message, 0 to 60.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schemas::Wait>))]
     pub wait: Option<u64>,
     /// Most messages to return, 1 to 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schemas::PageLimit>))]
     pub limit: Option<u32>,
     /// `false`: never acknowledge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -233,6 +252,7 @@ pub struct InboxQuery {
 
 /// Answer of `GET /mesh/{mesh}/agents/{agent}/messages`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InboxPage {
     /// Oldest first.
     pub messages: Vec<Message>,
@@ -247,6 +267,7 @@ pub struct InboxPage {
 
 /// Body of `PUT /mesh/{mesh}/agents/{agent}/cursor`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SetCursor {
     /// An id, `latest` or `earliest`.
@@ -255,6 +276,7 @@ pub struct SetCursor {
 
 /// Answer of `PUT /mesh/{mesh}/agents/{agent}/cursor`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Cursor {
     /// Where the cursor stands now.
     pub cursor: MessageId,
@@ -262,6 +284,8 @@ pub struct Cursor {
 
 /// Query of `GET /mesh/{mesh}/messages`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct HistoryQuery {
     /// Only messages older than this id.
@@ -269,11 +293,13 @@ pub struct HistoryQuery {
     pub before: Option<MessageId>,
     /// Most messages to return, 1 to 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schemas::PageLimit>))]
     pub limit: Option<u32>,
 }
 
 /// Answer of `GET /mesh/{mesh}/messages`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct History {
     /// Newest first.
     pub messages: Vec<Message>,

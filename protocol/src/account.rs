@@ -3,8 +3,6 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "openapi")]
-use crate::schemas;
 use crate::{AgentId, MeshId, TokenId};
 
 /// What a token may do.
@@ -77,27 +75,21 @@ pub struct MeToken {
 
 /// Body of `POST /tokens`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
     /// What the token is for.
-    #[cfg_attr(feature = "openapi", schema(value_type = schemas::Name))]
     pub name: String,
     /// Bind it to this mesh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<MeshId>))]
     pub mesh_id: Option<String>,
     /// Bind it to this agent of `mesh_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<AgentId>))]
     pub agent_id: Option<String>,
     /// What it may do; absent: what the asking token may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::Scopes>))]
     pub scopes: Option<Vec<Scope>>,
     /// Days until it runs out, 1 to 365; absent: as long as the asking token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::TokenDays>))]
     pub expires_in_days: Option<u32>,
 }
 

@@ -136,7 +136,7 @@ pub struct Problem {
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// The stable code, see [`ErrorCode`].
+    /// The stable code: what programs may rely on.
     pub code: String,
     /// What went wrong here, with the value concerned.
     pub detail: String,

@@ -3,8 +3,6 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "openapi")]
-use crate::schemas;
 use crate::{MeshId, Role};
 
 /// Someone who belongs to a mesh.
@@ -40,20 +38,16 @@ pub struct ChangeMember {
 
 /// Body of `POST /mesh/{mesh}/invites`: for one login, or a link.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateInvite {
     /// Who may come in; absent: whoever has the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::Login>))]
     pub login: Option<String>,
     /// Hours until it runs out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::InviteHours>))]
     pub expires_in_hours: Option<u32>,
     /// How many people a link lets in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::InviteUses>))]
     pub max_uses: Option<u32>,
 }
 

@@ -72,12 +72,10 @@ pub struct CreateMesh {
 
 /// Body of `PATCH /mesh/{mesh}`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UpdateMesh {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::Name>))]
     pub name: Option<String>,
     /// Refuse sends, or take them again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

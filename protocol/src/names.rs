@@ -112,7 +112,11 @@ pub(crate) fn invisible_class() -> String {
     };
     let controls = [('\0', '\u{1F}'), ('\u{7F}', '\u{9F}')];
     let ranges = controls.iter().chain(&INVISIBLE);
-    ranges.map(|(first, last)| format!("{}-{}", written(*first), written(*last))).collect()
+    let range = |(first, last): &(char, char)| match first == last {
+        true => written(*first),
+        false => format!("{}-{}", written(*first), written(*last)),
+    };
+    ranges.map(range).collect()
 }
 
 /// Where a message goes, as the sender wrote it.

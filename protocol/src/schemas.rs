@@ -2,7 +2,9 @@
 //!
 //! A type here holds no value: it stands for what a field or a parameter may be.
 
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{
+    AdditionalProperties, AnyOfBuilder, ObjectBuilder, RefBuilder, Schema, SchemaType, Type,
+};
 use utoipa::openapi::{ArrayBuilder, OneOfBuilder, Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -12,7 +14,9 @@ use crate::limits::{
     MAX_INVITE_USES, MAX_METADATA_BYTES, MAX_NAME, MAX_PAGE, MAX_TOKEN_DAYS, MAX_WAIT_SECONDS,
 };
 use crate::names::invisible_class;
-use crate::{AgentId, From, MeshId, MessageId, Scope, TokenId};
+use crate::{
+    AgentId, CreateInvite, CreateToken, From, MeshId, MessageId, Scope, TokenId, UpdateMesh,
+};
 
 /// Letters, digits, dots, underscores and hyphens, as many as an agent's name may have.
 const AGENT_NAME: &str = "[0-9A-Za-z][0-9A-Za-z._-]{0,63}";
@@ -113,6 +117,9 @@ schemas! {
     /// The public id of an invite.
     InviteId = text(12, 12).pattern(Some("^[0-9A-Za-z]{12}$"));
 
+    /// Whether a mesh takes messages.
+    Paused = ObjectBuilder::new().schema_type(Type::Boolean).description(Some("`true` refuses sends."));
+
     /// An agent in a path.
     AgentIdOrName = text(1, MAX_NAME + 1)
         .pattern(Some(format!("^(?:@{LOGIN}|{AGENT_NAME})$")))
@@ -155,6 +162,80 @@ fn number(least: i64, most: i64) -> ObjectBuilder {
         .schema_type(Type::Integer)
         .minimum(Some(bound(least)))
         .maximum(Some(bound(most)))
+}
+
+/// A body that takes some of its fields only together, or not together: one schema for each way.
+macro_rules! either_schemas {
+    ($($name:ident = $($way:literal { $($field:literal: $type:ident $need:ident, $about:literal;)+ })+;)+) => { $(
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                AnyOfBuilder::new()$(.item(Ref::from_schema_name($way)))+.into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                $(
+                    let body = ObjectBuilder::new()
+                        .schema_type(Type::Object)
+                        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+                    $(let body = $need::<$type>(body, $field, $about);)+
+                    $(
+                        schemas.push(($type::name().into_owned(), $type::schema()));
+                        $type::schemas(schemas);
+                    )+
+                    schemas.push(($way.to_owned(), body.into()));
+                )+
+            }
+        }
+    )+ };
+}
+
+fn required<T: ToSchema>(body: ObjectBuilder, field: &str, about: &str) -> ObjectBuilder {
+    let value = RefBuilder::new().ref_location_from_schema_name(T::name()).description(Some(about));
+    body.property(field, value).required(field)
+}
+
+/// `null` is as good as leaving it out.
+fn optional<T: ToSchema>(body: ObjectBuilder, field: &str, about: &str) -> ObjectBuilder {
+    let value = RefBuilder::new().ref_location_from_schema_name(T::name()).description(Some(about));
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    body.property(field, OneOfBuilder::new().item(value.build()).item(null))
+}
+
+either_schemas! {
+    CreateToken =
+        "CreateWideToken" {
+            "name": Name required, "What the token is for.";
+            "mesh_id": MeshId optional, "Bind it to this mesh; absent: a token of the whole account.";
+            "scopes": Scopes optional, "What it may do; absent: what the asking token may.";
+            "expires_in_days": TokenDays optional, "Days until it runs out; absent: as the asking token.";
+        }
+        "CreateAgentToken" {
+            "name": Name required, "What the token is for.";
+            "mesh_id": MeshId required, "The mesh of the agent.";
+            "agent_id": AgentId required, "Bind it to this agent of yours.";
+            "scopes": Scopes optional, "What it may do; absent: what the asking token may.";
+            "expires_in_days": TokenDays optional, "Days until it runs out; absent: as the asking token.";
+        };
+    CreateInvite =
+        "CreateLoginInvite" {
+            "login": Login required, "Who is let in when they join.";
+            "expires_in_hours": InviteHours optional, "Hours until it runs out.";
+        }
+        "CreateLinkInvite" {
+            "expires_in_hours": InviteHours optional, "Hours until it runs out.";
+            "max_uses": InviteUses optional, "How many people the link lets in.";
+        };
+    UpdateMesh =
+        "RenameMesh" {
+            "name": Name required, "The new name.";
+            "paused": Paused optional, "Whether sends are refused for now.";
+        }
+        "PauseMesh" {
+            "name": Name optional, "The new name.";
+            "paused": Paused required, "Whether sends are refused for now.";
+        };
 }
 
 macro_rules! id_schemas {

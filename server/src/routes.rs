@@ -23,7 +23,7 @@ use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::routes;
 
-use self::document::Routes;
+use self::document::{Routes, optional_body};
 use crate::access::Action;
 use crate::app::App;
 use crate::error::{ApiError, Refusal, Result, shown};
@@ -145,7 +145,7 @@ fn member_calls(routes: Routes) -> Routes {
         .api(
             A::Join,
             &[E::InviteNotFound, E::InviteExpired, E::RateLimited],
-            routes!(members::join),
+            optional_body(routes!(members::join)),
         )
         .api(A::ListRequests, &[], routes!(members::requests))
         .api(A::DecideRequest, &[E::RequestNotFound], routes!(members::decide))

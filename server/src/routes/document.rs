@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use axum::{Extension, Router, middleware};
-use meshwire_protocol::{ErrorCode, Problem, Role};
+use meshwire_protocol::{ErrorCode, Problem, Role, schemas};
 use serde_json::json;
+use utoipa::ToSchema as _;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HeaderBuilder, InfoBuilder, LicenseBuilder, OpenApi,
-    OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement, Server,
+    OpenApiBuilder, Ref, RefOr, Required, Response, ResponseBuilder, SecurityRequirement, Server,
 };
-use utoipa::{PartialSchema as _, ToSchema as _};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::refuse_query;
@@ -70,7 +70,13 @@ impl Routes {
             ));
         let components = ComponentsBuilder::new()
             .security_scheme(TOKEN, SecurityScheme::Http(token.build()))
-            .schema(Problem::name(), Problem::schema());
+            .schema_from::<Problem>()
+            // What only parameters refer to is not found by the macros.
+            .schema_from::<schemas::AgentIdOrName>()
+            .schema_from::<schemas::IdempotencyKey>()
+            .schema_from::<schemas::InviteId>()
+            .schema_from::<schemas::PageLimit>()
+            .schema_from::<schemas::Wait>();
         let tags =
             TAGS.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
         let document = OpenApiBuilder::new()
@@ -146,6 +152,16 @@ impl Routes {
     pub(super) fn into_document(self) -> OpenApi {
         self.0.into_openapi()
     }
+}
+
+/// A call whose body may be left out.
+pub(super) fn optional_body(mut routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    each_operation(&mut routes, |_, operation| {
+        if let Some(RefOr::T(body)) = &mut operation.request_body {
+            body.required = Some(Required::False);
+        }
+    });
+    routes
 }
 
 /// Shows each operation with its path.

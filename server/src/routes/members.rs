@@ -157,7 +157,7 @@ pub(super) async fn withdraw(State(app): State<App>, caller: InMesh) -> Result<S
     operation_id = "join_mesh",
     tag = "Meshes and members",
     params(MeshPath),
-    request_body = Option<Join>,
+    request_body = Join,
     responses(
         (status = 200, description = "You are a member.", body = Joined),
         (status = 202, description = "You have asked; an admin decides.", body = Joined),

@@ -8,11 +8,11 @@ use axum::response::{IntoResponse, Response};
 use meshwire_protocol::limits::{DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS};
 use meshwire_protocol::{
     Cursor, History, HistoryQuery, InboxPage, InboxQuery, MessageStatus, SendMessage, Sent,
-    SetCursor, schemas,
+    SetCursor,
 };
 
 use super::answer;
-use super::paths::{AgentPath, MeshPath, MessagePath};
+use super::paths::{AgentPath, MeshPath, MessagePath, SendHeaders};
 use crate::access::InMesh;
 use crate::app::App;
 use crate::error::{ApiError, Result};
@@ -29,7 +29,7 @@ use crate::mesh::{Poll, Quota, Step};
     path = "/mesh/{mesh}/messages",
     operation_id = "send_message",
     tag = "Messages",
-    params(MeshPath, ("Idempotency-Key" = Option<schemas::IdempotencyKey>, Header, description = "Makes the send safe to repeat, for 24 h. The same key with other input is `idempotency_key_reused`.")),
+    params(MeshPath, SendHeaders),
     request_body = SendMessage,
     responses(
         (status = 200, description = "The first message of this key.", body = Sent, headers(("RateLimit" = String, description = "What is left of each limit on sends, where the operator has set one (draft-ietf-httpapi-ratelimit-headers-11)."), ("RateLimit-Policy" = String, description = "The limits on sends."))),

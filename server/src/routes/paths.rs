@@ -1,8 +1,8 @@
-//! The variables of paths, as the document describes them.
+//! The variables of paths and the headers that calls read, as the document describes them.
 
-#![expect(dead_code, reason = "handlers read paths by `InMesh`; these describe them")]
+#![expect(dead_code, reason = "handlers read them from the request; these describe them")]
 
-use meshwire_protocol::schemas::{AgentIdOrName, InviteId, Login};
+use meshwire_protocol::schemas::{AgentIdOrName, IdempotencyKey, InviteId, Login};
 use meshwire_protocol::{MeshId, MessageId, TokenId};
 use utoipa::IntoParams;
 
@@ -60,4 +60,13 @@ pub(super) struct MessagePath {
 pub(super) struct TokenPath {
     /// The public id of the token.
     token: TokenId,
+}
+
+/// What makes a send safe to repeat.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct SendHeaders {
+    /// Makes the send safe to repeat, for 24 h. The same key with other input is `idempotency_key_reused`.
+    #[param(rename = "Idempotency-Key", required = false)]
+    idempotency_key: IdempotencyKey,
 }

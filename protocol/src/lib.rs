@@ -24,6 +24,7 @@ mod rules;
 #[cfg(feature = "openapi")]
 pub mod schemas;
 mod token;
+mod whole;
 
 pub use account::{
     CliTokenAnswer, CliTokenRequest, CreateToken, CreatedToken, Me, MeToken, MeUser, Scope,

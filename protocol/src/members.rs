@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{MeshId, Role};
+use crate::{MeshId, Role, whole};
 
 /// Someone who belongs to a mesh.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,10 +44,18 @@ pub struct CreateInvite {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<String>,
     /// Hours until it runs out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::optional"
+    )]
     pub expires_in_hours: Option<u32>,
     /// How many people a link lets in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::optional"
+    )]
     pub max_uses: Option<u32>,
 }
 

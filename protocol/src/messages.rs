@@ -3,13 +3,13 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde::de::Error as _;
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 #[cfg(feature = "openapi")]
 use crate::schemas;
-use crate::{AgentId, AgentKind, InvalidId, MeshId, MessageId};
+use crate::{AgentId, AgentKind, InvalidId, MeshId, MessageId, whole};
 
 /// What kind of credential sent a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -214,17 +214,36 @@ impl Serialize for From {
 impl<'de> Deserialize<'de> for From {
     /// A number in JSON, a text in a query; both read `earliest` and `latest`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a message id, \"earliest\" or \"latest\"")]
-        enum Raw {
-            Number(i64),
-            Text(String),
+        struct Position;
+
+        impl Visitor<'_> for Position {
+            type Value = From;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a message id, \"earliest\" or \"latest\"")
+            }
+
+            fn visit_i64<E: de::Error>(self, id: i64) -> Result<From, E> {
+                let unexpected = || E::invalid_value(Unexpected::Signed(id), &self);
+                MessageId::new(id).map(From::Id).ok_or_else(unexpected)
+            }
+
+            fn visit_u64<E: de::Error>(self, id: u64) -> Result<From, E> {
+                let unexpected = || E::invalid_value(Unexpected::Unsigned(id), &self);
+                self.visit_i64(i64::try_from(id).map_err(|_| unexpected())?)
+            }
+
+            fn visit_f64<E: de::Error>(self, id: f64) -> Result<From, E> {
+                let unexpected = || E::invalid_value(Unexpected::Float(id), &self);
+                self.visit_i64(whole::from_float(id).ok_or_else(unexpected)?)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<From, E> {
+                text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+            }
         }
-        let invalid = || D::Error::custom("expected a message id, \"earliest\" or \"latest\"");
-        match Raw::deserialize(deserializer)? {
-            Raw::Number(number) => MessageId::new(number).map(Self::Id).ok_or_else(invalid),
-            Raw::Text(text) => text.parse().map_err(|_| invalid()),
-        }
+
+        deserializer.deserialize_any(Position)
     }
 }
 

@@ -117,6 +117,9 @@ schemas! {
     /// The public id of an invite.
     InviteId = text(12, 12).pattern(Some("^[0-9A-Za-z]{12}$"));
 
+    /// A field that goes without a value here.
+    Null = ObjectBuilder::new().schema_type(Type::Null);
+
     /// Whether a mesh takes messages.
     Paused = ObjectBuilder::new().schema_type(Type::Boolean).description(Some("`true` refuses sends."));
 
@@ -192,8 +195,12 @@ macro_rules! either_schemas {
 }
 
 fn required<T: ToSchema>(body: ObjectBuilder, field: &str, about: &str) -> ObjectBuilder {
+    given::<T>(body, field, about).required(field)
+}
+
+fn given<T: ToSchema>(body: ObjectBuilder, field: &str, about: &str) -> ObjectBuilder {
     let value = RefBuilder::new().ref_location_from_schema_name(T::name()).description(Some(about));
-    body.property(field, value).required(field)
+    body.property(field, value)
 }
 
 /// `null` is as good as leaving it out.
@@ -208,6 +215,7 @@ either_schemas! {
         "CreateWideToken" {
             "name": Name required, "What the token is for.";
             "mesh_id": MeshId optional, "Bind it to this mesh; absent: a token of the whole account.";
+            "agent_id": Null given, "Needs `mesh_id`.";
             "scopes": Scopes optional, "What it may do; absent: what the asking token may.";
             "expires_in_days": TokenDays optional, "Days until it runs out; absent: as the asking token.";
         }
@@ -222,8 +230,10 @@ either_schemas! {
         "CreateLoginInvite" {
             "login": Login required, "Who is let in when they join.";
             "expires_in_hours": InviteHours optional, "Hours until it runs out.";
+            "max_uses": Null given, "One person joins once.";
         }
         "CreateLinkInvite" {
+            "login": Null given, "Whoever has the link is let in.";
             "expires_in_hours": InviteHours optional, "Hours until it runs out.";
             "max_uses": InviteUses optional, "How many people the link lets in.";
         };

@@ -59,7 +59,7 @@ pub(super) struct MessagePath {
 #[into_params(parameter_in = Path)]
 pub(super) struct TokenPath {
     /// The public id of the token.
-    token: TokenId,
+    id: TokenId,
 }
 
 /// What makes a send safe to repeat.

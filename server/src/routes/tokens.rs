@@ -190,7 +190,7 @@ fn expiry(principal: &Principal, days: Option<u32>, now: Micros) -> Result<Optio
 /// The next request with it is refused on every node, and open polls made with it end within a second.
 #[utoipa::path(
     delete,
-    path = "/tokens/{token}",
+    path = "/tokens/{id}",
     operation_id = "revoke_token",
     tag = "Account and tokens",
     params(TokenPath),

@@ -214,6 +214,7 @@ impl Serialize for From {
 impl<'de> Deserialize<'de> for From {
     /// A number in JSON, a text in a query; both read `earliest` and `latest`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Clone, Copy)]
         struct Position;
 
         impl Visitor<'_> for Position {

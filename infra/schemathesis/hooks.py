@@ -139,6 +139,10 @@ def is_of_the_form(name, value):
 @schemathesis.hook
 def before_call(context, case, **kwargs):
     """Puts what exists in the place of most made-up ids; every fourth stays, and is not found."""
+    # A poll that waits finds no more than one that does not.
+    wait = (case.query or {}).get("wait")
+    if operation_id(case) == "read_inbox" and isinstance(wait, int) and 1 < wait <= 60:
+        case.query["wait"] = 1
     spare = SPARE.get(operation_id(case), {})
     for name, value in (case.path_parameters or {}).items():
         if not is_of_the_form(name, value):

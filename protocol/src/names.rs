@@ -112,11 +112,14 @@ pub(crate) fn invisible_class() -> String {
     };
     let controls = [('\0', '\u{1F}'), ('\u{7F}', '\u{9F}')];
     let ranges = controls.iter().chain(&INVISIBLE);
-    let range = |(first, last): &(char, char)| match first == last {
-        true => written(*first),
-        false => format!("{}-{}", written(*first), written(*last)),
-    };
-    ranges.map(range).collect()
+    ranges.fold(String::new(), |mut class, (first, last)| {
+        class.push_str(&written(*first));
+        if first != last {
+            class.push('-');
+            class.push_str(&written(*last));
+        }
+        class
+    })
 }
 
 /// Where a message goes, as the sender wrote it.

@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{
     AdditionalProperties, AnyOfBuilder, ObjectBuilder, RefBuilder, Schema, SchemaType, Type,
 };
 use utoipa::openapi::{ArrayBuilder, OneOfBuilder, Ref, RefOr};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::{Number, PartialSchema, ToSchema};
 
 use crate::limits::{
     DEFAULT_INVITE_HOURS, DEFAULT_PAGE, MAX_AGENT_NAME, MAX_CAPABILITIES, MAX_CAPABILITY,
@@ -96,15 +96,15 @@ schemas! {
     Scopes = ArrayBuilder::new().items(Ref::from_schema_name(Scope::name())).min_items(Some(1));
 
     /// The life of a token.
-    TokenDays = number(1, MAX_TOKEN_DAYS.into()).description(Some("In days; absent: as long as the asking token."));
+    TokenDays = number(1, MAX_TOKEN_DAYS).description(Some("In days; absent: as long as the asking token."));
 
     /// The life of an invite.
-    InviteHours = number(1, MAX_INVITE_HOURS.into())
+    InviteHours = number(1, MAX_INVITE_HOURS)
         .default(Some(DEFAULT_INVITE_HOURS.into()))
         .description(Some("In hours."));
 
     /// How many people an invite lets in.
-    InviteUses = number(1, MAX_INVITE_USES.into())
+    InviteUses = number(1, MAX_INVITE_USES)
         .default(Some(1.into()))
         .description(Some("How many people the link lets in; goes without `login`."));
 
@@ -130,10 +130,10 @@ schemas! {
         .examples(["agent-a"]);
 
     /// How long a poll waits.
-    Wait = number(0, MAX_WAIT_SECONDS as i64).default(Some(0.into())).description(Some("In seconds."));
+    Wait = number(0, MAX_WAIT_SECONDS).default(Some(0.into())).description(Some("In seconds."));
 
     /// The size of a page.
-    PageLimit = number(1, MAX_PAGE.into()).default(Some(DEFAULT_PAGE.into()));
+    PageLimit = number(1, MAX_PAGE).default(Some(DEFAULT_PAGE.into()));
 
     /// What makes a send safe to repeat.
     IdempotencyKey = text(1, MAX_IDEMPOTENCY_KEY)
@@ -159,12 +159,11 @@ fn not_blank() -> String {
     format!("^[^{invisible}]*[^\\s{invisible}][^{invisible}]*$")
 }
 
-fn number(least: i64, most: i64) -> ObjectBuilder {
-    let bound = |it: i64| utoipa::Number::from(it);
+fn number(least: impl Into<Number>, most: impl Into<Number>) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::Integer)
-        .minimum(Some(bound(least)))
-        .maximum(Some(bound(most)))
+        .minimum(Some(least.into()))
+        .maximum(Some(most.into()))
 }
 
 /// A body that takes some of its fields only together, or not together: one schema for each way.

@@ -57,13 +57,12 @@ async fn check(server: &Server, operation: &Operation) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut next = None;
     for caller in Caller::ALL {
-        let (world, before) = match next.take() {
-            Some(world) => world,
-            None => {
-                let world = World::new(server).await;
-                let state = world.state().await;
-                (world, state)
-            }
+        let (world, before) = if let Some(world) = next.take() {
+            world
+        } else {
+            let world = World::new(server).await;
+            let state = world.state().await;
+            (world, state)
         };
         let expected = row.expected(caller);
         let answer = Answer::of(request(&world, operation, caller)).await;

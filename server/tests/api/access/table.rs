@@ -43,7 +43,6 @@ impl Call {
             C::Expired => "401 token_expired",
             C::Outsider => self.outsider,
             C::Removed => self.removed,
-            C::Member => self.member,
             C::Other => self.other,
             C::Admin => self.admin,
             C::Owner => self.owner,
@@ -52,7 +51,7 @@ impl Call {
             C::Agent => self.agent,
             C::Second => self.second,
             C::Without(scope) if scope == self.scope => SCOPE,
-            C::Without(_) => self.member,
+            C::Member | C::Without(_) => self.member,
         }
     }
 }

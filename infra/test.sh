@@ -167,9 +167,14 @@ fetch_schemathesis() {
     # Made aside, as above.
     mkdir -p "$tools" || return
     aside=$(mktemp -d "$tools/unpack.XXXXXX") || return
-    python3 -m venv "$aside" || return
-    attend "$aside/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --requirement infra/schemathesis/requirements.txt || return
+    {
+        python3 -m venv "$aside" &&
+            attend "$aside/bin/python" -m pip install --quiet --disable-pip-version-check \
+                --requirement infra/schemathesis/requirements.txt
+    } || {
+        rm -rf "$aside"
+        return 1
+    }
     mv -T "$aside" "$schemathesis" 2>/dev/null || rm -rf "$aside"
     [[ -d $schemathesis ]]
 }

@@ -66,10 +66,13 @@ pub struct MeToken {
     /// What it may do.
     pub scopes: Vec<Scope>,
     /// The mesh that it is bound to.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub mesh_id: Option<MeshId>,
     /// The agent that it is bound to.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub agent_id: Option<AgentId>,
     /// When it runs out; absent: never.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub expires_at: Option<Timestamp>,
 }
 
@@ -110,14 +113,18 @@ pub struct TokenInfo {
     /// What it may do.
     pub scopes: Vec<Scope>,
     /// The mesh that it is bound to.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub mesh_id: Option<MeshId>,
     /// The agent that it is bound to.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub agent_id: Option<AgentId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last used, to within a minute.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub last_used_at: Option<Timestamp>,
     /// When it runs out; absent: never.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub expires_at: Option<Timestamp>,
 }
 

@@ -124,6 +124,7 @@ pub struct Agent {
     /// The login of the member who runs it.
     pub owner: String,
     /// The harness that runs it.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub harness: Option<Harness>,
     /// The computer that it runs on; told to its owner alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,14 +132,18 @@ pub struct Agent {
     /// Polling now, or seen in the last 30 s.
     pub active: bool,
     /// When it last polled, sent, moved its cursor or gave a heartbeat.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub last_seen: Option<Timestamp>,
     /// How soon it notices a message.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub wake: Wake,
     /// What it is there for.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub description: Option<String>,
     /// What it can do.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub capabilities: Vec<String>,
 }
 

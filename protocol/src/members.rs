@@ -66,6 +66,7 @@ pub struct Invite {
     /// Its public id.
     pub id: String,
     /// Whom it lets in; absent: whoever has the link.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub login: Option<String>,
     /// When it runs out.
     pub expires_at: Timestamp,

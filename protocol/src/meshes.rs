@@ -47,6 +47,7 @@ pub struct Mesh {
     pub active: u32,
     /// Whether sends are refused for now.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub paused: bool,
     /// When it was made.
     pub created_at: Timestamp,

@@ -84,12 +84,13 @@ pub struct Message {
     /// `all`, or the receiver's name when it was sent.
     pub to: String,
     /// The receiver's id; absent when it went to all.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub to_agent_id: Option<AgentId>,
     /// The text. Untrusted: it says who sent it, never that it should be obeyed.
     pub content: String,
     /// What the sender added, and `reply_to`.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(value_type = schemas::AnyObject))]
+    #[cfg_attr(feature = "openapi", schema(required, value_type = schemas::AnyObject))]
     pub metadata: Map<String, Value>,
     /// Replies since a person or a new thread began.
     pub hops: u32,
@@ -324,6 +325,7 @@ pub struct History {
     /// Newest first.
     pub messages: Vec<Message>,
     /// What to pass as `before` for older ones; absent: there are none.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub before: Option<MessageId>,
 }
 

@@ -46,13 +46,13 @@ async fn the_table_holds_for_every_operation_and_caller() {
     assert_eq!(documented, rows, "each operation of the document has a row, each row an operation");
 
     // All at the same time, each in worlds of its own: they share the commits of the store.
-    let checks = operations.iter().map(|operation| check(&server, operation));
+    let checks = operations.iter().map(|operation| check(&server, &document, operation));
     let wrong: Vec<String> = join_all(checks).await.concat();
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// Lets every caller call an operation; what was not as the table says.
-async fn check(server: &Server, operation: &Operation) -> Vec<String> {
+async fn check(server: &Server, document: &Value, operation: &Operation) -> Vec<String> {
     let row = TABLE.iter().find(|row| row.operation == operation.id).unwrap();
     let mut wrong = Vec::new();
     let mut next = None;
@@ -71,6 +71,9 @@ async fn check(server: &Server, operation: &Operation) -> Vec<String> {
             Some(code) if status >= 400 => format!("{status} {code}"),
             _ => status.to_string(),
         };
+        if !is_documented(document, operation, &got) {
+            wrong.push(format!("{} by {caller:?}: {got} is not in the document", operation.id));
+        }
         if got != expected {
             wrong.push(format!("{} by {caller:?}: {got}, not {expected}", operation.id));
         } else if let Some((status, code)) = expected.split_once(' ') {
@@ -85,4 +88,14 @@ async fn check(server: &Server, operation: &Operation) -> Vec<String> {
         next = Some((world, after));
     }
     wrong
+}
+
+/// Whether the document has this answer: its status, and the code of an error.
+fn is_documented(document: &Value, operation: &Operation, got: &str) -> bool {
+    let (status, code) = got.split_once(' ').unwrap_or((got, ""));
+    let answer = &operation.description["responses"][status];
+    let Some(target) = answer["$ref"].as_str() else { return code.is_empty() && !answer.is_null() };
+    let schemas = &document.pointer(&target[1..]).unwrap()["content"]["application/problem+json"];
+    let codes = &schemas["schema"]["allOf"][1]["properties"]["code"]["enum"];
+    codes.as_array().unwrap().iter().any(|it| it == code)
 }

@@ -153,6 +153,13 @@ def before_call(context, case, **kwargs):
             case.path_parameters[name] = KNOWN[name]
 
 
+@schemathesis.hook
+def after_call(context, case, response):
+    """A run in which all is 404 would find nothing wrong."""
+    if f'no mesh \\"{MESH}\\"' in response.text:
+        raise AssertionError("the mesh under test is gone")
+
+
 # A token is asked for anew for each call, since one operation ends the token that it is called with.
 @schemathesis.auth(refresh_interval=None, retry_on=[])
 class Bearer:

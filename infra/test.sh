@@ -3,11 +3,12 @@
 #
 #   infra/test.sh                      everything
 #   infra/test.sh --long               everything, the tests in their longer form
+#   infra/test.sh [--long] --document  only the running server against its OpenAPI document
 #   infra/test.sh [--long] -- COMMAND  only COMMAND, with the services up, for example
 #                                      infra/test.sh -- cargo test -p meshwire-server --test dynamodb_log
 #
 # What is missing is installed: Debian packages (as root or by sudo), and Amazon's DynamoDB Local
-# below target/. The services run on free ports of this machine for this run alone, and end with it.
+# and schemathesis below target/. The services run on free ports of this machine for this run alone, and end with it.
 # The last line sums up the tests; the exit code is 0 only when every part was well.
 
 set -euo pipefail
@@ -21,10 +22,14 @@ simulator=amplify-dynamodb-simulator
 simulator_version=2.9.30
 simulator_sha512=c5379e44bbf311fab2779961ddb1f8734907bd21c79a6843e590ec1c5280439836665e89aa515dbad6908422c7cf1129e91cb5a3b4c1ea7888a17b9002749ec1
 
+# Of infra/schemathesis/requirements.txt.
+schemathesis_version=4.32.5
+
 target=${CARGO_TARGET_DIR:-target}
 [[ $target == /* ]] || target=$root/$target
 tools=$target/test-tools
 emulator=$tools/dynamodb-local-$simulator_version
+schemathesis=$tools/schemathesis-$schemathesis_version
 
 wrong_usage() {
     echo "$1 See infra/test.sh --help." >&2
@@ -32,9 +37,11 @@ wrong_usage() {
 }
 
 only=()
+document_only=0
 while (($#)); do
     case $1 in
         --long) export MESHWIRE_TEST_LONG=1 ;;
+        --document) document_only=1 ;;
         --)
             only=("${@:2}")
             ((${#only[@]})) || wrong_usage "No command after --."
@@ -119,6 +126,8 @@ install_packages() {
     needs mount mount
     needs prlimit util-linux                    # files that may not grow
     needs chromedriver chromium-driver
+    # Runs schemathesis. Debian's python3 comes without what makes an environment.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
     ((${#missing[@]})) || return 0
 
     echo "Installing ${missing[*]}"
@@ -152,6 +161,25 @@ fetch_dynamodb() {
     tar -xzf "$archive" -C "$aside" --strip-components=2 package/emulator || return
     mv -T "$aside" "$emulator" 2>/dev/null || rm -rf "$aside"
     [[ -d $emulator ]]
+}
+
+fetch_schemathesis() {
+    [[ -d $schemathesis ]] && return
+    echo "Fetching schemathesis $schemathesis_version"
+    local aside
+    # Made aside, as above.
+    mkdir -p "$tools" || return
+    aside=$(mktemp -d "$tools/unpack.XXXXXX") || return
+    {
+        python3 -m venv "$aside" &&
+            attend "$aside/bin/python" -m pip install --quiet --disable-pip-version-check \
+                --requirement infra/schemathesis/requirements.txt
+    } || {
+        rm -rf "$aside"
+        return 1
+    }
+    mv -T "$aside" "$schemathesis" 2>/dev/null || rm -rf "$aside"
+    [[ -d $schemathesis ]]
 }
 
 # Prints how the server at this port begins its answer to a GET; fails when nothing listens.
@@ -191,7 +219,7 @@ start_dynamodb() {
 }
 
 prepare() {
-    install_packages && fetch_dynamodb
+    install_packages && fetch_dynamodb && fetch_schemathesis
 }
 
 start_services() {
@@ -257,6 +285,38 @@ test_all() {
     env "$mark" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$work/tests.log"
 }
 
+# Holds a running server to its OpenAPI document: schemathesis makes requests of it, good and bad ones, and
+# checks the answers. The seed and the number of requests are fixed; in the longer form a time is.
+check_document() {
+    local home=$work/document server deadline set_up status=0 bounds=(--max-examples 30)
+    [[ -z ${MESHWIRE_TEST_LONG:-} ]] || bounds=(--max-time 300)
+    mkdir -p "$home" || return
+    # It makes more of everything than a person would.
+    env -i "$mark" HOME="$home" MESHWIRE_BIND=127.0.0.1:0 \
+        MESHWIRE_LIMIT_{AGENTS,MESHES,TOKENS,OPEN_POLLS,REPLIES_PER_MINUTE}=0 \
+        MESHWIRE_LIMIT_{SENDS_PER_SECOND,MESH_SENDS_PER_SECOND}=0 \
+        "$target/debug/meshwire-server" </dev/null >"$home/out" 2>"$home/log" &
+    server=$!
+    groups+=("$server")
+    deadline=$((SECONDS + 60))
+    until set_up=$(grep -o 'http://[^ ]*/setup?code=[^ ]*' "$home/out"); do
+        if ((SECONDS >= deadline)) || ! kill -0 "$server" 2>/dev/null; then
+            echo "The server did not start:" >&2
+            cat "$home/log" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
+    # In a folder of its own: it leaves files where it runs.
+    attend env --chdir="$home" "$mark" PYTHONDONTWRITEBYTECODE=1 \
+        SCHEMATHESIS_HOOKS="$root/infra/schemathesis/hooks.py" MESHWIRE_TEST_SET_UP="$set_up" \
+        "$schemathesis/bin/python" -m schemathesis.cli \
+        --config-file "$root/infra/schemathesis/schemathesis.toml" \
+        run "${set_up%%/setup*}/openapi.json" --checks all "${bounds[@]}" || status=$?
+    end_group "$server"
+    return "$status"
+}
+
 finish() {
     printf '\n'
     printf '%s\n' "${times[@]}"
@@ -266,12 +326,22 @@ finish() {
     exit "$((failures > 0))"
 }
 
+if ((document_only)); then
+    part prepare prepare || exit 1
+    part build attend cargo build --package meshwire-server --locked || exit 1
+    status=0
+    part document check_document || status=1
+    clean_up || status=1
+    exit "$status"
+fi
+
 part prepare prepare || finish
 part format attend cargo fmt --all --check || true
 part lint attend cargo clippy --workspace --all-targets --locked -- -D warnings || true
 part docs attend env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked || true
 part dependencies check_dependencies || true
 if part build attend cargo build --workspace --bins --locked; then
+    part document check_document || true
     if part services start_services; then part test run_tests || true; fi
 fi
 part "clean up" clean_up || true

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, MeshId, TokenId};
+use crate::{AgentId, MeshId, TokenId, whole};
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Every GET in a mesh, the inbox, the cursor, the heartbeat.
@@ -36,6 +37,7 @@ impl Scope {
 
 /// Answer of `GET /me`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Me {
     /// Who is signed in.
     pub user: MeUser,
@@ -45,6 +47,7 @@ pub struct Me {
 
 /// The user of a token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MeUser {
     /// The login.
     pub login: String,
@@ -54,6 +57,7 @@ pub struct MeUser {
 
 /// The token of a request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MeToken {
     /// Its public id.
     pub id: TokenId,
@@ -62,10 +66,13 @@ pub struct MeToken {
     /// What it may do.
     pub scopes: Vec<Scope>,
     /// The mesh that it is bound to.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub mesh_id: Option<MeshId>,
     /// The agent that it is bound to.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub agent_id: Option<AgentId>,
     /// When it runs out; absent: never.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub expires_at: Option<Timestamp>,
 }
 
@@ -85,12 +92,17 @@ pub struct CreateToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<Scope>>,
     /// Days until it runs out, 1 to 365; absent: as long as the asking token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::optional"
+    )]
     pub expires_in_days: Option<u32>,
 }
 
 /// A row of `GET /tokens`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenInfo {
     /// Its public id.
     pub id: TokenId,
@@ -101,19 +113,24 @@ pub struct TokenInfo {
     /// What it may do.
     pub scopes: Vec<Scope>,
     /// The mesh that it is bound to.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub mesh_id: Option<MeshId>,
     /// The agent that it is bound to.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub agent_id: Option<AgentId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last used, to within a minute.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub last_used_at: Option<Timestamp>,
     /// When it runs out; absent: never.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub expires_at: Option<Timestamp>,
 }
 
 /// Answer of `POST /tokens`: the only one that holds the secret.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreatedToken {
     /// The row as it will be listed.
     #[serde(flatten)]
@@ -124,6 +141,7 @@ pub struct CreatedToken {
 
 /// Answer of `GET /tokens`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenList {
     /// Live tokens, newest first.
     pub tokens: Vec<TokenInfo>,
@@ -131,6 +149,7 @@ pub struct TokenList {
 
 /// Body of `POST /auth/cli/token`.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CliTokenRequest {
     /// The code that the browser brought.
     pub code: String,
@@ -140,6 +159,7 @@ pub struct CliTokenRequest {
 
 /// Answer of `POST /auth/cli/token`.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CliTokenAnswer {
     /// The secret, shown this once.
     pub token: String,
@@ -149,6 +169,7 @@ pub struct CliTokenAnswer {
 
 /// A user by login.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UserLogin {
     /// The login.
     pub login: String,

@@ -127,6 +127,7 @@ impl ErrorCode {
 
 /// The body of every error (RFC 9457), sent as `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// Where the code is documented.
     #[serde(rename = "type")]
@@ -135,7 +136,7 @@ pub struct Problem {
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// The stable code, see [`ErrorCode`].
+    /// The stable code: what programs may rely on.
     pub code: String,
     /// What went wrong here, with the value concerned.
     pub detail: String,

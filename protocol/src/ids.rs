@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::whole;
 
 /// The text is not an identifier of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,10 +92,8 @@ base62_id!(
 
 /// The id of a message, which is also its offset in its mesh: microseconds since 1970, forced strictly
 /// increasing within the mesh. Fits in 53 bits, so that every JSON reader holds it exactly.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
-)]
-#[serde(try_from = "i64", into = "i64")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize)]
+#[serde(into = "i64")]
 pub struct MessageId(i64);
 
 impl From<MessageId> for i64 {
@@ -106,6 +107,12 @@ impl TryFrom<i64> for MessageId {
 
     fn try_from(value: i64) -> Result<Self, Self::Error> {
         Self::new(value).ok_or("expected an integer from 0 to 9007199254740991")
+    }
+}
+
+impl<'de> Deserialize<'de> for MessageId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(whole::number(deserializer)?).map_err(D::Error::custom)
     }
 }
 

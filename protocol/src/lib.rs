@@ -21,7 +21,10 @@ mod meshes;
 mod messages;
 mod names;
 mod rules;
+#[cfg(feature = "openapi")]
+pub mod schemas;
 mod token;
+mod whole;
 
 pub use account::{
     CliTokenAnswer, CliTokenRequest, CreateToken, CreatedToken, Me, MeToken, MeUser, Scope,

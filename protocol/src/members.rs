@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{MeshId, Role};
+use crate::{MeshId, Role, whole};
 
 /// Someone who belongs to a mesh.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Member {
     /// The login.
     pub login: String,
@@ -20,6 +21,7 @@ pub struct Member {
 
 /// Answer of `GET /mesh/{mesh}/members`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MemberList {
     /// By login.
     pub members: Vec<Member>,
@@ -27,6 +29,7 @@ pub struct MemberList {
 
 /// Body of `PATCH /mesh/{mesh}/members/{login}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChangeMember {
     /// The new role; `owner` hands the mesh over.
@@ -41,19 +44,29 @@ pub struct CreateInvite {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<String>,
     /// Hours until it runs out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::optional"
+    )]
     pub expires_in_hours: Option<u32>,
     /// How many people a link lets in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::optional"
+    )]
     pub max_uses: Option<u32>,
 }
 
 /// A row of `GET /mesh/{mesh}/invites`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Invite {
     /// Its public id.
     pub id: String,
     /// Whom it lets in; absent: whoever has the link.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub login: Option<String>,
     /// When it runs out.
     pub expires_at: Timestamp,
@@ -65,6 +78,7 @@ pub struct Invite {
 
 /// Answer of `POST /mesh/{mesh}/invites`: the only one that holds the code.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreatedInvite {
     /// The row as it will be listed.
     #[serde(flatten)]
@@ -77,6 +91,7 @@ pub struct CreatedInvite {
 
 /// Answer of `GET /mesh/{mesh}/invites`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InviteList {
     /// Newest first, those that have run out or are used up among them.
     pub invites: Vec<Invite>,
@@ -84,6 +99,7 @@ pub struct InviteList {
 
 /// Body of `POST /mesh/{mesh}/join`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Join {
     /// The code of an invite; absent: come in as an invited login, or ask.
@@ -93,6 +109,7 @@ pub struct Join {
 
 /// How far somebody is with joining.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum JoinStatus {
     /// They are in.
@@ -103,6 +120,7 @@ pub enum JoinStatus {
 
 /// Answer of `POST /mesh/{mesh}/join`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Joined {
     /// How far it is.
     pub status: JoinStatus,
@@ -112,6 +130,7 @@ pub struct Joined {
 
 /// Someone who asks to join.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JoinRequest {
     /// The login.
     pub login: String,
@@ -123,6 +142,7 @@ pub struct JoinRequest {
 
 /// Answer of `GET /mesh/{mesh}/requests`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JoinRequestList {
     /// Oldest first.
     pub requests: Vec<JoinRequest>,
@@ -130,6 +150,7 @@ pub struct JoinRequestList {
 
 /// Body of `POST /mesh/{mesh}/requests/{login}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Decide {
     /// Whether they may come in.
@@ -138,6 +159,7 @@ pub struct Decide {
 
 /// Answer of `POST /mesh/{mesh}/requests/{login}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Decided {
     /// Who asked.
     pub login: String,

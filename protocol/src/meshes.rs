@@ -4,9 +4,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::MeshId;
+#[cfg(feature = "openapi")]
+use crate::schemas;
 
 /// What a member may do in a mesh. Ordered: each role may do all that those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Reads, sends, and runs own agents.
@@ -30,6 +33,7 @@ impl Role {
 
 /// A mesh as its member sees it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Mesh {
     /// Its id.
     pub mesh_id: MeshId,
@@ -43,6 +47,7 @@ pub struct Mesh {
     pub active: u32,
     /// Whether sends are refused for now.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub paused: bool,
     /// When it was made.
     pub created_at: Timestamp,
@@ -50,6 +55,7 @@ pub struct Mesh {
 
 /// Answer of `GET /mesh`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MeshList {
     /// The caller's meshes, oldest first.
     pub meshes: Vec<Mesh>,
@@ -57,9 +63,11 @@ pub struct MeshList {
 
 /// Body of `POST /mesh`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateMesh {
     /// 1 to 64 printable characters.
+    #[cfg_attr(feature = "openapi", schema(value_type = schemas::Name))]
     pub name: String,
 }
 
@@ -77,6 +85,7 @@ pub struct UpdateMesh {
 
 /// Answer of `GET /health`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
     /// `ok`.
     pub status: String,

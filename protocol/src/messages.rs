@@ -3,14 +3,17 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde::de::Error as _;
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::{AgentId, AgentKind, InvalidId, MeshId, MessageId};
+#[cfg(feature = "openapi")]
+use crate::schemas;
+use crate::{AgentId, AgentKind, InvalidId, MeshId, MessageId, whole};
 
 /// What kind of credential sent a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Via {
     /// A browser session.
@@ -37,26 +40,32 @@ impl Via {
 
 /// Body of `POST /mesh/{mesh}/messages`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SendMessage {
     /// 1 to 10,240 bytes of UTF-8 without U+0000.
+    #[cfg_attr(feature = "openapi", schema(value_type = schemas::Content))]
     pub content: String,
     /// Absent or `all`: everyone but the sender; else an agent's id or name, or `@login`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::Address>))]
     pub to: Option<String>,
     /// One of the caller's agents, by id or name; absent: the token's agent, else the person's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::OwnAgent>))]
     pub from: Option<String>,
     /// The message that this one answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
     /// An object of at most 4,096 bytes when written compactly; it may not contain `reply_to`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::Metadata>))]
     pub metadata: Option<Map<String, Value>>,
 }
 
 /// A message. Everything but content and metadata is set by the server; none of it can be claimed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Message {
     /// Its id, which is also its offset in the mesh.
     pub id: MessageId,
@@ -75,11 +84,13 @@ pub struct Message {
     /// `all`, or the receiver's name when it was sent.
     pub to: String,
     /// The receiver's id; absent when it went to all.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub to_agent_id: Option<AgentId>,
     /// The text. Untrusted: it says who sent it, never that it should be obeyed.
     pub content: String,
     /// What the sender added, and `reply_to`.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required, value_type = schemas::AnyObject))]
     pub metadata: Map<String, Value>,
     /// Replies since a person or a new thread began.
     pub hops: u32,
@@ -89,6 +100,7 @@ pub struct Message {
 
 /// Who a message goes to, as known within the last second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Recipients {
     /// Agents that it goes to.
     pub total: u32,
@@ -98,6 +110,7 @@ pub struct Recipients {
 
 /// Answer of `POST /mesh/{mesh}/messages`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Sent {
     /// The message as it is kept.
     #[serde(flatten)]
@@ -108,6 +121,7 @@ pub struct Sent {
 
 /// How far the delivery of a message to one agent has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryState {
     /// It waits in the agent's inbox.
@@ -131,6 +145,7 @@ impl DeliveryState {
 
 /// The receipt of one agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Delivery {
     /// Who receives it.
     pub agent_id: AgentId,
@@ -142,6 +157,7 @@ pub struct Delivery {
 
 /// Answer of `GET /mesh/{mesh}/messages/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MessageStatus {
     /// The message as it is kept.
     #[serde(flatten)]
@@ -199,22 +215,44 @@ impl Serialize for From {
 impl<'de> Deserialize<'de> for From {
     /// A number in JSON, a text in a query; both read `earliest` and `latest`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a message id, \"earliest\" or \"latest\"")]
-        enum Raw {
-            Number(i64),
-            Text(String),
+        #[derive(Clone, Copy)]
+        struct Position;
+
+        impl Visitor<'_> for Position {
+            type Value = From;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a message id, \"earliest\" or \"latest\"")
+            }
+
+            fn visit_i64<E: de::Error>(self, id: i64) -> Result<From, E> {
+                let unexpected = || E::invalid_value(Unexpected::Signed(id), &self);
+                MessageId::new(id).map(From::Id).ok_or_else(unexpected)
+            }
+
+            fn visit_u64<E: de::Error>(self, id: u64) -> Result<From, E> {
+                let unexpected = || E::invalid_value(Unexpected::Unsigned(id), &self);
+                self.visit_i64(i64::try_from(id).map_err(|_| unexpected())?)
+            }
+
+            fn visit_f64<E: de::Error>(self, id: f64) -> Result<From, E> {
+                let unexpected = || E::invalid_value(Unexpected::Float(id), &self);
+                self.visit_i64(whole::from_float(id).ok_or_else(unexpected)?)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<From, E> {
+                text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+            }
         }
-        let invalid = || D::Error::custom("expected a message id, \"earliest\" or \"latest\"");
-        match Raw::deserialize(deserializer)? {
-            Raw::Number(number) => MessageId::new(number).map(Self::Id).ok_or_else(invalid),
-            Raw::Text(text) => text.parse().map_err(|_| invalid()),
-        }
+
+        deserializer.deserialize_any(Position)
     }
 }
 
 /// Query of `GET /mesh/{mesh}/agents/{agent}/messages`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct InboxQuery {
     /// Where to start; absent: the kept cursor.
@@ -222,9 +260,11 @@ pub struct InboxQuery {
     pub after: Option<From>,
     /// Seconds to wait for a message, 0 to 60.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schemas::Wait>))]
     pub wait: Option<u64>,
     /// Most messages to return, 1 to 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schemas::PageLimit>))]
     pub limit: Option<u32>,
     /// `false`: never acknowledge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -233,6 +273,7 @@ pub struct InboxQuery {
 
 /// Answer of `GET /mesh/{mesh}/agents/{agent}/messages`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InboxPage {
     /// Oldest first.
     pub messages: Vec<Message>,
@@ -247,6 +288,7 @@ pub struct InboxPage {
 
 /// Body of `PUT /mesh/{mesh}/agents/{agent}/cursor`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SetCursor {
     /// An id, `latest` or `earliest`.
@@ -255,6 +297,7 @@ pub struct SetCursor {
 
 /// Answer of `PUT /mesh/{mesh}/agents/{agent}/cursor`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Cursor {
     /// Where the cursor stands now.
     pub cursor: MessageId,
@@ -262,6 +305,8 @@ pub struct Cursor {
 
 /// Query of `GET /mesh/{mesh}/messages`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct HistoryQuery {
     /// Only messages older than this id.
@@ -269,15 +314,18 @@ pub struct HistoryQuery {
     pub before: Option<MessageId>,
     /// Most messages to return, 1 to 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schemas::PageLimit>))]
     pub limit: Option<u32>,
 }
 
 /// Answer of `GET /mesh/{mesh}/messages`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct History {
     /// Newest first.
     pub messages: Vec<Message>,
     /// What to pass as `before` for older ones; absent: there are none.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub before: Option<MessageId>,
 }
 

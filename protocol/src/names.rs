@@ -75,16 +75,51 @@ pub fn person_name(login: &str) -> String {
     format!("@{login}")
 }
 
-/// Characters that show nothing or steer what shows them: controls, bidirectional marks, zero-width and
-/// tag characters, line and paragraph separators. Used to deceive a reader or to hide instructions from
-/// one (Unicode TR 36 section 2).
+/// Characters that show nothing or steer what shows them, besides controls: bidirectional marks, zero-width
+/// and tag characters, line and paragraph separators.
+const INVISIBLE: [(char, char); 15] = [
+    ('\u{00AD}', '\u{00AD}'),
+    ('\u{034F}', '\u{034F}'),
+    ('\u{061C}', '\u{061C}'),
+    ('\u{115F}', '\u{1160}'),
+    ('\u{17B4}', '\u{17B5}'),
+    ('\u{180B}', '\u{180F}'),
+    ('\u{200B}', '\u{200F}'),
+    ('\u{2028}', '\u{202E}'),
+    ('\u{2060}', '\u{206F}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{FE00}', '\u{FE0F}'),
+    ('\u{FEFF}', '\u{FEFF}'),
+    ('\u{FFA0}', '\u{FFA0}'),
+    ('\u{FFF0}', '\u{FFFB}'),
+    ('\u{E0000}', '\u{E0FFF}'),
+];
+
+/// Whether a character shows nothing or steers what shows it. Such characters are used to deceive a reader or
+/// to hide instructions from one (Unicode TR 36 section 2).
 pub fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
-            | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
-            | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}'
-            | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
+    c.is_control() || INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
+/// What [`is_invisible`] refuses, as it stands between the brackets of a regular expression (ECMA-262 with
+/// the flag `u`, as JSON Schema wants them).
+#[cfg(feature = "openapi")]
+pub(crate) fn invisible_class() -> String {
+    let written = |c: char| match u32::from(c) {
+        code @ ..=0xFFFF => format!("\\u{code:04X}"),
+        // `\u{…}` is not known to every reader of such expressions; the character itself is.
+        _ => c.to_string(),
+    };
+    let controls = [('\0', '\u{1F}'), ('\u{7F}', '\u{9F}')];
+    let ranges = controls.iter().chain(&INVISIBLE);
+    ranges.fold(String::new(), |mut class, (first, last)| {
+        class.push_str(&written(*first));
+        if first != last {
+            class.push('-');
+            class.push_str(&written(*last));
+        }
+        class
+    })
 }
 
 /// Where a message goes, as the sender wrote it.
@@ -137,6 +172,7 @@ impl<'a> Address<'a> {
 
 /// What is being wired in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the variants are the products' names")]
 pub enum Harness {

@@ -5,7 +5,7 @@
 //! elsewhere. Errors are those of the API, shown on a page to whoever asks for one.
 
 pub(crate) mod assets;
-mod cli;
+pub(crate) mod cli;
 mod errors;
 mod github;
 mod home;
@@ -44,7 +44,6 @@ pub fn router() -> Router<App> {
         .route("/auth/github", get(github::leave))
         .route("/auth/github/callback", get(github::come_back))
         .route("/auth/cli", get(cli::page).post(cli::allow))
-        .route("/auth/cli/token", post(cli::token))
         .route("/auth/logout", post(home::log_out))
         .route("/static/{name}", get(assets::file))
         .route_layer(from_fn(html_errors))

@@ -1,26 +1,29 @@
-//! The JSON API: every path on one page, each with the action that access asks for.
+//! The JSON API: every call on one page, each with the action that access asks for. Methods and paths stand
+//! with the handlers.
 
 mod agents;
+mod document;
 mod guide;
 mod members;
 mod meshes;
 mod messages;
+mod paths;
 mod service;
 mod tokens;
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
-use axum::handler::Handler;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodFilter, MethodRouter, get, on};
-use axum::{Extension, Router, middleware};
+use axum::{Router, middleware};
 use meshwire_protocol::ErrorCode;
 use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::routes;
 
+use self::document::{Routes, optional_body};
 use crate::access::Action;
 use crate::app::App;
 use crate::error::{ApiError, Refusal, Result, shown};
@@ -32,89 +35,12 @@ use crate::store::StoreError;
 
 /// Everything that the server answers.
 pub fn router(app: App) -> Router {
-    let api = Router::new()
-        // Without a token.
-        .route("/health", get(service::health).layer(middleware::from_fn(refuse_query)))
-        .route("/ready", get(service::ready).layer(middleware::from_fn(refuse_query)))
-        // The account and its tokens.
-        .route("/me", api(Method::GET, Action::WhoAmI, tokens::me))
-        .route(
-            "/tokens",
-            api(Method::GET, Action::ListTokens, tokens::list).merge(api(
-                Method::POST,
-                Action::CreateToken,
-                tokens::create,
-            )),
-        )
-        .route(
-            "/tokens/current",
-            api(Method::DELETE, Action::RevokeOwnToken, tokens::revoke_current),
-        )
-        .route("/tokens/{token}", api(Method::DELETE, Action::RevokeToken, tokens::revoke))
-        // Meshes.
-        .route(
-            "/mesh",
-            api(Method::GET, Action::ListMeshes, meshes::list).merge(api(
-                Method::POST,
-                Action::CreateMesh,
-                meshes::create,
-            )),
-        )
-        .route(
-            "/mesh/{mesh}",
-            api(Method::GET, Action::ShowMesh, meshes::show)
-                .merge(api(Method::PATCH, Action::ChangeMesh, meshes::change))
-                .merge(api(Method::DELETE, Action::DeleteMesh, meshes::delete)),
-        )
-        .route("/mesh/{mesh}/integrate", api(Method::GET, Action::Integrate, guide::integrate))
-        .merge(member_routes())
-        // Agents.
-        .route(
-            "/mesh/{mesh}/agents",
-            api(Method::GET, Action::ListAgents, agents::list).merge(api(
-                Method::POST,
-                Action::RegisterAgent,
-                agents::register,
-            )),
-        )
-        .route(
-            "/mesh/{mesh}/agents/{agent}",
-            api(Method::GET, Action::ShowAgent, agents::show)
-                .merge(api(Method::PATCH, Action::ChangeAgent, agents::change))
-                .merge(api(Method::DELETE, Action::RemoveAgent, agents::remove)),
-        )
-        .route(
-            "/mesh/{mesh}/agents/{agent}/heartbeat",
-            api(Method::POST, Action::Heartbeat, agents::heartbeat),
-        )
-        // Messages.
-        .route(
-            "/mesh/{mesh}/messages",
-            api_with_query(Method::GET, Action::ReadHistory, messages::history).merge(api(
-                Method::POST,
-                Action::Send,
-                messages::send,
-            )),
-        )
-        .route(
-            "/mesh/{mesh}/messages/{message}",
-            api(Method::GET, Action::ReadMessage, messages::show),
-        )
-        .route(
-            "/mesh/{mesh}/agents/{agent}/messages",
-            api_with_query(Method::GET, Action::ReadInbox, messages::inbox),
-        )
-        .route(
-            "/mesh/{mesh}/agents/{agent}/cursor",
-            api(Method::PUT, Action::MoveCursor, messages::set_cursor),
-        );
-
     let pages = pages::router()
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(pages::html_errors));
     Router::new()
-        .merge(api.method_not_allowed_fallback(method_not_allowed))
+        .merge(api().into_router().method_not_allowed_fallback(method_not_allowed))
         .merge(pages)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), close_when_stopping))
@@ -125,55 +51,104 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// The JSON API: each call with the action that access asks for, and the errors of its own.
+fn api() -> Routes {
+    use Action as A;
+    use ErrorCode as E;
+    let routes = Routes::new()
+        .open(&[], routes!(service::health))
+        .open(&[E::StoreUnavailable], routes!(service::ready))
+        .open(&[], routes!(service::openapi))
+        .open(&[E::InvalidGrant, E::LimitReached, E::StoreUnavailable], routes!(pages::cli::token))
+        // The account and its tokens.
+        .api(A::WhoAmI, &[], routes!(tokens::me))
+        .api(A::ListTokens, &[], routes!(tokens::list))
+        .api(
+            A::CreateToken,
+            &[E::MeshNotFound, E::NotAMember, E::AgentNotFound, E::NotYourAgent, E::LimitReached],
+            routes!(tokens::create),
+        )
+        .api(A::RevokeOwnToken, &[], routes!(tokens::revoke_current))
+        .api(A::RevokeToken, &[E::TokenNotFound], routes!(tokens::revoke))
+        // Meshes.
+        .api(A::ListMeshes, &[], routes!(meshes::list))
+        .api(A::CreateMesh, &[E::LimitReached], routes!(meshes::create))
+        .api(A::ShowMesh, &[], routes!(meshes::show))
+        .api(A::ChangeMesh, &[], routes!(meshes::change))
+        .api(A::DeleteMesh, &[], routes!(meshes::delete))
+        .api(A::Integrate, &[], routes!(guide::integrate));
+    let routes = member_calls(routes);
+    routes
+        // Agents.
+        .api(A::ListAgents, &[], routes!(agents::list))
+        .api(
+            A::RegisterAgent,
+            &[E::AgentNameTaken, E::LimitReached, E::NotYourAgent],
+            routes!(agents::register),
+        )
+        .api(A::ShowAgent, &[E::AgentNotFound], routes!(agents::show))
+        .api(
+            A::ChangeAgent,
+            &[E::AgentNotFound, E::NotYourAgent, E::Forbidden, E::AgentNameTaken],
+            routes!(agents::change),
+        )
+        .api(
+            A::RemoveAgent,
+            &[E::AgentNotFound, E::NotYourAgent, E::Forbidden],
+            routes!(agents::remove),
+        )
+        .api(A::Heartbeat, &[E::AgentNotFound, E::NotYourAgent], routes!(agents::heartbeat))
+        // Messages.
+        .api(
+            A::Send,
+            &[
+                E::MessageTooLarge,
+                E::NotYourAgent,
+                E::AgentNotFound,
+                E::MessageNotFound,
+                E::MeshPaused,
+                E::IdempotencyKeyReused,
+                E::RateLimited,
+                E::LoopSuspected,
+            ],
+            routes!(messages::send),
+        )
+        .api(A::ReadHistory, &[], routes!(messages::history))
+        .api(A::ReadMessage, &[E::MessageNotFound], routes!(messages::show))
+        .api(
+            A::ReadInbox,
+            &[E::AgentNotFound, E::NotYourAgent, E::RateLimited],
+            routes!(messages::inbox),
+        )
+        .api(A::MoveCursor, &[E::AgentNotFound, E::NotYourAgent], routes!(messages::set_cursor))
+}
+
 /// Who is in a mesh, and who may come in.
-fn member_routes() -> Router<App> {
-    Router::new()
-        .route("/mesh/{mesh}/members", api(Method::GET, Action::ListMembers, members::list))
-        .route(
-            "/mesh/{mesh}/members/{login}",
-            api(Method::PATCH, Action::ChangeMember, members::change).merge(api(
-                Method::DELETE,
-                Action::RemoveMember,
-                members::remove,
-            )),
+fn member_calls(routes: Routes) -> Routes {
+    use Action as A;
+    use ErrorCode as E;
+    routes
+        .api(A::ListMembers, &[], routes!(members::list))
+        .api(
+            A::ChangeMember,
+            &[E::MemberNotFound, E::OwnerMustStay, E::LimitReached],
+            routes!(members::change),
         )
-        .route(
-            "/mesh/{mesh}/invites",
-            api(Method::GET, Action::ListInvites, members::invites).merge(api(
-                Method::POST,
-                Action::CreateInvite,
-                members::invite,
-            )),
+        .api(
+            A::RemoveMember,
+            &[E::MemberNotFound, E::Forbidden, E::OwnerMustStay],
+            routes!(members::remove),
         )
-        .route(
-            "/mesh/{mesh}/invites/{invite}",
-            api(Method::DELETE, Action::WithdrawInvite, members::withdraw),
+        .api(A::ListInvites, &[], routes!(members::invites))
+        .api(A::CreateInvite, &[E::LimitReached], routes!(members::invite))
+        .api(A::WithdrawInvite, &[E::InviteNotFound], routes!(members::withdraw))
+        .api(
+            A::Join,
+            &[E::InviteNotFound, E::InviteExpired, E::RateLimited],
+            optional_body(routes!(members::join)),
         )
-        .route("/mesh/{mesh}/join", api(Method::POST, Action::Join, members::join))
-        .route("/mesh/{mesh}/requests", api(Method::GET, Action::ListRequests, members::requests))
-        .route(
-            "/mesh/{mesh}/requests/{login}",
-            api(Method::POST, Action::DecideRequest, members::decide),
-        )
-}
-
-/// A route of the API that takes no query: never without its action.
-fn api<H, T>(method: Method, action: Action, handler: H) -> MethodRouter<App>
-where
-    H: Handler<T, App>,
-    T: 'static,
-{
-    api_with_query(method, action, handler).layer(middleware::from_fn(refuse_query))
-}
-
-/// A route of the API whose handler reads the query.
-fn api_with_query<H, T>(method: Method, action: Action, handler: H) -> MethodRouter<App>
-where
-    H: Handler<T, App>,
-    T: 'static,
-{
-    let method = MethodFilter::try_from(method).expect("a method that axum routes");
-    on(method, handler).layer(Extension(action))
+        .api(A::ListRequests, &[], routes!(members::requests))
+        .api(A::DecideRequest, &[E::RequestNotFound], routes!(members::decide))
 }
 
 /// A JSON answer.

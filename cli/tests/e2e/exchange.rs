@@ -270,7 +270,7 @@ fn no_token_and_no_message_ever_stands_in_the_server_s_log() {
     ] {
         computer.run(slip);
     }
-    assert!(service.logged(&["DELETE", "/tokens/{token}"]) > 0, "the slips did reach the server");
+    assert!(service.logged(&["DELETE", "/tokens/{id}"]) > 0, "the slips did reach the server");
     for secret in [&token[3..], "canary in"] {
         assert_eq!(service.logged(&[secret]), 0, "{secret} stands in the log");
     }

@@ -43,7 +43,7 @@ pub struct AtMesh {
 }
 
 fn action(parts: &Parts) -> Action {
-    // Routes of the API are only made together with their action, see `routes::api`.
+    // Routes that ask for a caller are only made together with their action, see `Routes::api`.
     *parts.extensions.get::<Action>().expect("every route of the API has an action")
 }
 

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{IntoResponse as _, Response};
-use meshwire_protocol::CliTokenRequest;
+use meshwire_protocol::{CliTokenAnswer, CliTokenRequest};
 use serde::Deserialize;
 
 use crate::app::App;
@@ -96,7 +96,21 @@ pub(crate) async fn allow(
     Ok(see_other(&cli::allow(&app, &user.id, asked).await?))
 }
 
-/// `POST /auth/cli/token`: for the command line itself; no cookie counts here.
+/// Exchange a sign-in code for a token
+///
+/// For a command line that listened on loopback while a person signed in with a browser (RFC 8252). The code works
+/// once, for 60 s, and only with the PKCE verifier (RFC 7636, S256) whose challenge was given to `GET /auth/cli`. A
+/// wrong verifier ends the code; a second use revokes the token that the first one got. No cookie counts here.
+#[utoipa::path(
+    post,
+    path = "/auth/cli/token",
+    operation_id = "exchange_cli_code",
+    tag = "Sign-in",
+    request_body = CliTokenRequest,
+    responses(
+        (status = 200, description = "The token, shown this once, and whose it is.", body = CliTokenAnswer),
+    )
+)]
 pub(crate) async fn token(
     State(app): State<App>,
     Json(request): Json<CliTokenRequest>,

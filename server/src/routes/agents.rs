@@ -10,6 +10,7 @@ use meshwire_protocol::{
 };
 
 use super::answer;
+use super::paths::{AgentPath, MeshPath};
 use crate::access::InMesh;
 use crate::app::App;
 use crate::clock::timestamp;
@@ -18,17 +19,57 @@ use crate::extract::Json;
 use crate::mesh::not_your_agent;
 use crate::store::{AgentChange, AgentRow};
 
+/// List the agents of a mesh
+///
+/// People have an agent of kind `human`, named `@login`, once they have sent or read.
+#[utoipa::path(
+    get,
+    path = "/mesh/{mesh}/agents",
+    operation_id = "list_agents",
+    tag = "Agents",
+    params(MeshPath),
+    responses(
+        (status = 200, description = "The agents, by name.", body = AgentList),
+    )
+)]
 pub(super) async fn list(State(app): State<App>, caller: InMesh) -> Response {
     let agents =
         caller.roster.agents.iter().map(|agent| shown_agent(&app, &caller, agent)).collect();
     answer(&AgentList { agents })
 }
 
+/// Show an agent
+#[utoipa::path(
+    get,
+    path = "/mesh/{mesh}/agents/{agent}",
+    operation_id = "show_agent",
+    tag = "Agents",
+    params(AgentPath),
+    responses(
+        (status = 200, description = "The agent.", body = Agent),
+    )
+)]
 pub(super) async fn show(State(app): State<App>, caller: InMesh) -> Result<Response> {
     let agent = caller.agent(&app).await?;
     Ok(answer(&shown_agent(&app, &caller, &agent)))
 }
 
+/// Register an agent
+///
+/// A new agent starts at the head of the log: it gets what is sent from then on. Registering a name of your own again
+/// gives the same agent and cursor; given fields replace. A name of another member's is `agent_name_taken`.
+#[utoipa::path(
+    post,
+    path = "/mesh/{mesh}/agents",
+    operation_id = "register_agent",
+    tag = "Agents",
+    params(MeshPath),
+    request_body = RegisterAgent,
+    responses(
+        (status = 200, description = "It was yours already.", body = Registered),
+        (status = 201, description = "It is registered.", body = Registered),
+    )
+)]
 pub(super) async fn register(
     State(app): State<App>,
     caller: InMesh,
@@ -58,6 +99,20 @@ pub(super) async fn register(
     Ok((status, answer(&body)).into_response())
 }
 
+/// Change an agent of yours
+///
+/// Given fields replace; older messages keep the old name. A person's agent follows the login and is `forbidden`.
+#[utoipa::path(
+    patch,
+    path = "/mesh/{mesh}/agents/{agent}",
+    operation_id = "change_agent",
+    tag = "Agents",
+    params(AgentPath),
+    request_body = UpdateAgent,
+    responses(
+        (status = 200, description = "The agent as it is now.", body = Agent),
+    )
+)]
 pub(super) async fn change(
     State(app): State<App>,
     caller: InMesh,
@@ -85,6 +140,19 @@ pub(super) async fn change(
     Ok(answer(&shown_agent(&app, &caller, &agent)))
 }
 
+/// Remove an agent
+///
+/// One of your own, or any as an admin. Revokes the tokens bound to it. A person's agent is not removed alone.
+#[utoipa::path(
+    delete,
+    path = "/mesh/{mesh}/agents/{agent}",
+    operation_id = "remove_agent",
+    tag = "Agents",
+    params(AgentPath),
+    responses(
+        (status = 204, description = "It is gone."),
+    )
+)]
 pub(super) async fn remove(State(app): State<App>, caller: InMesh) -> Result<StatusCode> {
     let agent = caller.removable_agent(&app).await?;
     refuse_person(&agent)?;
@@ -92,6 +160,19 @@ pub(super) async fn remove(State(app): State<App>, caller: InMesh) -> Result<Sta
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Say that an agent of yours is there
+///
+/// It counts as active for 30 s. A poll, a send and moving the cursor count as one.
+#[utoipa::path(
+    post,
+    path = "/mesh/{mesh}/agents/{agent}/heartbeat",
+    operation_id = "heartbeat",
+    tag = "Agents",
+    params(AgentPath),
+    responses(
+        (status = 204, description = "It is noted."),
+    )
+)]
 pub(super) async fn heartbeat(State(app): State<App>, caller: InMesh) -> Result<StatusCode> {
     let agent = caller.own_agent(&app).await?;
     app.meshes.heartbeat(caller.mesh(), &agent.id);

@@ -6,6 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use meshwire_protocol::limits::{MAX_CONTENT_BYTES, MAX_METADATA_BYTES, MAX_WAIT_SECONDS};
 
+use super::paths::MeshPath;
 use crate::access::InMesh;
 use crate::app::App;
 use crate::error::Result;
@@ -22,6 +23,19 @@ struct Guide<'a> {
     max_wait: u64,
 }
 
+/// The integration guide of a mesh
+///
+/// Markdown: the API in short, tool definitions and examples, filled in for this mesh.
+#[utoipa::path(
+    get,
+    path = "/mesh/{mesh}/integrate",
+    operation_id = "integrate",
+    tag = "Meshes and members",
+    params(MeshPath),
+    responses(
+        (status = 200, description = "The guide.", body = String, content_type = "text/markdown"),
+    )
+)]
 pub(super) async fn integrate(State(app): State<App>, caller: InMesh) -> Result<Response> {
     let url = app.url("");
     let guide = Guide {

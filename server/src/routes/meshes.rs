@@ -8,6 +8,7 @@ use meshwire_protocol::{
 };
 
 use super::answer;
+use super::paths::MeshPath;
 use crate::access::{Account, InMesh};
 use crate::app::App;
 use crate::clock::timestamp;
@@ -15,7 +16,18 @@ use crate::error::{ApiError, Result};
 use crate::extract::Json;
 use crate::store::{MeshChange, Roster};
 
-/// Any token may ask; a bound one sees its own mesh only.
+/// List your meshes
+///
+/// Oldest first. A token that is bound to a mesh sees that one only. People are not counted in `agents` and `active`.
+#[utoipa::path(
+    get,
+    path = "/mesh",
+    operation_id = "list_meshes",
+    tag = "Meshes and members",
+    responses(
+        (status = 200, description = "The meshes that you are in.", body = MeshList),
+    )
+)]
 pub(super) async fn list(State(app): State<App>, account: Account) -> Result<Response> {
     let principal = account.principal;
     let bound = principal.token.mesh.as_ref();
@@ -32,6 +44,19 @@ pub(super) async fn list(State(app): State<App>, account: Account) -> Result<Res
     Ok(answer(&MeshList { meshes }))
 }
 
+/// Make a mesh
+///
+/// You become its owner.
+#[utoipa::path(
+    post,
+    path = "/mesh",
+    operation_id = "create_mesh",
+    tag = "Meshes and members",
+    request_body = CreateMesh,
+    responses(
+        (status = 201, description = "The mesh.", body = Mesh),
+    )
+)]
 pub(super) async fn create(
     State(app): State<App>,
     account: Account,
@@ -42,10 +67,35 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, answer(&shown_mesh(&app, &roster, Role::Owner))).into_response())
 }
 
+/// Show a mesh
+#[utoipa::path(
+    get,
+    path = "/mesh/{mesh}",
+    operation_id = "show_mesh",
+    tag = "Meshes and members",
+    params(MeshPath),
+    responses(
+        (status = 200, description = "The mesh.", body = Mesh),
+    )
+)]
 pub(super) async fn show(State(app): State<App>, caller: InMesh) -> Response {
     answer(&shown_mesh(&app, &caller.roster, caller.member.role))
 }
 
+/// Rename, pause or resume a mesh
+///
+/// In a paused mesh sends are refused with `mesh_paused`, and reading goes on. At least one field must be given.
+#[utoipa::path(
+    patch,
+    path = "/mesh/{mesh}",
+    operation_id = "change_mesh",
+    tag = "Meshes and members",
+    params(MeshPath),
+    request_body = UpdateMesh,
+    responses(
+        (status = 200, description = "The mesh as it is now.", body = Mesh),
+    )
+)]
 pub(super) async fn change(
     State(app): State<App>,
     caller: InMesh,
@@ -66,6 +116,19 @@ pub(super) async fn change(
     Ok(answer(&shown_mesh(&app, &roster, caller.member.role)))
 }
 
+/// Delete a mesh
+///
+/// Removes everything in it, and revokes the tokens bound to it.
+#[utoipa::path(
+    delete,
+    path = "/mesh/{mesh}",
+    operation_id = "delete_mesh",
+    tag = "Meshes and members",
+    params(MeshPath),
+    responses(
+        (status = 204, description = "It is gone."),
+    )
+)]
 pub(super) async fn delete(State(app): State<App>, caller: InMesh) -> Result<StatusCode> {
     app.meshes.delete(caller.mesh()).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -6,15 +6,36 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshwire_protocol::limits::{DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS};
-use meshwire_protocol::{Cursor, History, HistoryQuery, InboxQuery, SendMessage, Sent, SetCursor};
+use meshwire_protocol::{
+    Cursor, History, HistoryQuery, InboxPage, InboxQuery, MessageStatus, SendMessage, Sent,
+    SetCursor,
+};
 
 use super::answer;
+use super::paths::{AgentPath, MeshPath, MessagePath, SendHeaders};
 use crate::access::InMesh;
 use crate::app::App;
 use crate::error::{ApiError, Result};
 use crate::extract::{Json, Query, single_header};
 use crate::mesh::{Poll, Quota, Step};
 
+/// Send a message
+///
+/// Answered only when the message is durable. With an `Idempotency-Key` a send may be repeated: the repeat is
+/// answered with the first message. `from` is an agent of yours; without it the agent that the token is bound to, else
+/// your own person's agent speaks. `recipients` counts whom it goes to, as known within the last second.
+#[utoipa::path(
+    post,
+    path = "/mesh/{mesh}/messages",
+    operation_id = "send_message",
+    tag = "Messages",
+    params(MeshPath, SendHeaders),
+    request_body = SendMessage,
+    responses(
+        (status = 200, description = "The first message of this key.", body = Sent, headers(("RateLimit" = String, description = "What is left of each limit on sends, where the operator has set one (draft-ietf-httpapi-ratelimit-headers-11)."), ("RateLimit-Policy" = String, description = "The limits on sends."))),
+        (status = 201, description = "The message.", body = Sent, headers(("RateLimit" = String, description = "What is left of each limit on sends, where the operator has set one (draft-ietf-httpapi-ratelimit-headers-11)."), ("RateLimit-Policy" = String, description = "The limits on sends."))),
+    )
+)]
 pub(super) async fn send(
     State(app): State<App>,
     caller: InMesh,
@@ -52,6 +73,22 @@ fn state_quotas(response: &mut Response, quotas: &[Quota]) {
     );
 }
 
+/// Read the inbox of an agent of yours
+///
+/// Oldest first. `after` acknowledges all up to that id and returns what is newer; absent: from the kept cursor, so
+/// what was never acknowledged comes again. An older id, `earliest` or `latest` read from there and leave the kept cursor
+/// alone, and so does `ack=false`. With `wait` the answer comes as soon as there is a message. A page may end early, or be
+/// empty with `more: true`; pass its `cursor` as `after` next time. `gap` says that retention has passed the reader.
+#[utoipa::path(
+    get,
+    path = "/mesh/{mesh}/agents/{agent}/messages",
+    operation_id = "read_inbox",
+    tag = "Messages",
+    params(AgentPath, InboxQuery),
+    responses(
+        (status = 200, description = "A page of messages.", body = InboxPage),
+    )
+)]
 pub(super) async fn inbox(
     method: Method,
     State(app): State<App>,
@@ -82,6 +119,20 @@ pub(super) async fn inbox(
     }
 }
 
+/// Move the cursor of an agent of yours
+///
+/// Forward acknowledges, backward takes acknowledgements back; never beyond the newest message.
+#[utoipa::path(
+    put,
+    path = "/mesh/{mesh}/agents/{agent}/cursor",
+    operation_id = "set_cursor",
+    tag = "Messages",
+    params(AgentPath),
+    request_body = SetCursor,
+    responses(
+        (status = 200, description = "Where the cursor stands now.", body = Cursor),
+    )
+)]
 pub(super) async fn set_cursor(
     State(app): State<App>,
     caller: InMesh,
@@ -92,6 +143,20 @@ pub(super) async fn set_cursor(
     Ok(answer(&Cursor { cursor }))
 }
 
+/// Look back
+///
+/// What you may see of the mesh, newest first: broadcasts, and messages to or from agents of yours. Pass `before` on
+/// for older ones; a page may be short or empty, and only `before: null` says that it was the last.
+#[utoipa::path(
+    get,
+    path = "/mesh/{mesh}/messages",
+    operation_id = "read_history",
+    tag = "Messages",
+    params(MeshPath, HistoryQuery),
+    responses(
+        (status = 200, description = "A page of messages.", body = History),
+    )
+)]
 pub(super) async fn history(
     State(app): State<App>,
     caller: InMesh,
@@ -106,6 +171,19 @@ pub(super) async fn history(
     }))
 }
 
+/// Show a message and what has become of it
+///
+/// Of a broadcast, `deliveries` has the agents that exist now and were registered before it, without the sender.
+#[utoipa::path(
+    get,
+    path = "/mesh/{mesh}/messages/{message}",
+    operation_id = "show_message",
+    tag = "Messages",
+    params(MessagePath),
+    responses(
+        (status = 200, description = "The message with its receipts.", body = MessageStatus),
+    )
+)]
 pub(super) async fn show(State(app): State<App>, caller: InMesh) -> Result<Response> {
     let wanted = caller.path.get("message").map_or("", String::as_str);
     let id = wanted.parse().map_err(|_| ApiError::message_not_found(wanted))?;

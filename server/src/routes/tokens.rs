@@ -8,6 +8,7 @@ use meshwire_protocol::{
 };
 
 use super::answer;
+use super::paths::TokenPath;
 use crate::access::{Account, Principal};
 use crate::app::App;
 use crate::clock::timestamp;
@@ -17,6 +18,18 @@ use crate::secret;
 use crate::store::TokenRow;
 use crate::tokens::{self, Grantor};
 
+/// Who is signed in, with which token
+///
+/// Works with any token, also one that is bound to a mesh or an agent.
+#[utoipa::path(
+    get,
+    path = "/me",
+    operation_id = "who_am_i",
+    tag = "Account and tokens",
+    responses(
+        (status = 200, description = "The user and the token of this request.", body = Me),
+    )
+)]
 pub(super) async fn me(Account { principal }: Account) -> Response {
     let Principal { user, token, .. } = principal;
     answer(&Me {
@@ -32,11 +45,38 @@ pub(super) async fn me(Account { principal }: Account) -> Response {
     })
 }
 
+/// List your live tokens
+///
+/// Newest first, without their secrets.
+#[utoipa::path(
+    get,
+    path = "/tokens",
+    operation_id = "list_tokens",
+    tag = "Account and tokens",
+    responses(
+        (status = 200, description = "Your live tokens.", body = TokenList),
+    )
+)]
 pub(super) async fn list(State(app): State<App>, account: Account) -> Result<Response> {
     let tokens = app.store.tokens(&account.principal.user.id, app.clock.now()).await?;
     Ok(answer(&TokenList { tokens: tokens.into_iter().map(info).collect() }))
 }
 
+/// Make a token
+///
+/// Of the whole account, or bound to a mesh of yours (`mesh_id`), or to one agent of yours in it (`agent_id`). It is
+/// never wider than the asking token: what is left out is taken from that one, and what would be wider in scopes or
+/// expiry is `insufficient_scope`.
+#[utoipa::path(
+    post,
+    path = "/tokens",
+    operation_id = "create_token",
+    tag = "Account and tokens",
+    request_body = CreateToken,
+    responses(
+        (status = 201, description = "The token; its secret is shown this once.", body = CreatedToken),
+    )
+)]
 pub(super) async fn create(
     State(app): State<App>,
     account: Account,
@@ -47,6 +87,19 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, answer(&CreatedToken { info: info(row), token })).into_response())
 }
 
+/// Revoke a token of yours
+///
+/// The next request with it is refused on every node, and open polls made with it end within a second.
+#[utoipa::path(
+    delete,
+    path = "/tokens/{id}",
+    operation_id = "revoke_token",
+    tag = "Account and tokens",
+    params(TokenPath),
+    responses(
+        (status = 204, description = "It is revoked."),
+    )
+)]
 pub(super) async fn revoke(
     State(app): State<App>,
     account: Account,
@@ -56,6 +109,18 @@ pub(super) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Revoke the token of this request
+///
+/// Works with any token: it is how a program signs out.
+#[utoipa::path(
+    delete,
+    path = "/tokens/current",
+    operation_id = "revoke_current_token",
+    tag = "Account and tokens",
+    responses(
+        (status = 204, description = "It is revoked."),
+    )
+)]
 pub(super) async fn revoke_current(State(app): State<App>, account: Account) -> Result<StatusCode> {
     let Principal { user, token, .. } = &account.principal;
     // Revoked by another request a moment ago: the caller has what they want.

@@ -5,8 +5,10 @@
 #[path = "../support/server.rs"]
 mod server;
 
+mod access;
 mod accounts;
 mod agents;
+mod document;
 mod hostile;
 mod inbox;
 mod limits;

@@ -10,10 +10,9 @@ use axum::http::header::{
     ACCEPT, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE, USER_AGENT,
 };
 use axum::http::{HeaderMap, Request, StatusCode};
-use axum::middleware::from_fn_with_state;
 use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
-use meshwire_server::pages;
+use meshwire_server::routes;
 use meshwire_server::settings::{GithubSettings, Limits, Retention, Settings};
 use meshwire_server::sign_in::ClientAddress;
 use meshwire_server::store::sqlite::SqliteStore;
@@ -71,9 +70,7 @@ impl Server {
         let clock = Arc::new(Clock::default());
         let (_, stopping) = watch::channel(false);
         let app = App::new(settings, public_url, Arc::new(store), clock, stopping);
-        let router = pages::router()
-            .layer(from_fn_with_state(app.clone(), pages::security_headers))
-            .with_state(app.clone());
+        let router = routes::router(app.clone());
         Self { app, router, _folder: folder }
     }
 

@@ -315,7 +315,7 @@ pub(crate) async fn a_token_is_known_for_thirty_days_after_its_end(world: &World
         ends("later", Some(T0 + 1)),
         ends("live", None),
     ] {
-        assert!(world.store.create_token(token, 0).await?);
+        assert_eq!(world.store.create_token(token, 0).await?, TokenMade::Created);
     }
     assert!(world.store.revoke_token(&ann.id, &revoked.id, T0).await?);
     let known = async || -> Result<Vec<&str>> {

@@ -12,7 +12,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use meshwire_server::listen::{Limits, Peer, Stopped, serve};
+use meshwire_server::listen::{Admission, Limits, Peer, Stopped, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
@@ -38,6 +38,10 @@ struct Server {
 
 impl Server {
     async fn start(limits: Limits) -> Self {
+        Self::admitting(limits, Admission::default()).await
+    }
+
+    async fn admitting(limits: Limits, admission: Admission) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let signals = Arc::new(Signals::default());
@@ -45,7 +49,8 @@ impl Server {
         let stop_signal = async move {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(serve(listener, router(signals.clone()), limits, stop_signal));
+        let task =
+            tokio::spawn(serve(listener, router(signals.clone()), limits, admission, stop_signal));
         Self { address, signals, stop, task }
     }
 
@@ -601,7 +606,8 @@ async fn connections_beyond_the_limit_wait_their_turn() {
 async fn serving_ends_with_its_future() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = serve(listener, Router::new(), Limits::default(), pending());
+    let serving =
+        serve(listener, Router::new(), Limits::default(), Admission::default(), pending());
     let task = tokio::spawn(serving);
     let mut stream = within(TcpStream::connect(address)).await.unwrap();
     within(stream.write_all(GOOD.as_bytes())).await.unwrap();

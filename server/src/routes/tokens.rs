@@ -71,12 +71,11 @@ pub(super) async fn create(
     };
     let limit = app.settings.limits.tokens;
     if !app.store.create_token(row.clone(), limit).await? {
-        return Err(ApiError::new(
+        return Err(ApiError::limit(
             ErrorCode::LimitReached,
             format!("You have {limit} live tokens, which is the limit of this server."),
-        )
-        .hint(
             "Revoke one that is not needed: `meshwire token list`, `meshwire token revoke ID`.",
+            "MESHWIRE_LIMIT_TOKENS",
         ));
     }
     Ok((StatusCode::CREATED, answer(&CreatedToken { info: info(row), token })).into_response())

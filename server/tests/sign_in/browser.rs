@@ -12,10 +12,10 @@ use axum::http::header::{
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::middleware::from_fn_with_state;
 use meshwire_server::app::App;
+use meshwire_server::client_address::{ClientAddress, Networks};
 use meshwire_server::clock::Clock;
 use meshwire_server::pages;
-use meshwire_server::settings::{GithubSettings, Limits, Settings};
-use meshwire_server::sign_in::ClientAddress;
+use meshwire_server::settings::{GithubSettings, Limits, LogFormat, Settings};
 use meshwire_server::store::sqlite::SqliteStore;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -65,6 +65,9 @@ impl Server {
             secret_key_previous: None,
             region: "test".to_owned(),
             log: "info".to_owned(),
+            log_format: LogFormat::Text,
+            metrics_bind: None,
+            trusted_proxies: Networks::default(),
             limits: Limits { tokens, ..Limits::NONE },
         };
         let clock = Arc::new(Clock::default());

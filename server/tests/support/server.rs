@@ -50,11 +50,13 @@ impl Server {
         let app = App::new(settings, public_url, store, Arc::clone(&clock), stopping.clone());
         let mut told = stopping;
         let router = routes::router(app.clone());
+        let limits = listen::Limits::from(&app.settings.limits);
         tokio::spawn(async move {
             let stopped = async move {
                 let _ = told.wait_for(|stop| *stop).await;
             };
-            let _ = listen::serve(listener, router, listen::Limits::default(), stopped).await;
+            let admission = listen::Admission::default();
+            let _ = listen::serve(listener, router, limits, admission, stopped).await;
         });
         let background = app.clone();
         tokio::spawn(async move { background.meshes.background().await });

@@ -14,4 +14,5 @@ mod loops;
 mod members;
 mod meshes;
 mod messages;
+mod operations;
 mod receipts;

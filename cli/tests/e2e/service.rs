@@ -43,6 +43,8 @@ impl Service {
             .env_clear()
             .env("HOME", home)
             .env("MESHWIRE_BIND", bind)
+            // All that it can say: `infra/test.sh` looks for secrets in it.
+            .env("MESHWIRE_LOG", "debug,meshwire_server=trace")
             // Tests send in loops.
             .env("MESHWIRE_LIMIT_SENDS_PER_SECOND", "0")
             .env("MESHWIRE_LIMIT_MESH_SENDS_PER_SECOND", "0")
@@ -119,5 +121,9 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(folder) = std::env::var_os("MESHWIRE_TEST_LOGS") {
+            let name = format!("server-{}.log", self.child.id());
+            std::fs::copy(self.home.join("server.log"), Path::new(&folder).join(name)).unwrap();
+        }
     }
 }

@@ -10,6 +10,7 @@ mod agents;
 mod hostile;
 mod inbox;
 mod limits;
+mod log;
 mod loops;
 mod members;
 mod meshes;

@@ -23,10 +23,11 @@ use tower::ServiceExt as _;
 use url::{Url, form_urlencoded};
 
 use crate::github::{CLIENT_ID, CLIENT_SECRET, StandIn};
+use crate::log;
 
 pub(crate) const HTTP: &str = "http://127.0.0.1:4200";
 pub(crate) const HTTPS: &str = "https://mesh.example.com";
-pub(crate) const PASSWORD: &str = "a battery of horses";
+pub(crate) const PASSWORD: &str = "a battery of CaNaRy5f1e";
 
 /// The server, without its socket.
 pub(crate) struct Server {
@@ -47,6 +48,8 @@ impl Server {
     }
 
     pub(crate) async fn start(public_url: &str, github: Option<&StandIn>, tokens: u32) -> Self {
+        log::start();
+        assert!(PASSWORD.contains(log::CANARY), "so that it is found in a log");
         let folder = tempfile::tempdir().expect("a folder");
         let sqlite = folder.path().join("meshwire.db");
         let store = SqliteStore::open(&sqlite).await.expect("a new database");

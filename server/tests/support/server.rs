@@ -1,5 +1,8 @@
 //! A real listening server inside the test process, on a scratch folder and a free port.
 
+#[path = "log.rs"]
+pub(crate) mod log;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -36,6 +39,7 @@ impl Server {
 
     /// With these arguments of the command line.
     pub(crate) async fn with(arguments: &[&str]) -> Self {
+        log::start();
         let data = tempfile::tempdir().unwrap();
         let store = format!("sqlite:{}", data.path().join("test.db").display());
         let arguments =
@@ -180,7 +184,8 @@ impl<'s> User<'s> {
     /// Sends as one of the user's agents; the id.
     pub(crate) async fn send(&self, mesh: &MeshId, from: &str, to: &str, content: &str) -> i64 {
         let path = format!("/mesh/{mesh}/messages");
-        let body = json!({"from": from, "to": to, "content": content});
+        let metadata = json!({"canary": log::CANARY});
+        let body = json!({"from": from, "to": to, "content": content, "metadata": metadata});
         self.post(&path, body).await.expect(201)["id"].as_i64().unwrap()
     }
 

@@ -10,10 +10,9 @@ pub fn rule(field: &str) -> Option<&'static str> {
             "must be the id of a message, a number from 0 to 9007199254740991, or earliest or latest"
         }
         "wait" => "must be 0 to 60 seconds",
-        "limit" => "must be 1 to 1000",
+        "limit" | "max_uses" => "must be 1 to 1000",
         "ack" | "paused" | "accept" => "must be true or false",
         "expires_in_hours" => "must be 1 to 8760",
-        "max_uses" => "must be 1 to 1000",
         "port" => "must be 1024 to 65535",
         "role" => "must be member, admin or owner",
         "name" | "login" | "invite" | "code" | "code_verifier" | "state" | "to" | "from"

@@ -13,7 +13,7 @@ use meshwire_server::clock::Clock;
 use meshwire_server::settings::{Args, LogFormat, Settings};
 use meshwire_server::store::Store as _;
 use meshwire_server::store::sqlite::SqliteStore;
-use meshwire_server::{listen, routes, sign_in};
+use meshwire_server::{listen, request_id, routes, sign_in};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 /// Prints what clap says, and the name that the setting has in the environment.
 fn refuse_arguments(error: &clap::Error) -> ExitCode {
     let _ = error.print();
-    if error.kind() == ErrorKind::ValueValidation
+    if matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue)
         && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && let Some(flag) = argument.split_whitespace().next()
     {
@@ -61,6 +61,7 @@ fn start(args: Args) -> Result<()> {
         }
         LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
     }
+    request_id::log_panics();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -136,8 +137,8 @@ async fn serve_metrics(
         let _ = stopping.wait_for(|stopping| *stopping).await;
     };
     let limits = listen::Limits { max_connections: METRICS_CONNECTIONS, ..Default::default() };
-    let router = app.metrics.router();
-    let _ = listen::serve(listener, router, limits, Default::default(), told_to_stop).await;
+    let (router, admission) = (app.metrics.router(), listen::Admission::default());
+    let _ = listen::serve(listener, router, limits, admission, told_to_stop).await;
 }
 
 /// The address under which this computer itself reaches a listener: loopback, when it listens on all.

@@ -1,4 +1,4 @@
-//! What the service counts for its operator: `GET /metrics`, in the text format of OpenMetrics, which
+//! What the service counts for its operator: `GET /metrics`, in the text format of `OpenMetrics`, which
 //! Prometheus reads.
 //!
 //! It has a listener of its own and never stands on the public one. Labels come from lists of ours (routes,
@@ -25,7 +25,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::error::Refusal;
 
-/// RFC 9110 section 8.3, and the OpenMetrics specification 1.0.
+/// RFC 9110 section 8.3, and the `OpenMetrics` specification 1.0.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Upper bounds of times that should be short, in seconds.

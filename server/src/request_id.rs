@@ -10,6 +10,16 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Base62 characters of an id: 119 bits, so that no two requests share one.
 const LENGTH: usize = 20;
 
+/// Has panics written to the log, with the request in which they happened and the place in our code. A text that
+/// was put together at that moment is left out: it may quote a message.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.payload().downcast_ref::<&'static str>().copied();
+        let place = panic.location().map(tracing::field::display);
+        tracing::error!(place, text, "a panic");
+    }));
+}
+
 tokio::task_local! {
     static CURRENT: RequestId;
 }

@@ -10,6 +10,7 @@ mod browser;
 mod chromium;
 mod durability;
 mod exchange;
+mod operations;
 mod program;
 mod readme;
 mod service;

@@ -17,6 +17,8 @@ pub(crate) fn programs() -> PathBuf {
 /// A running server; killed when it is dropped.
 pub(crate) struct Service {
     pub(crate) url: String,
+    /// Where metrics are served, if they are.
+    pub(crate) metrics: Option<String>,
     /// The one-time link, when nobody has an account yet.
     pub(crate) set_up: Option<String>,
     child: Child,
@@ -61,7 +63,7 @@ impl Service {
                 let _ = line.send(text);
             }
         });
-        let (mut url, mut set_up) = (None, None);
+        let (mut url, mut metrics, mut set_up) = (None, None, None);
         let deadline = Instant::now() + LIMIT;
         // The greeting ends with how to sign in.
         loop {
@@ -72,13 +74,15 @@ impl Service {
             });
             if let Some((_, address)) = text.split_once("listening on ") {
                 url = Some(address.to_owned());
+            } else if let Some(address) = text.strip_prefix("Metrics: ") {
+                metrics = Some(address.to_owned());
             } else if text.contains("/setup?code=") {
                 set_up = Some(text.trim().to_owned());
             } else if text.contains("meshwire login") {
                 break;
             }
         }
-        Self { url: url.unwrap(), set_up, child, home: home.to_owned(), environment }
+        Self { url: url.unwrap(), metrics, set_up, child, home: home.to_owned(), environment }
     }
 
     /// Ends it as a power cut would end it for the process: nothing more is written.

@@ -75,6 +75,7 @@ impl Strangers {
 }
 
 fn start(hash: &Digest) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *hash;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    let mut start = [0; 8];
+    start.copy_from_slice(&hash[..8]);
+    u64::from_be_bytes(start)
 }

@@ -196,7 +196,7 @@ pub(crate) async fn set_up(
     };
     match app.store.create_local_user(user, &code).await? {
         NewAccount::Created(user) => {
-            tracing::info!(user.login = user.login, "the first account was made");
+            tracing::info!(user = user.id.as_str(), "the first account was made");
             let cookie = sign_in::start(&app, &visitor.headers, &user.id).await?;
             Ok(([(SET_COOKIE, cookie)], see_other("/")).into_response())
         }

@@ -14,14 +14,8 @@ use crate::error::{ApiError, Result};
 use crate::extract::read_body;
 use crate::listen::Peer;
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
-pub(super) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without a text");
-    tracing::error!(panic = text, "a handler panicked");
+/// The answer of a handler that panicked; the hook for panics has written where.
+pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     ApiError::new(ErrorCode::InternalError, "Something went wrong on our side.")
         .hint("Tell the operator of the server the request id.")
         .into_response()

@@ -6,7 +6,13 @@ use std::time::Instant;
 use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
 
-use super::*;
+use super::{
+    AccountStore, AgentChange, Appended, Batch, Change, CliCode, Digest, Exchange, Head,
+    HistoryPage, InviteRow, Invited, Joining, LogPage, LogStore, MemberStore, MeshChange,
+    MeshStore, Micros, Move, NewAccount, NewAgent, NewMesh, NewUser, Position, Register,
+    RemovedMember, RequestRow, Result, RoleChange, Roster, Seen, SentRecord, SessionRow, Store,
+    Stored, Stream, TokenRow, UserRow, Visibility,
+};
 use crate::metrics::Metrics;
 
 /// A store whose operations are measured.

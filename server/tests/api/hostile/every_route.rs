@@ -149,7 +149,9 @@ async fn no_value_of_a_field_upsets_a_route() {
     each_route(|scene, route, who| {
         let path = scene.path(route);
         let mut requests = Vec::new();
-        for field in route.fields {
+        // Without a token nothing of the API reads a body; one field shows it.
+        let some = if who.is_empty() { route.fields.len().min(1) } else { route.fields.len() };
+        for field in &route.fields[..some] {
             // In the body as JSON, alone and twice; in a form and in the query; repeated and unknown.
             for value in values() {
                 let json = format!("{{\"{field}\":{value}}}");

@@ -238,6 +238,10 @@ fi
 
 # ---- The run ------------------------------------------------------------------------------------
 
+# What the servers of the tests log.
+logs=$work/logs
+mkdir "$logs"
+
 times=() # One line for each part.
 failures=0
 
@@ -282,7 +286,43 @@ run_tests() {
 }
 
 test_all() {
-    env "$mark" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$work/tests.log"
+    env "$mark" MESHWIRE_TEST_LOGS="$logs" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$work/tests.log"
+}
+
+# What no log may hold, whatever the level: tokens, one-time secrets of 43 characters (sessions, codes,
+# verifiers), passwords and messages (the tests put CaNaRy5f1e into theirs), cookies, hashes of
+# passwords, tokens of GitHub and the secret of its stand-in.
+secrets='mw_[0-9A-Za-z]{36}|(^|[^0-9A-Za-z_-])[0-9A-Za-z_-]{43}([^0-9A-Za-z_-]|$)'
+secrets+='|CaNaRy5f1e|mw_(session|login)=|Bearer +[0-9A-Za-z]|\$argon2|gho_[0-9A-Za-z]|stand-in-secret'
+
+# Looks for secrets in all that the servers of the run have logged, at their most talkative.
+check_logs() {
+    local planted token one_time lines
+    token=mw_$(printf 'x%.0s' {1..36})
+    one_time=$(printf 'x%.0s' {1..43})
+    # A search that finds nothing when there is something says nothing when there is not.
+    for planted in "id $token" "code=$one_time" "$one_time" "content CaNaRy5f1e" "mw_session=x" \
+        "Authorization: Bearer x" '$argon2id$v=19' "gho_1" "secret=stand-in-secret"; do
+        grep -Eq -- "$secrets" <<<"a line with $planted in it" || {
+            echo "The search does not find $planted." >&2
+            return 1
+        }
+    done
+    if grep -Eq -- "$secrets" <<<'request{id="WH3Fjnhfggqb1EH3R5a7" mesh="cAjRR9kNUE2Z"}: route="/me"'; then
+        echo "The search finds what is no secret." >&2
+        return 1
+    fi
+    lines=$(cat "$logs"/*.log | grep -c 'request{') || true
+    if ((lines < 1000)); then
+        echo "Only $lines requests were logged: the logs of the run are not where they should be." >&2
+        return 1
+    fi
+    # To be compared with what the run has: each test binary with a server, and each real server.
+    echo "$lines requests in $(find "$logs" -name '*.log' -size +0 | wc -l) logs."
+    if grep -Ern -m 3 -- "$secrets" "$logs" | cut -c 1-400; then
+        echo "Secrets stand in the log (above)." >&2
+        return 1
+    fi
 }
 
 # Holds a running server to its OpenAPI document: schemathesis makes requests of it, good and bad ones, and
@@ -342,7 +382,10 @@ part docs attend env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps 
 part dependencies check_dependencies || true
 if part build attend cargo build --workspace --bins --locked; then
     part document check_document || true
-    if part services start_services; then part test run_tests || true; fi
+    if part services start_services; then
+        part test run_tests || true
+        part logs check_logs || true
+    fi
 fi
 part "clean up" clean_up || true
 finish

@@ -268,7 +268,8 @@ enum Refusal {
     Answered(StatusCode, Failure),
 }
 
-/// One line of what the server says: the detail, and each field that is wrong.
+/// One line of what the server says: the detail, each field that is wrong, and for a fault of its own by what
+/// its operator finds the request.
 fn said_by(problem: &Problem) -> String {
     let mut said = if problem.detail.is_empty() { &problem.title } else { &problem.detail }.clone();
     for (field, reason) in &problem.errors {
@@ -277,6 +278,11 @@ fn said_by(problem: &Problem) -> String {
             said.truncate(end);
             let _ = write!(said, "; {field}: {reason}");
         }
+    }
+    if let Some(id) = &problem.request_id {
+        let end = said.trim_end_matches('.').len();
+        said.truncate(end);
+        let _ = write!(said, " (request id {id})");
     }
     said
 }

@@ -10,11 +10,13 @@ pub fn rule(field: &str) -> Option<&'static str> {
             "must be the id of a message, a number from 0 to 9007199254740991, or earliest or latest"
         }
         "wait" => "must be 0 to 60 seconds",
-        "limit" => "must be 1 to 1000",
-        "ack" | "paused" => "must be true or false",
-        "name" | "to" | "from" | "host" | "description" | "mesh_id" | "agent_id" => {
-            "must be a text"
-        }
+        "limit" | "max_uses" => "must be 1 to 1000",
+        "ack" | "paused" | "accept" => "must be true or false",
+        "expires_in_hours" => "must be 1 to 8760",
+        "port" => "must be 1024 to 65535",
+        "role" => "must be member, admin or owner",
+        "name" | "login" | "invite" | "code" | "code_verifier" | "state" | "to" | "from"
+        | "host" | "description" | "mesh_id" | "agent_id" => "must be a text",
         "harness" => {
             "must be one of copilot, claude, claude-desktop, cursor, codex, gemini, kiro, opencode, vscode, \
              windsurf, hermes, pi, generic"

@@ -6,11 +6,13 @@
 
 mod bearer;
 mod caller;
+mod strangers;
 
 use meshwire_protocol::{ErrorCode, Role, Scope};
 
 pub use self::bearer::Principal;
 pub use self::caller::{Account, AtMesh, InMesh};
+pub use self::strangers::Strangers;
 use crate::error::{ApiError, Result};
 
 /// What a caller wants to do.
@@ -117,14 +119,16 @@ impl Action {
                 ErrorCode::InsufficientScope,
                 format!("This token lacks the scope `{}`.", scope.as_str()),
             )
-            .hint("Use a token with this scope; `meshwire whoami` shows what yours may do."));
+            .hint("Use a token with this scope; `meshwire whoami` shows what yours may do.")
+            .because(scope.as_str()));
         }
         if !rule.bound && principal.token.mesh.is_some() {
             return Err(ApiError::new(
                 ErrorCode::InsufficientScope,
                 "This token is bound to one mesh, and this concerns the whole account.",
             )
-            .hint("Use a token of the account, such as the one that `meshwire login` gets."));
+            .hint("Use a token of the account, such as the one that `meshwire login` gets.")
+            .because("bound to a mesh"));
         }
         Ok(())
     }

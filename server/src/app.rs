@@ -7,11 +7,13 @@ use std::time::Instant;
 use tokio::sync::watch;
 use url::Url;
 
+use crate::access::Strangers;
 use crate::clock::Clock;
 use crate::mesh::Meshes;
+use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::sign_in::SignIn;
-use crate::store::Store;
+use crate::store::{Measured, Store};
 
 /// The running service; cheap to clone.
 #[derive(Clone)]
@@ -31,6 +33,10 @@ pub struct Inner {
     pub meshes: Meshes,
     /// GitHub or local accounts, tickets, limits on guessing.
     pub sign_in: SignIn,
+    /// Unknown tokens by address.
+    pub strangers: Strangers,
+    /// What is counted for the operator.
+    pub metrics: Metrics,
     /// When the service started.
     pub started: Instant,
 }
@@ -44,13 +50,17 @@ impl App {
         clock: Arc<Clock>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
+        let metrics = Metrics::new();
+        let store: Arc<dyn Store> = Arc::new(Measured::new(store, metrics.clone()));
         let meshes = Meshes::new(
             Arc::clone(&store),
             Arc::clone(&clock),
             settings.limits,
             settings.retention,
+            metrics.mesh(),
             stopping,
         );
+        let strangers = Strangers::new(settings.limits.bad_tokens_per_minute);
         let sign_in = SignIn::new(&settings, &public_url);
         Self(Arc::new(Inner {
             settings,
@@ -59,6 +69,8 @@ impl App {
             store,
             meshes,
             sign_in,
+            strangers,
+            metrics,
             started: Instant::now(),
         }))
     }

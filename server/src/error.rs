@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshwire_protocol::{ErrorCode, Problem};
 
+use crate::request_id::RequestId;
 use crate::store::StoreError;
 
 /// Result of anything that a caller asked for.
@@ -23,6 +24,7 @@ struct Inner {
     detail: String,
     errors: BTreeMap<String, String>,
     hint: Option<String>,
+    reason: Option<&'static str>,
     retry_after: Option<u64>,
     cause: Option<StoreError>,
 }
@@ -35,6 +37,7 @@ impl ApiError {
             detail: detail.into(),
             errors: BTreeMap::new(),
             hint: None,
+            reason: None,
             retry_after: None,
             cause: None,
         }))
@@ -46,10 +49,31 @@ impl ApiError {
         Self::new(ErrorCode::InvalidRequest, format!("{field}: {reason}")).with_field(field, reason)
     }
 
+    /// A limit of the server was reached. `setting` is its name; the hint says what to do about it.
+    pub fn limit(
+        code: ErrorCode,
+        detail: impl Into<String>,
+        hint: &str,
+        setting: &'static str,
+    ) -> Self {
+        Self::new(code, detail)
+            .hint(format!("{hint} The limit is {setting} of the server."))
+            .because(setting)
+    }
+
     /// Names the field that is wrong, and why.
     #[must_use]
     pub fn with_field(mut self, field: &str, reason: impl Into<String>) -> Self {
         self.0.errors.insert(field.to_owned(), reason.into());
+        self.0.reason = self.0.reason.or_else(|| field_of_ours(field));
+        self
+    }
+
+    /// Says in a word of ours which scope, role, field or limit it was about. It goes to the log, where
+    /// nothing may stand that a client wrote, as it may in the detail.
+    #[must_use]
+    pub fn because(mut self, reason: &'static str) -> Self {
+        self.0.reason = Some(reason);
         self
     }
 
@@ -109,6 +133,47 @@ impl ApiError {
     }
 }
 
+/// The name of a field as it may stand in the log: one of ours, never one that a client made up.
+fn field_of_ours(field: &str) -> Option<&'static str> {
+    const FIELDS: [&str; 33] = [
+        "Authorization",
+        "Idempotency-Key",
+        "accept",
+        "ack",
+        "after",
+        "agent_id",
+        "before",
+        "capabilities",
+        "code",
+        "code_verifier",
+        "content",
+        "cursor",
+        "description",
+        "device_code",
+        "expires_in_days",
+        "expires_in_hours",
+        "from",
+        "harness",
+        "host",
+        "invite",
+        "limit",
+        "login",
+        "max_uses",
+        "mesh_id",
+        "metadata",
+        "name",
+        "paused",
+        "reply_to",
+        "role",
+        "scopes",
+        "to",
+        "wait",
+        "wake",
+    ];
+    let root = field.split(['.', '[']).next().unwrap_or(field);
+    FIELDS.into_iter().find(|known| *known == root)
+}
+
 /// A value from a request as it may stand in an answer: quoted, and cut when it is long.
 pub fn shown(value: &str) -> String {
     const LONGEST: usize = 80;
@@ -131,7 +196,8 @@ impl From<StoreError> for ApiError {
             StoreError::Fault(_) => Self::new(
                 ErrorCode::InternalError,
                 "Something went wrong on our side; the server's log says what.",
-            ),
+            )
+            .hint("Tell the operator of the server the request id."),
         };
         error.0.cause = Some(cause);
         error
@@ -140,7 +206,7 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Inner { code, detail, errors, hint, retry_after, cause } = *self.0;
+        let Inner { code, detail, errors, hint, reason, retry_after, cause } = *self.0;
         if let Some(cause) = &cause {
             tracing::error!(
                 code = code.as_str(),
@@ -156,6 +222,7 @@ impl IntoResponse for ApiError {
             detail,
             errors,
             hint,
+            request_id: RequestId::current().filter(|_| code.status() >= 500),
         };
         let body = serde_json::to_vec(&problem).expect("strings and numbers serialise");
         let mut response = body.into_response();
@@ -173,14 +240,19 @@ impl IntoResponse for ApiError {
             // RFC 9110 section 15.5.9: the connection is of no further use.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response.extensions_mut().insert(Refusal(code));
+        response.extensions_mut().insert(Refusal { code, reason });
         response
     }
 }
 
 /// Left on an answer for the request log and for pages that show errors as HTML.
 #[derive(Debug, Clone, Copy)]
-pub struct Refusal(pub ErrorCode);
+pub struct Refusal {
+    /// What went wrong.
+    pub code: ErrorCode,
+    /// Which scope, role, field or limit it was about, in a word of ours.
+    pub reason: Option<&'static str>,
+}
 
 /// An error with all its causes on one line.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -1,7 +1,6 @@
 //! Reading a request: bodies, queries and headers, with one kind of error for all of them.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -12,12 +11,7 @@ use meshwire_protocol::ErrorCode;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{ApiError, Result};
-
-/// Largest body that is read, in bytes: a message of the largest size with every character escaped, and
-/// its metadata.
-pub const MAX_BODY_BYTES: usize = 128 * 1024;
-/// A body that has not arrived after this long is given up.
-pub const BODY_DEADLINE: Duration = Duration::from_secs(13);
+use crate::settings::BodyLimits;
 
 /// A JSON body, whatever the Content-Type says.
 pub struct Json<T>(pub T);
@@ -89,27 +83,34 @@ pub async fn path_variables<S: Send + Sync>(
     Ok(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
-/// The whole body, within the limit and the deadline.
+/// The whole body, within the limits that came along with the request.
 pub async fn read_body(request: Request) -> Result<Vec<u8>> {
+    let limits: BodyLimits = request.extensions().get().copied().unwrap_or_default();
     let too_large = || {
-        let detail = format!("The body is larger than {MAX_BODY_BYTES} bytes.");
-        ApiError::new(ErrorCode::PayloadTooLarge, detail)
+        ApiError::limit(
+            ErrorCode::PayloadTooLarge,
+            format!("The body is larger than {} bytes.", limits.bytes),
+            "Send less at once.",
+            "MESHWIRE_LIMIT_BODY_BYTES",
+        )
     };
     let body = request.into_body();
-    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+    if body.size_hint().lower() > limits.bytes as u64 {
         // Announced to be too large: not waited for.
         return Err(too_large());
     }
-    let body = Limited::new(body, MAX_BODY_BYTES);
-    match tokio::time::timeout(BODY_DEADLINE, body.collect()).await {
+    let body = Limited::new(body, limits.bytes);
+    match tokio::time::timeout(limits.deadline, body.collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes().into()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => {
             Err(ApiError::new(ErrorCode::InvalidRequest, "The body ended before it was complete."))
         }
-        Err(_) => Err(ApiError::new(
+        Err(_) => Err(ApiError::limit(
             ErrorCode::RequestTimeout,
-            format!("The body did not arrive within {} s.", BODY_DEADLINE.as_secs()),
+            format!("The body did not arrive within {} s.", limits.deadline.as_secs()),
+            "Send it again.",
+            "MESHWIRE_LIMIT_BODY_SECONDS",
         )),
     }
 }

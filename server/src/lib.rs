@@ -5,12 +5,16 @@
 
 pub mod access;
 pub mod app;
+pub mod client_address;
 pub mod clock;
+mod counts;
 pub mod error;
 pub mod extract;
 pub mod listen;
 pub mod mesh;
+pub mod metrics;
 pub mod pages;
+pub mod request_id;
 pub mod routes;
 pub mod secret;
 pub mod settings;

@@ -4,6 +4,7 @@
 //! server has its own loop over hyper. Each connection is a `guard::Guard` over the socket, hyper's HTTP/1 over
 //! the guard, and the router over hyper.
 
+mod admission;
 mod answers;
 mod framing;
 mod guard;
@@ -28,8 +29,13 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tower::Service;
 
+pub use admission::Admission;
+use admission::Entry;
 use answers::Answers;
 use guard::Guard;
+use refusal::Refusal;
+
+use crate::settings;
 
 /// How long the loop rests when the system refuses a new connection, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -70,6 +76,22 @@ impl Default for Limits {
     }
 }
 
+impl From<&settings::Limits> for Limits {
+    fn from(limits: &settings::Limits) -> Self {
+        let number = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
+        Self {
+            header_deadline: Duration::from_secs(limits.header_seconds.into()),
+            max_header_bytes: number(limits.header_bytes),
+            max_header_fields: number(limits.header_fields),
+            max_connections: match limits.connections {
+                0 => usize::MAX,
+                limit => number(limit),
+            },
+            ..Self::default()
+        }
+    }
+}
+
 /// The address of the peer, in the extensions of every request. Behind a proxy it is the proxy's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
@@ -88,6 +110,7 @@ pub async fn serve(
     listener: TcpListener,
     service: Router,
     limits: Limits,
+    admission: Admission,
     stop: impl Future<Output = ()> + Send,
 ) -> Stopped {
     let mut stop = pin!(stop);
@@ -105,9 +128,16 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
+                let Some(entry) = admission.enter(peer.ip()) else { continue };
                 let connection =
-                    serve_connection(stream, peer, service.clone(), limits, watch.clone());
+                    serve_connection(stream, peer, entry, service.clone(), limits, watch.clone());
                 connections.spawn(connection);
+                if connections.len() == limits.max_connections {
+                    tracing::warn!(
+                        limit = "MESHWIRE_LIMIT_CONNECTIONS",
+                        "there are as many connections as there may be; further ones wait"
+                    );
+                }
             }
             Err(error) if concerns_one_peer(&error) => {}
             Err(error) => {
@@ -151,6 +181,7 @@ fn log_end(end: Result<(), JoinError>) {
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
+    entry: Entry,
     router: Router,
     limits: Limits,
     mut stopping: watch::Receiver<bool>,
@@ -159,7 +190,10 @@ async fn serve_connection(
         tracing::debug!(%error, %peer, "cannot set TCP_NODELAY");
     }
     let answers = Answers::default();
-    let guard = Guard::new(stream, answers.clone(), &limits);
+    let mut guard = Guard::new(stream, answers.clone(), &limits);
+    if entry.is_one_too_many() {
+        guard = guard.refusing(Refusal::too_many_connections());
+    }
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));

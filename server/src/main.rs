@@ -10,15 +10,18 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
-use meshwire_server::settings::{Args, Settings};
+use meshwire_server::settings::{Args, LogFormat, Settings};
 use meshwire_server::store::Store as _;
 use meshwire_server::store::sqlite::SqliteStore;
-use meshwire_server::{listen, routes, sign_in};
+use meshwire_server::{listen, request_id, routes, sign_in};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 use url::Url;
+
+/// Connections of those who read metrics.
+const METRICS_CONNECTIONS: usize = 64;
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -37,7 +40,7 @@ fn main() -> ExitCode {
 /// Prints what clap says, and the name that the setting has in the environment.
 fn refuse_arguments(error: &clap::Error) -> ExitCode {
     let _ = error.print();
-    if error.kind() == ErrorKind::ValueValidation
+    if matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue)
         && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && let Some(flag) = argument.split_whitespace().next()
     {
@@ -51,14 +54,19 @@ fn start(args: Args) -> Result<()> {
     let settings = Settings::check(args)?;
     let filter = EnvFilter::try_new(&settings.log)
         .with_context(|| format!("MESHWIRE_LOG: {:?} is not a log filter", settings.log))?;
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // Where the log cannot be written, saying so on stderr would end in a panic: a full disk often holds
         // the log as well.
         .log_internal_errors(false)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
+        .with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Text => {
+            log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+        }
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
+    }
+    request_id::log_panics();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -72,15 +80,25 @@ async fn run(settings: Settings) -> Result<()> {
         .await
         .with_context(|| format!("MESHWIRE_BIND: cannot listen on {}", settings.bind))?;
     let address = listener.local_addr()?;
+    let metrics_listener = match settings.metrics_bind {
+        Some(bind) => Some(
+            TcpListener::bind(bind)
+                .await
+                .with_context(|| format!("MESHWIRE_METRICS_BIND: cannot listen on {bind}"))?,
+        ),
+        None => None,
+    };
+    let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let public_url = match &settings.public_url {
         Some(url) => url.clone(),
         None => Url::parse(&format!("http://{}", reachable(address)))?,
     };
     let data = settings.sqlite.display().to_string();
     let (stop, stopping) = watch::channel(false);
+    let metrics_stopping = stopping.clone();
     let app = App::new(settings, public_url, store.clone(), Arc::new(Clock::default()), stopping);
     let set_up = sign_in::first_start(&app).await?;
-    greet(&app, &address.to_string(), &data, set_up.as_deref())?;
+    greet(&app, &address.to_string(), &data, metrics_address, set_up.as_deref())?;
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -93,13 +111,15 @@ async fn run(settings: Settings) -> Result<()> {
         // Open polls answer at once, so that their connections can end.
         stop.send_replace(true);
     };
+    let limits = listen::Limits::from(&app.settings.limits);
+    let exempt = app.settings.trusted_proxies.and_loopback();
+    let per_address = app.settings.limits.connections_per_address;
+    let admission = listen::Admission::new(per_address, exempt, app.metrics.connections());
+    let metrics = serve_metrics(metrics_listener, &app, metrics_stopping);
+    let everyone =
+        listen::serve(listener, routes::router(app.clone()), limits, admission, told_to_stop);
     tokio::select! {
-        ended = listen::serve(
-            listener,
-            routes::router(app.clone()),
-            listen::Limits::default(),
-            told_to_stop,
-        ) => {
+        (ended, ()) = async { tokio::join!(everyone, metrics) } => {
             if ended.cut_off > 0 {
                 tracing::warn!(connections = ended.cut_off, "cut off what took too long to end");
             }
@@ -109,6 +129,21 @@ async fn run(settings: Settings) -> Result<()> {
     app.meshes.flush().await;
     store.close().await;
     Ok(())
+}
+
+/// Serves metrics until the server stops; its last word is not waited for.
+async fn serve_metrics(
+    listener: Option<TcpListener>,
+    app: &App,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let Some(listener) = listener else { return };
+    let told_to_stop = async move {
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    };
+    let limits = listen::Limits { max_connections: METRICS_CONNECTIONS, ..Default::default() };
+    let (router, admission) = (app.metrics.router(), listen::Admission::default());
+    let _ = listen::serve(listener, router, limits, admission, told_to_stop).await;
 }
 
 /// The address under which this computer itself reaches a listener: loopback, when it listens on all.
@@ -122,10 +157,19 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 /// Says where the service is and what to do next.
-fn greet(app: &App, address: &str, data: &str, set_up: Option<&str>) -> Result<()> {
+fn greet(
+    app: &App,
+    address: &str,
+    data: &str,
+    metrics: Option<SocketAddr>,
+    set_up: Option<&str>,
+) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "MeshWire {} is listening on http://{address}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "Data: {data}")?;
+    if let Some(metrics) = metrics {
+        writeln!(out, "Metrics: http://{metrics}/metrics")?;
+    }
     writeln!(out)?;
     if let Some(link) = set_up {
         writeln!(

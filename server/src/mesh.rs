@@ -42,6 +42,7 @@ pub(crate) use self::send::{not_a_member, not_your_agent};
 use self::tail::Tail;
 use crate::clock::Clock;
 use crate::error::{ApiError, Result, chain};
+use crate::metrics::MeshMetrics;
 use crate::secret;
 use crate::settings::{Limits, Retention};
 use crate::store::{
@@ -87,6 +88,7 @@ struct Shared {
     retention: Retention,
     rates: Rates,
     open_polls: OpenPolls,
+    metrics: MeshMetrics,
     stopping: watch::Receiver<bool>,
     states: Mutex<HashMap<MeshId, Arc<MeshState>>>,
     used: Mutex<HashMap<TokenId, Micros>>,
@@ -113,6 +115,7 @@ impl Meshes {
         clock: Arc<Clock>,
         limits: Limits,
         retention: Retention,
+        metrics: MeshMetrics,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
@@ -122,7 +125,8 @@ impl Meshes {
                 limits,
                 retention,
                 rates: Rates::new(&limits),
-                open_polls: OpenPolls::default(),
+                open_polls: OpenPolls::new(metrics.open_polls.clone()),
+                metrics,
                 stopping,
                 states: Mutex::default(),
                 used: Mutex::default(),
@@ -444,10 +448,11 @@ fn changing() -> ApiError {
     .retry_after(1)
 }
 
-fn limit_reached(of_what: &str, limit: u32, setting: &str) -> ApiError {
+fn limit_reached(of_what: &str, limit: u32, setting: &'static str) -> ApiError {
     ApiError::new(
         meshwire_protocol::ErrorCode::LimitReached,
         format!("There are {limit} {of_what}, which is the limit of this server."),
     )
     .hint(format!("Remove one that is not needed, or ask the operator to raise {setting}."))
+    .because(setting)
 }

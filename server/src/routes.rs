@@ -4,17 +4,18 @@
 mod agents;
 mod document;
 mod guide;
+mod layers;
 mod members;
 mod meshes;
 mod messages;
 mod paths;
+mod request_log;
 mod service;
 mod tokens;
 
-use axum::body::{Body, HttpBody as _};
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CONNECTION, CONTENT_TYPE};
-use axum::http::{HeaderValue, Method, Uri};
+use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Router, middleware};
@@ -26,11 +27,8 @@ use utoipa_axum::routes;
 use self::document::{Routes, optional_body};
 use crate::access::Action;
 use crate::app::App;
-use crate::error::{ApiError, Refusal, Result, shown};
-use crate::extract::read_body;
-use crate::listen::Peer;
+use crate::error::{ApiError, Result, shown};
 use crate::pages;
-use crate::sign_in::ClientAddress;
 use crate::store::StoreError;
 
 /// Everything that the server answers.
@@ -42,11 +40,12 @@ pub fn router(app: App) -> Router {
     Router::new()
         .merge(api().into_router().method_not_allowed_fallback(method_not_allowed))
         .merge(pages)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(app.clone(), close_when_stopping))
-        .layer(middleware::from_fn(drain_body))
-        .layer(middleware::from_fn(client_address))
-        .layer(middleware::from_fn(log_request))
+        .layer(middleware::from_fn_with_state(app.clone(), layers::limit_visits))
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), layers::close_when_stopping))
+        .layer(middleware::from_fn(layers::drain_body))
+        .layer(middleware::from_fn_with_state(app.clone(), request_log::log_request))
+        .layer(middleware::from_fn_with_state(app.clone(), layers::client))
         .layer(middleware::from_fn_with_state(app.clone(), pages::security_headers))
         .with_state(app)
 }
@@ -176,68 +175,4 @@ async fn not_found(uri: Uri) -> ApiError {
 async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
     let detail = format!("{} does not take {method}.", shown(uri.path()));
     ApiError::new(ErrorCode::MethodNotAllowed, detail)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
-fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without a text");
-    tracing::error!(panic = text, "a handler panicked");
-    ApiError::new(ErrorCode::InternalError, "Something went wrong on our side.").into_response()
-}
-
-/// Reads the body of a request that has no use for one, so that half of it does not hold a connection for as
-/// long as the request is held.
-async fn drain_body(request: Request, next: Next) -> Result<Response> {
-    let unused = matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE);
-    if !unused || request.body().is_end_stream() {
-        return Ok(next.run(request).await);
-    }
-    let (parts, body) = request.into_parts();
-    read_body(Request::new(body)).await?;
-    Ok(next.run(Request::from_parts(parts, Body::empty())).await)
-}
-
-/// Notes who asks, for limits on guessing: the peer of the connection.
-async fn client_address(mut request: Request, next: Next) -> Response {
-    if let Some(Peer(peer)) = request.extensions().get().copied() {
-        request.extensions_mut().insert(ClientAddress(peer.ip()));
-    }
-    next.run(request).await
-}
-
-/// Tells clients to come back over another connection when this server is on its way out.
-async fn close_when_stopping(State(app): State<App>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if app.meshes.is_stopping() {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
-}
-
-/// One line a request: which route, how it ended, how long it took. Nothing that the client wrote: a token may
-/// stand in a path or in place of a method by mistake.
-async fn log_request(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let method = match request.method().as_str() {
-        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => {
-            known.to_owned()
-        }
-        _ => "other".to_owned(),
-    };
-    let started = std::time::Instant::now();
-    let response = next.run(request).await;
-    let code = response.extensions().get::<Refusal>().map(|refusal| refusal.0.as_str());
-    tracing::info!(
-        method,
-        route = route.as_ref().map_or("none", MatchedPath::as_str),
-        status = response.status().as_u16(),
-        code,
-        ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "request"
-    );
-    response
 }

@@ -1,16 +1,19 @@
 //! Settings, from flags and from the environment. A wrong one is refused at start, by its name.
 
+mod limits;
 mod retention;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use etcetera::BaseStrategy as _;
 use url::{Host, Url};
 
+pub use self::limits::{BodyLimits, Limits};
 pub use self::retention::Retention;
+use crate::client_address::Networks;
 
 /// Shortest secret key, in characters.
 const MIN_SECRET_KEY: usize = 32;
@@ -96,47 +99,23 @@ pub struct Args {
     #[arg(long, env = "MESHWIRE_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
 
-    /// Most agents in a mesh, people not counted; 0 = no limit
-    #[arg(long, env = "MESHWIRE_LIMIT_AGENTS", default_value_t = 1_000, value_name = "N")]
-    pub limit_agents: u32,
+    /// How to write the log: text or json
+    #[arg(long, env = "MESHWIRE_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
 
-    /// Most meshes that a user owns; 0 = no limit
-    #[arg(long, env = "MESHWIRE_LIMIT_MESHES", default_value_t = 100, value_name = "N")]
-    pub limit_meshes: u32,
+    /// Address and port to serve /metrics on, for Prometheus: plain http for a private network, without a
+    /// password; nothing about users stands there [default: not served]
+    #[arg(long, env = "MESHWIRE_METRICS_BIND", value_name = "ADDRESS:PORT")]
+    pub metrics_bind: Option<SocketAddr>,
 
-    /// Most live tokens of a user; 0 = no limit
-    #[arg(long, env = "MESHWIRE_LIMIT_TOKENS", default_value_t = 200, value_name = "N")]
-    pub limit_tokens: u32,
+    /// Addresses and networks (10.0.0.0/8) of your proxies, with commas between: their X-Forwarded-For is
+    /// believed, and they may have any number of connections
+    #[arg(long, env = "MESHWIRE_TRUSTED_PROXIES", default_value = "", value_name = "NETWORKS")]
+    pub trusted_proxies: Networks,
 
-    /// Most messages a second sent with one token, in bursts of twice as many; 0 = no limit
-    #[arg(long, env = "MESHWIRE_LIMIT_SENDS_PER_SECOND", default_value_t = 500, value_name = "N")]
-    pub limit_sends_per_second: u32,
-
-    /// Most messages a second sent to one mesh, in bursts of twice as many; 0 = no limit
-    #[arg(
-        long,
-        env = "MESHWIRE_LIMIT_MESH_SENDS_PER_SECOND",
-        default_value_t = 1_000,
-        value_name = "N"
-    )]
-    pub limit_mesh_sends_per_second: u32,
-
-    /// Most polls that one token holds open at a time; 0 = no limit
-    #[arg(long, env = "MESHWIRE_LIMIT_OPEN_POLLS", default_value_t = 64, value_name = "N")]
-    pub limit_open_polls: u32,
-
-    /// Most polls that are open at a time in all; 0 = no limit
-    #[arg(
-        long,
-        env = "MESHWIRE_LIMIT_OPEN_POLLS_TOTAL",
-        default_value_t = 20_000,
-        value_name = "N"
-    )]
-    pub limit_open_polls_total: u32,
-
-    /// Most replies a minute between the same two agents, both ways counted; 0 = no limit
-    #[arg(long, env = "MESHWIRE_LIMIT_REPLIES_PER_MINUTE", default_value_t = 60, value_name = "N")]
-    pub limit_replies_per_minute: u32,
+    /// What people can meet
+    #[command(flatten)]
+    pub limits: Limits,
 
     /// How long messages are kept.
     #[command(flatten)]
@@ -165,6 +144,12 @@ pub struct Settings {
     pub region: String,
     /// What to log.
     pub log: String,
+    /// How to log it.
+    pub log_format: LogFormat,
+    /// Where to serve metrics.
+    pub metrics_bind: Option<SocketAddr>,
+    /// The operator's own proxies.
+    pub trusted_proxies: Networks,
     /// Limits that people can meet.
     pub limits: Limits,
     /// How long messages are kept.
@@ -184,39 +169,13 @@ pub struct GithubSettings {
     pub api_url: Url,
 }
 
-/// Limits that people can meet; 0 = none.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Agents in a mesh.
-    pub agents: u32,
-    /// Meshes that a user owns.
-    pub meshes: u32,
-    /// Live tokens of a user.
-    pub tokens: u32,
-    /// Sends a second with one token.
-    pub sends_per_second: u32,
-    /// Sends a second to one mesh.
-    pub mesh_sends_per_second: u32,
-    /// Open polls of a token.
-    pub open_polls: u32,
-    /// Open polls in all.
-    pub open_polls_total: u32,
-    /// Replies a minute between the same two agents.
-    pub replies_per_minute: u32,
-}
-
-impl Limits {
-    /// No limits at all.
-    pub const NONE: Self = Self {
-        agents: 0,
-        meshes: 0,
-        tokens: 0,
-        sends_per_second: 0,
-        mesh_sends_per_second: 0,
-        open_polls: 0,
-        open_polls_total: 0,
-        replies_per_minute: 0,
-    };
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line of text for each event.
+    Text,
+    /// A JSON object on a line for each event.
+    Json,
 }
 
 impl Settings {
@@ -287,16 +246,10 @@ impl Settings {
             secret_key_previous,
             region: args.region,
             log: args.log,
-            limits: Limits {
-                agents: args.limit_agents,
-                meshes: args.limit_meshes,
-                tokens: args.limit_tokens,
-                sends_per_second: args.limit_sends_per_second,
-                mesh_sends_per_second: args.limit_mesh_sends_per_second,
-                open_polls: args.limit_open_polls,
-                open_polls_total: args.limit_open_polls_total,
-                replies_per_minute: args.limit_replies_per_minute,
-            },
+            log_format: args.log_format,
+            metrics_bind: args.metrics_bind,
+            trusted_proxies: args.trusted_proxies,
+            limits: args.limits,
             retention: args.retention.check()?,
         })
     }

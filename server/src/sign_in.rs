@@ -19,6 +19,7 @@ use url::Url;
 
 use crate::app::App;
 use crate::clock::micros;
+use crate::counts::Counts;
 use crate::secret;
 use crate::settings::Settings;
 
@@ -44,6 +45,8 @@ pub struct SignIn {
     pub(crate) tickets: Tickets,
     /// Counts wrong passwords.
     pub(crate) guesses: Guesses,
+    /// Counts visits by address.
+    pub(crate) visits: Counts<IpAddr>,
     /// The origin of our own pages, as browsers write it.
     pub(crate) origin: String,
 }
@@ -56,11 +59,6 @@ pub(crate) enum Accounts {
     Local(Passwords),
 }
 
-/// The address that a request came from, put into its extensions by whoever accepted the connection.
-/// Without it, guesses at passwords are counted by login alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientAddress(pub IpAddr);
-
 impl SignIn {
     /// GitHub when it is set, else local accounts.
     pub fn new(settings: &Settings, public_url: &Url) -> Self {
@@ -72,6 +70,7 @@ impl SignIn {
             accounts,
             tickets: Tickets::new(&settings.secret_key, settings.secret_key_previous.as_deref()),
             guesses: Guesses::default(),
+            visits: Counts::new(Duration::from_mins(1)),
             origin: public_url.origin().ascii_serialization(),
         }
     }

@@ -7,6 +7,7 @@
 //! Looking for something that is not there is no error here: it is `None`, and the layer above says what
 //! that means.
 
+mod measured;
 mod rows;
 pub mod sqlite;
 
@@ -15,6 +16,7 @@ use std::error::Error;
 use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
 
+pub use measured::Measured;
 pub use rows::{
     AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, InviteRow, LogPage,
     MemberRow, MeshChange, MeshRow, Micros, NewAgent, NewMesh, NewMessage, NewUser, Position,

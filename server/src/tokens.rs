@@ -76,11 +76,12 @@ pub async fn create(
             "This form has made its token already, and a token is shown only once.",
         )
         .hint("If you have not kept it, revoke it and make another one."),
-        TokenMade::LimitReached => ApiError::new(
+        TokenMade::LimitReached => ApiError::limit(
             ErrorCode::LimitReached,
             format!("You have {limit} live tokens, which is the limit of this server."),
-        )
-        .hint("Revoke one that is not needed: `meshwire token list`, `meshwire token revoke ID`."),
+            "Revoke one that is not needed: `meshwire token list`, `meshwire token revoke ID`.",
+            "MESHWIRE_LIMIT_TOKENS",
+        ),
         // Removed since it was looked at.
         TokenMade::NoMesh => ApiError::mesh_not_found(mesh.as_ref().map_or("", MeshId::as_str)),
         TokenMade::NotMember => not_a_member(mesh.as_ref().map_or("", MeshId::as_str)),

@@ -12,7 +12,9 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use meshwire_server::listen::{Limits, Peer, Stopped, serve};
+use meshwire_server::client_address::Networks;
+use meshwire_server::listen::{Admission, Limits, Peer, Stopped, serve};
+use meshwire_server::metrics::ConnectionMetrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
@@ -38,6 +40,10 @@ struct Server {
 
 impl Server {
     async fn start(limits: Limits) -> Self {
+        Self::admitting(limits, Admission::default()).await
+    }
+
+    async fn admitting(limits: Limits, admission: Admission) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let signals = Arc::new(Signals::default());
@@ -45,7 +51,8 @@ impl Server {
         let stop_signal = async move {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(serve(listener, router(signals.clone()), limits, stop_signal));
+        let task =
+            tokio::spawn(serve(listener, router(signals.clone()), limits, admission, stop_signal));
         Self { address, signals, stop, task }
     }
 
@@ -598,10 +605,42 @@ async fn connections_beyond_the_limit_wait_their_turn() {
 }
 
 #[tokio::test]
+async fn one_address_has_only_so_many_connections() {
+    let admission = Admission::new(2, Networks::default(), ConnectionMetrics::default());
+    let server = Server::admitting(Limits::default(), admission).await;
+    let mut first = server.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(first.answer().await.status, 200);
+    let mut second = server.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(second.answer().await.status, 200);
+
+    let mut third = server.connect().await;
+    let refused = third.answer().await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.head.contains("retry-after: 5\r\n"), "{}", refused.head);
+    assert!(refused.head.contains("x-request-id: "), "{}", refused.head);
+    assert!(refused.body.contains("MESHWIRE_LIMIT_CONNECTIONS_PER_ADDRESS"), "{}", refused.body);
+    assert!(!third.read_until(|_| false).await, "it is closed");
+
+    // Those that were there before are not touched, and when one ends there is room.
+    first.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(first.answer().await.status, 200);
+    drop((first, third));
+    let started = Instant::now();
+    loop {
+        let mut again = server.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        if again.answer().await.status == 200 {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "there is no room again");
+    }
+}
+
+#[tokio::test]
 async fn serving_ends_with_its_future() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = serve(listener, Router::new(), Limits::default(), pending());
+    let serving =
+        serve(listener, Router::new(), Limits::default(), Admission::default(), pending());
     let task = tokio::spawn(serving);
     let mut stream = within(TcpStream::connect(address)).await.unwrap();
     within(stream.write_all(GOOD.as_bytes())).await.unwrap();

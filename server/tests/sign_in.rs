@@ -4,6 +4,8 @@
 mod browser;
 #[path = "support/github.rs"]
 mod github;
+#[path = "support/log.rs"]
+mod log;
 
 #[path = "sign_in/cli.rs"]
 mod cli;

@@ -111,6 +111,21 @@ fn a_refusal_is_not_repeated() {
 }
 
 #[test]
+fn a_fault_of_the_server_names_its_request() {
+    let server = Server::start(|_| {
+        let mut problem =
+            json!({"type": "/docs/errors#internal_error", "title": "t", "status": 500});
+        problem["code"] = json!("internal_error");
+        problem["detail"] = json!("Something went wrong on our side.");
+        problem["request_id"] = json!("WH3Fjnhfggqb1EH3R5a7");
+        Reply::With(500, "X-Request-Id: WH3Fjnhfggqb1EH3R5a7", problem)
+    });
+    let done = Computer::new().signed_in(&server.url).run(&["send", "hello"]);
+    let said = "error: Something went wrong on our side (request id WH3Fjnhfggqb1EH3R5a7)\n";
+    assert!(done.err.contains(said), "{done:?}");
+}
+
+#[test]
 fn a_speaker_is_registered_on_first_use() {
     let known = AtomicUsize::new(0);
     let server = Server::start(move |request| match request.line.as_str() {

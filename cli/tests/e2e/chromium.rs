@@ -12,7 +12,7 @@ use crate::program::{Computer, Running};
 use crate::service::{LIMIT, Service};
 use crate::webdriver::{Chromium, ENTER, TAB};
 
-pub(crate) const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse CaNaRy5f1e";
 const CONFIRMATION: &str = "Sign the command line in?";
 
 /// A server, and a browser that has not been there yet.

@@ -305,10 +305,16 @@ fn wrong_settings_are_refused_by_their_names() {
         ("MESHWIRE_SECRET_KEY_FILE", "/nonexistent"),
         ("MESHWIRE_LOG", "loud"),
         ("MESHWIRE_LOG", "info,x=loud"),
+        ("MESHWIRE_LOG_FORMAT", "xml"),
+        ("MESHWIRE_METRICS_BIND", "9420"),
+        ("MESHWIRE_METRICS_BIND", "192.0.2.1:9420"),
+        ("MESHWIRE_TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("MESHWIRE_TRUSTED_PROXIES", "proxy.example.com"),
         ("MESHWIRE_LIMIT_AGENTS", "many"),
         ("MESHWIRE_RETENTION_DAYS", "-1"),
         ("MESHWIRE_RETENTION_HOLD_DAYS", "36501"),
         ("MESHWIRE_RETENTION_MAX_DAYS", "6"),
+        ("MESHWIRE_LIMIT_BODY_BYTES", "0"),
     ] {
         let (started, errors) = run(name, value);
         assert!(!started && errors.contains(name), "{name}={value}: {errors}");

@@ -11,6 +11,7 @@ mod chromium;
 mod disk;
 mod durability;
 mod exchange;
+mod operations;
 mod program;
 mod readme;
 mod service;

@@ -113,7 +113,7 @@ pub(crate) fn signed_in(service: &Service) -> (Computer, Browser) {
     let mut computer = Computer::new();
     computer.set("MESHWIRE_URL", &service.url);
     let mut browser = Browser::new(&service.url);
-    browser.set_up(service.set_up.as_deref().unwrap(), "ada", "correct horse battery");
+    browser.set_up(service.set_up.as_deref().unwrap(), "ada", "correct horse CaNaRy5f1e");
     computer.sign_in("meshwire login", &mut browser);
     computer.does("meshwire mesh create test-mesh");
     (computer, browser)

@@ -23,7 +23,7 @@ fn the_first_exchange_works_as_written() {
     let mut computer = Computer::new();
     computer.set("MESHWIRE_URL", &service.url);
     let mut browser = Browser::new(&service.url);
-    browser.set_up(service.set_up.as_deref().unwrap(), "ada", "correct horse battery");
+    browser.set_up(service.set_up.as_deref().unwrap(), "ada", "correct horse CaNaRy5f1e");
 
     let setup = lines("setup");
     assert_eq!(

@@ -17,6 +17,8 @@ pub(crate) fn programs() -> PathBuf {
 /// A running server; killed when it is dropped.
 pub(crate) struct Service {
     pub(crate) url: String,
+    /// Where metrics are served, if they are.
+    pub(crate) metrics: Option<String>,
     /// The one-time link, when nobody has an account yet.
     pub(crate) set_up: Option<String>,
     child: Child,
@@ -62,6 +64,8 @@ impl Service {
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", home)
             .env("MESHWIRE_BIND", bind)
+            // All that it can say: `infra/test.sh` looks for secrets in it.
+            .env("MESHWIRE_LOG", "debug,meshwire_server=trace")
             // Tests send in loops.
             .env("MESHWIRE_LIMIT_SENDS_PER_SECOND", "0")
             .env("MESHWIRE_LIMIT_MESH_SENDS_PER_SECOND", "0")
@@ -78,7 +82,7 @@ impl Service {
                 let _ = line.send(text);
             }
         });
-        let (mut url, mut set_up) = (None, None);
+        let (mut url, mut metrics, mut set_up) = (None, None, None);
         let deadline = Instant::now() + LIMIT;
         // The greeting ends with how to sign in.
         loop {
@@ -89,13 +93,15 @@ impl Service {
             });
             if let Some((_, address)) = text.split_once("listening on ") {
                 url = Some(address.to_owned());
+            } else if let Some(address) = text.strip_prefix("Metrics: ") {
+                metrics = Some(address.to_owned());
             } else if text.contains("/setup?code=") {
                 set_up = Some(text.trim().to_owned());
             } else if text.contains("meshwire login") {
                 break;
             }
         }
-        Self { url: url.unwrap(), set_up, child, home: home.to_owned(), environment }
+        Self { url: url.unwrap(), metrics, set_up, child, home: home.to_owned(), environment }
     }
 
     /// Its process id.
@@ -143,5 +149,9 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(folder) = std::env::var_os("MESHWIRE_TEST_LOGS") {
+            let name = format!("server-{}.log", self.child.id());
+            std::fs::copy(self.home.join("server.log"), Path::new(&folder).join(name)).unwrap();
+        }
     }
 }

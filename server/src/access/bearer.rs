@@ -2,9 +2,11 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
 use meshwire_protocol::{ErrorCode, Via, check_token};
 
 use crate::app::App;
+use crate::client_address::ClientAddress;
 use crate::error::{ApiError, Result};
 use crate::mesh::Speaker;
 use crate::secret;
@@ -23,17 +25,38 @@ pub struct Principal {
 
 impl Principal {
     /// Reads and checks the token of a request.
-    pub(super) async fn of(app: &App, headers: &HeaderMap) -> Result<Self> {
-        let token = bearer(headers)?;
+    pub(super) async fn of(app: &App, parts: &Parts) -> Result<Self> {
+        let token = bearer(&parts.headers)?;
         // Form and checksum first: a typing error or a probe costs no look-up.
-        check_token(token).map_err(|_| unknown_token())?;
-        Self::by_hash(app, &secret::digest(token)).await
+        check_token(token).map_err(|_| unknown_token().because("no token of this form"))?;
+        let hash = secret::digest(token);
+        let address = parts.extensions.get().map(|ClientAddress(address)| *address);
+        let now = app.clock.now();
+        app.strangers.check(address, &hash, now)?;
+        let Some(principal) = Self::look_up(app, &hash).await? else {
+            app.strangers.unknown(address, now);
+            return Err(unknown_token().because("no such token"));
+        };
+        app.strangers.known(&hash);
+        tracing::Span::current()
+            .record("user", principal.user.id.as_str())
+            .record("token", principal.token.id.as_str());
+        principal.check(app)
     }
 
     /// Checks a token again that a request came with.
     pub(super) async fn by_hash(app: &App, hash: &Digest) -> Result<Self> {
+        Self::look_up(app, hash).await?.ok_or_else(unknown_token)?.check(app)
+    }
+
+    async fn look_up(app: &App, hash: &Digest) -> Result<Option<Self>> {
         let revocations = app.meshes.revocations();
-        let (token, user) = app.store.token(hash).await?.ok_or_else(unknown_token)?;
+        let found = app.store.token(hash).await?;
+        Ok(found.map(|(token, user)| Self { user, token, revocations }))
+    }
+
+    fn check(self, app: &App) -> Result<Self> {
+        let token = &self.token;
         if token.revoked_at.is_some() {
             return Err(ApiError::new(ErrorCode::TokenRevoked, "This token was revoked.")
                 .hint("Run `meshwire login`, or make a new token."));
@@ -43,7 +66,7 @@ impl Principal {
                 .hint("Run `meshwire login`, or make a new token."));
         }
         app.meshes.note_used(&token.id);
-        Ok(Self { user, token, revocations })
+        Ok(self)
     }
 
     /// The same, as the log sees it.
@@ -77,6 +100,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str> {
             "This needs a token: send the header `Authorization: Bearer mw_…`.",
         )
         .hint("Run `meshwire login` to get one.")
+        .because("no token")
     };
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or_else(missing)?;

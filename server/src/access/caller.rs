@@ -51,7 +51,7 @@ impl FromRequestParts<App> for Account {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let principal = Principal::of(app, &parts.headers).await?;
+        let principal = Principal::of(app, parts).await?;
         action(parts).check_token(&principal)?;
         Ok(Self { principal })
     }
@@ -62,7 +62,7 @@ impl FromRequestParts<App> for InMesh {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let action = action(parts);
-        let principal = Principal::of(app, &parts.headers).await?;
+        let principal = Principal::of(app, parts).await?;
         let mut path = path_variables(parts, app).await?;
         let mesh = path.remove("mesh").unwrap_or_default();
         let hash = principal.token.hash;
@@ -75,7 +75,7 @@ impl FromRequestParts<App> for AtMesh {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let principal = Principal::of(app, &parts.headers).await?;
+        let principal = Principal::of(app, parts).await?;
         let path = path_variables(parts, app).await?;
         let mesh = path.get("mesh").map_or("", String::as_str);
         let mesh = find(app, &principal, mesh).await?.mesh.id.clone();
@@ -91,7 +91,9 @@ async fn find(app: &App, principal: &Principal, mesh: &str) -> Result<Arc<Roster
     if principal.token.mesh.as_ref().is_some_and(|bound| *bound != id) {
         return Err(not_found());
     }
-    app.meshes.roster(&id).await?.ok_or_else(not_found)
+    let roster = app.meshes.roster(&id).await?.ok_or_else(not_found)?;
+    tracing::Span::current().record("mesh", roster.mesh.id.as_str());
+    Ok(roster)
 }
 
 async fn admit(

@@ -150,9 +150,10 @@ impl Framing {
             State::ChunkEnd if self.section > 2 => {
                 Err(Refusal::malformed("A chunk is longer than its size says."))
             }
-            State::Trailers { .. } if self.section > MAX_TRAILER_BYTES => {
-                Err(Refusal::too_large("The trailer fields are too long."))
-            }
+            State::Trailers { .. } if self.section > MAX_TRAILER_BYTES => Err(Refusal {
+                setting: None,
+                ..Refusal::too_large("The trailer fields are too long.")
+            }),
             _ => Ok(()),
         }
     }
@@ -176,7 +177,7 @@ impl Framing {
             State::Trailers { fields } if !line.is_empty() => {
                 *fields += 1;
                 if *fields > self.max_fields {
-                    return Err(Refusal::too_large("The request has too many trailer fields."));
+                    return Err(Refusal::too_many("The request has too many trailer fields."));
                 }
                 head::check_trailer(line)?;
                 push_line(cleared, line);

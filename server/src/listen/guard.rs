@@ -21,6 +21,7 @@ use super::Limits;
 use super::answers::Answers;
 use super::framing::Framing;
 use super::refusal::Refusal;
+use crate::request_id::RequestId;
 
 /// What is read from the socket at once. It lives on the stack, so idle connections do not pay for it.
 const READ_CHUNK: usize = 4096;
@@ -93,10 +94,22 @@ impl Guard {
         self.answered < self.framing.requests()
     }
 
+    /// Lets nothing in, and says why.
+    pub(super) fn refusing(mut self, refusal: Refusal) -> Self {
+        self.refuse(refusal);
+        self
+    }
+
     /// Refuses a head. Nothing is owed then, so the refusal is the next thing that the peer reads.
     fn refuse(&mut self, refusal: Refusal) {
-        tracing::debug!(code = refusal.code.as_str(), detail = refusal.detail, "request refused");
-        self.last_words = refusal.to_bytes().into();
+        let id = RequestId::random();
+        tracing::debug!(
+            id = id.as_str(),
+            code = refusal.code.as_str(),
+            detail = refusal.detail,
+            "request refused"
+        );
+        self.last_words = refusal.to_bytes(&id).into();
         self.ended = true;
     }
 

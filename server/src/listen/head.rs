@@ -59,7 +59,7 @@ impl Head {
         let (name, value) = parse_field(line)?;
         self.fields += 1;
         if self.fields > max_fields {
-            return Err(Refusal::too_large("The request has too many header fields."));
+            return Err(Refusal::too_many("The request has too many header fields."));
         }
         if name.eq_ignore_ascii_case(b"host") {
             // RFC 9112 section 3.2: more than one Host, or an invalid one, is answered with 400.

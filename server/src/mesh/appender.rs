@@ -139,6 +139,9 @@ async fn write(shared: &Shared, state: &MeshState, epoch: i64, waiting: Vec<Pend
                     Arc::new(message.into_stored(state.id.clone(), id))
                 })
                 .collect();
+            // At most 256 of them.
+            #[expect(clippy::cast_precision_loss, reason = "small numbers are exact")]
+            shared.metrics.batch.observe(stored.len() as f64);
             state.tail.publish(follows, &stored);
             for (reply, stored) in replies.into_iter().zip(stored) {
                 let _ = reply.send(Ok(Outcome::Written(stored)));

@@ -50,6 +50,8 @@ pub struct Reader {
     expiry: Option<Instant>,
     stopping: watch::Receiver<bool>,
     parked: Option<Parked>,
+    /// How long it has slept so far.
+    waited: Duration,
     /// Counts it among the open polls.
     _open: Option<OpenPoll>,
 }
@@ -112,6 +114,7 @@ impl Meshes {
             expiry: speaker.expires_at.map(|at| Instant::now() + until(at, now)),
             stopping: shared.stopping.clone(),
             parked,
+            waited: Duration::ZERO,
             _open: open,
         })
     }
@@ -164,12 +167,21 @@ impl Reader {
                 return Ok(Step::Page(self.hand_out(page)));
             };
             let wake_at = self.expiry.map_or(self.deadline, |expiry| expiry.min(self.deadline));
-            tokio::select! {
-                wake = waiting.woken() => if wake == Wake::Ended { return Ok(Step::Ended) },
-                () = tokio::time::sleep_until(wake_at) => {}
-                _ = self.stopping.wait_for(|stopping| *stopping) => {}
+            let ended = tokio::select! {
+                wake = waiting.woken() => wake == Wake::Ended,
+                () = tokio::time::sleep_until(wake_at) => false,
+                _ = self.stopping.wait_for(|stopping| *stopping) => false,
+            };
+            self.waited += now.elapsed();
+            if ended {
+                return Ok(Step::Ended);
             }
         }
+    }
+
+    /// How long it has waited for messages so far.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// Goes on under an epoch for which access was checked again.
@@ -222,6 +234,15 @@ impl Reader {
     fn hand_out(&mut self, page: InboxPage) -> InboxPage {
         if let Some(last) = page.messages.last() {
             self.state.presence.handed(&self.agent, last.id);
+        }
+        if !self.waited.is_zero() {
+            let now = self.shared.clock.now();
+            for message in &page.messages {
+                // The time at which the message was written, in microseconds.
+                let late = u64::try_from(now - message.id.get()).unwrap_or(0);
+                let late = Duration::from_micros(late).as_secs_f64();
+                self.shared.metrics.delivery.observe(late);
+            }
         }
         if let Some(parked) = self.parked.take() {
             parked.leave(self.shared.clock.now());

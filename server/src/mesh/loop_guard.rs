@@ -121,12 +121,11 @@ pub(super) fn too_many_hops(hops: u32) -> Result<(), ApiError> {
 
 /// Two agents that answer each other too fast.
 pub(super) fn too_many_replies(limit: u32, wait: u64) -> ApiError {
-    ApiError::new(
+    ApiError::limit(
         ErrorCode::LoopSuspected,
         format!("These two agents have sent each other {limit} replies within a minute."),
-    )
-    .hint(
-        "Answer only what needs an answer. The limit is MESHWIRE_LIMIT_REPLIES_PER_MINUTE of the server.",
+        "Answer only what needs an answer.",
+        "MESHWIRE_LIMIT_REPLIES_PER_MINUTE",
     )
     .retry_after(wait)
 }

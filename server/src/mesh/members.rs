@@ -16,8 +16,6 @@ use crate::store::{
     InviteRow, Invited, Joining, MemberRow, Micros, RequestRow, RoleChange, Roster, UserRow,
 };
 
-/// Invites of a mesh that may be open at once: far more than anyone looks through.
-const MAX_INVITES: u32 = 1_000;
 const ID_LENGTH: usize = 12;
 
 /// What a new invite shall be.
@@ -143,16 +141,15 @@ impl Meshes {
                 uses: 0,
             };
             let store = &self.shared.store;
-            match store.create_invite(invite.clone(), roster.epoch, MAX_INVITES).await? {
+            let limit = self.shared.limits.invites;
+            match store.create_invite(invite.clone(), roster.epoch, limit).await? {
                 Invited::Created => return Ok((invite, code)),
                 Invited::LimitReached => {
-                    return Err(ApiError::new(
-                        ErrorCode::LimitReached,
-                        format!(
-                            "There are {MAX_INVITES} invites to this mesh, which is the limit."
-                        ),
-                    )
-                    .hint("Withdraw those that are not needed."));
+                    return Err(limit_reached(
+                        "invites to this mesh",
+                        limit,
+                        "MESHWIRE_LIMIT_INVITES",
+                    ));
                 }
                 Invited::EpochMoved => {}
             }
@@ -261,7 +258,8 @@ pub(crate) fn check_role(member: &MemberRow, least: Role) -> Result<()> {
     Err(ApiError::new(
         ErrorCode::Forbidden,
         format!("This needs the role {}; yours is {}.", least.as_str(), member.role.as_str()),
-    ))
+    )
+    .because(least.as_str()))
 }
 
 fn owner_must_stay() -> ApiError {
@@ -274,5 +272,6 @@ fn refused_lately(wait: Micros) -> ApiError {
     let seconds = u64::try_from(wait / 1_000_000 + 1).unwrap_or(1);
     ApiError::new(ErrorCode::RateLimited, "An admin has refused your request; ask again tomorrow.")
         .hint("An invite lets you in at once.")
+        .because("refused lately")
         .retry_after(seconds)
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use meshwire_protocol::{ErrorCode, TokenId};
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::error::{ApiError, Result};
 use crate::settings::Limits;
@@ -19,9 +20,15 @@ pub(super) struct OpenPolls(Arc<Mutex<Counts>>);
 struct Counts {
     all: u32,
     tokens: HashMap<TokenId, u32>,
+    gauge: Gauge,
 }
 
 impl OpenPolls {
+    /// None; `gauge` follows their number.
+    pub(super) fn new(gauge: Gauge) -> Self {
+        Self(Arc::new(Mutex::new(Counts { gauge, ..Counts::default() })))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -48,15 +55,14 @@ impl OpenPolls {
             ));
         }
         counts.all += 1;
+        counts.gauge.set(counts.all.into());
         *counts.tokens.entry(token.clone()).or_default() += 1;
         Ok(OpenPoll { polls: self.clone(), token: token.clone() })
     }
 }
 
-fn too_many(detail: String, hint: &str, setting: &str) -> ApiError {
-    ApiError::new(ErrorCode::RateLimited, detail)
-        .hint(format!("{hint} The limit is {setting} of the server."))
-        .retry_after(RETRY_SECONDS)
+fn too_many(detail: String, hint: &str, setting: &'static str) -> ApiError {
+    ApiError::limit(ErrorCode::RateLimited, detail, hint, setting).retry_after(RETRY_SECONDS)
 }
 
 /// An open poll.
@@ -70,6 +76,7 @@ impl Drop for OpenPoll {
     fn drop(&mut self) {
         let mut counts = self.polls.lock();
         counts.all = counts.all.saturating_sub(1);
+        counts.gauge.set(counts.all.into());
         if let Some(count) = counts.tokens.get_mut(&self.token) {
             *count = count.saturating_sub(1);
             if *count == 0 {

@@ -101,13 +101,12 @@ impl Rates {
 impl From<TooFast> for ApiError {
     fn from(TooFast { what, rate, setting, wait }: TooFast) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Self::new(
+        Self::limit(
             ErrorCode::RateLimited,
             format!("More than {rate} messages a second were sent {what}."),
+            "Send the same again after the time in Retry-After.",
+            setting,
         )
-        .hint(format!(
-            "Send the same again after the time in Retry-After. The limit is {setting} of the server."
-        ))
         .retry_after(seconds.max(1))
     }
 }

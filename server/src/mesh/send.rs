@@ -1,6 +1,7 @@
 //! From a request to send to a durable message.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use meshwire_protocol::limits::{
     IDEMPOTENCY_WINDOW, MAX_CONTENT_BYTES, MAX_IDEMPOTENCY_KEY, MAX_METADATA_BYTES,
@@ -56,11 +57,15 @@ impl Meshes {
         key: Option<&str>,
     ) -> Result<Delivered> {
         check(&request, key)?;
+        let started = Instant::now();
         let rates = &self.shared.rates;
         let charge = rates.charge(&speaker.token, mesh);
         let sent = self.send_charged(mesh, speaker, &request, key, charge).await;
         if charge.is_ok() && sent.as_ref().is_ok_and(|sent| sent.repeated) {
             rates.give_back(&speaker.token, mesh);
+        }
+        if sent.is_ok() {
+            self.shared.metrics.send.observe(started.elapsed().as_secs_f64());
         }
         sent
     }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::{Path, Request};
+use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -10,6 +10,7 @@ use meshwire_protocol::ErrorCode;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{ApiError, Result, shown};
+use crate::extract::PathVariable;
 
 struct Asset {
     name: &'static str,
@@ -53,7 +54,7 @@ fn address(n: usize) -> String {
 }
 
 /// `GET /static/{name}`. An address with the version in it never changes what it stands for.
-pub(crate) async fn file(Path(name): Path<String>, request: Request) -> Result<Response> {
+pub(crate) async fn file(PathVariable(name): PathVariable, request: Request) -> Result<Response> {
     let Some(n) = ASSETS.iter().position(|asset| asset.name == name) else {
         return Err(ApiError::new(
             ErrorCode::NotFound,

@@ -25,6 +25,8 @@ pub struct ErrorPage {
     pub hint: Option<String>,
     /// The stable code, if there is one for this.
     pub code: Option<String>,
+    /// The id of the request, when the operator may be asked about it.
+    pub request_id: Option<String>,
 }
 
 #[derive(Template)]
@@ -35,6 +37,7 @@ struct View<'a> {
     hint: Vec<Piece<'a>>,
     status: u16,
     code: Option<&'a str>,
+    request_id: Option<&'a str>,
 }
 
 /// A piece of a text.
@@ -57,6 +60,7 @@ pub fn error_page(page: &ErrorPage) -> Response {
                 .collect(),
             status: page.status.as_u16(),
             code: page.code.as_deref(),
+            request_id: page.request_id.as_deref(),
         },
     )
 }
@@ -90,6 +94,7 @@ pub async fn html_errors(request: Request, next: Next) -> Response {
         detail: problem.detail,
         hint: problem.hint,
         code: Some(problem.code),
+        request_id: problem.request_id,
     });
     let (page, body) = page.into_parts();
     parts.headers.remove(CONTENT_LENGTH);

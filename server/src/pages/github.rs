@@ -13,6 +13,7 @@ use crate::extract::Query;
 use crate::pages::errors::{ErrorPage, error_page};
 use crate::pages::see_other;
 use crate::pages::visitor::Visitor;
+use crate::request_id::RequestId;
 use crate::sign_in::tickets::AtGithub;
 use crate::sign_in::{self, Accounts, Callback, CookieKind, Github, GithubError, ReturnTo};
 
@@ -120,5 +121,6 @@ fn unusable() -> Response {
                 .to_owned(),
         ),
         code: None,
+        request_id: RequestId::current(),
     })
 }

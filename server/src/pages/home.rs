@@ -1,7 +1,7 @@
 //! The start page, and the end of sessions.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse as _, Response};
@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::error::{ApiError, Result, shown};
+use crate::extract::PathVariable;
 use crate::pages::visitor::{Posted, Visitor, check_session_ticket, session_ticket};
 use crate::pages::when::When;
 use crate::pages::{html, see_other};
@@ -114,7 +115,7 @@ pub(crate) async fn log_out(
 /// `POST /sessions/{id}/end`
 pub(crate) async fn end_session(
     State(app): State<App>,
-    Path(id): Path<String>,
+    PathVariable(id): PathVariable,
     visitor: Visitor,
     Posted(form): Posted<EndForm>,
 ) -> Result<Response> {

@@ -9,7 +9,7 @@ use meshwire_protocol::{ErrorCode, check_login, limits};
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::error::{ApiError, Result};
+use crate::error::{ApiError, Refusal, Result};
 use crate::extract::Query;
 use crate::pages::visitor::{Posted, Visitor, stale_form};
 use crate::pages::{html, see_other};
@@ -128,7 +128,10 @@ pub(crate) async fn log_in(
         let error = Some(format!("Too many wrong passwords. Try again in {minutes} {unit}."));
         let view = LoginView { error, ..login_view(&app, &return_to, &login) };
         let headers = [(RETRY_AFTER, HeaderValue::from(seconds))];
-        return Ok((headers, html(StatusCode::TOO_MANY_REQUESTS, &view)).into_response());
+        let reason = Some("wrong passwords");
+        let mut page = (headers, html(StatusCode::TOO_MANY_REQUESTS, &view)).into_response();
+        page.extensions_mut().insert(Refusal { code: ErrorCode::RateLimited, reason });
+        return Ok(page);
     }
     let user = app.store.user_by_login(counted).await?;
     let phc = user.as_ref().and_then(|user| user.password.clone());
@@ -193,7 +196,7 @@ pub(crate) async fn set_up(
     };
     match app.store.create_local_user(user, &code).await? {
         NewAccount::Created(user) => {
-            tracing::info!(user.login = user.login, "the first account was made");
+            tracing::info!(user = user.id.as_str(), "the first account was made");
             let cookie = sign_in::start(&app, &visitor.headers, &user.id).await?;
             Ok(([(SET_COOKIE, cookie)], see_other("/")).into_response())
         }

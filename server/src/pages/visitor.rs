@@ -12,11 +12,12 @@ use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
 use crate::app::App;
+use crate::client_address::ClientAddress;
 use crate::error::{ApiError, Result};
 use crate::extract::Form;
 use crate::pages::see_other;
 use crate::sign_in::tickets::SessionForm;
-use crate::sign_in::{ClientAddress, check_origin, current_session};
+use crate::sign_in::{check_origin, current_session};
 use crate::store::{SessionRow, UserRow};
 
 /// A person with a browser. A token on such a request counts for nothing.

@@ -7,17 +7,18 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshwire_protocol::limits::{DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS};
 use meshwire_protocol::{
-    Cursor, History, HistoryQuery, InboxPage, InboxQuery, MessageStatus, SendMessage, Sent,
-    SetCursor,
+    AgentId, Cursor, History, HistoryQuery, InboxPage, InboxQuery, MessageStatus, SendMessage,
+    Sent, SetCursor,
 };
 
 use super::answer;
 use super::paths::{AgentPath, MeshPath, MessagePath, SendHeaders};
+use super::request_log::Waited;
 use crate::access::InMesh;
 use crate::app::App;
 use crate::error::{ApiError, Result};
 use crate::extract::{Json, Query, single_header};
-use crate::mesh::{Poll, Quota, Step};
+use crate::mesh::{Poll, Quota, Reader, Step};
 
 /// Send a message
 ///
@@ -111,10 +112,25 @@ pub(super) async fn inbox(
     let agent = caller.own_agent(&app).await?;
     let speaker = caller.principal.speaker();
     let mut reader = app.meshes.reader(caller.mesh(), &agent.id, &speaker, poll).await?;
+    let outcome = read(&app, &caller, &agent.id, &mut reader).await;
+    let mut response = outcome.map_or_else(ApiError::into_response, |page| answer(&page));
+    if wait > 0 {
+        response.extensions_mut().insert(Waited(reader.waited()));
+    }
+    Ok(response)
+}
+
+/// Reads for as long as the caller may.
+async fn read(
+    app: &App,
+    caller: &InMesh,
+    agent: &AgentId,
+    reader: &mut Reader,
+) -> Result<InboxPage> {
     loop {
         match reader.next().await? {
-            Step::Page(page) => return Ok(answer(&page)),
-            Step::Ended => reader.admitted(caller.check_again(&app, &agent.id).await?),
+            Step::Page(page) => return Ok(page),
+            Step::Ended => reader.admitted(caller.check_again(app, agent).await?),
         }
     }
 }

@@ -157,11 +157,12 @@ pub(crate) async fn exchange(app: &App, request: &CliTokenRequest) -> Result<Cli
             ))
         }
         Exchange::Unknown => Err(unknown()),
-        Exchange::LimitReached => Err(ApiError::new(
+        Exchange::LimitReached => Err(ApiError::limit(
             ErrorCode::LimitReached,
             format!("You have {limit} live tokens, which is the most that one account may have."),
-        )
-        .hint("Revoke one that you do not need (`meshwire token revoke ID`), then sign in again.")),
+            "Revoke one that you do not need (`meshwire token revoke ID`), then sign in again.",
+            "MESHWIRE_LIMIT_TOKENS",
+        )),
     }
 }
 

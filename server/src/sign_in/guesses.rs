@@ -1,38 +1,44 @@
-//! Slows down whoever guesses passwords.
+//! Slows down whoever guesses passwords, without locking out whoever knows theirs.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::micros;
+use crate::client_address::network;
+use crate::counts::Counts;
 use crate::store::Micros;
 
 /// Counted for this long from the first wrong password on.
 const WINDOW: Duration = Duration::from_mins(10);
-/// Wrong passwords for one login.
-const FOR_LOGIN: u32 = 10;
+/// Wrong passwords for one login from one address.
+const FOR_LOGIN_FROM_ADDRESS: u32 = 10;
 /// Wrong passwords from one address: more, since a whole office or a proxy may stand behind it.
 const FROM_ADDRESS: u32 = 30;
-/// Most logins and addresses that are counted at a time.
-const MAX_COUNTED: usize = 10_000;
+/// Wrong passwords for one login from wherever nobody has signed in with it: many machines that guess
+/// together get no further. Whoever has signed in from an address before is not kept out by them.
+const FOR_LOGIN: u32 = 50;
+/// Most logins with addresses that are remembered.
+const MAX_KNOWN: usize = 10_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Who {
     Login(String),
+    LoginFrom(String, Option<IpAddr>),
     Address(IpAddr),
 }
 
-#[derive(Clone, Copy)]
-struct Count {
-    since: Micros,
-    wrong: u32,
+/// Wrong passwords of the last minutes, by login and by address.
+pub(crate) struct Guesses {
+    counts: Counts<Who>,
+    /// From where people have signed in since the server was started.
+    known: Mutex<HashSet<(String, IpAddr)>>,
 }
 
-/// Wrong passwords of the last minutes, by login and by address.
-#[derive(Default)]
-pub(crate) struct Guesses {
-    counts: Mutex<HashMap<Who, Count>>,
+impl Default for Guesses {
+    fn default() -> Self {
+        Self { counts: Counts::new(WINDOW), known: Mutex::default() }
+    }
 }
 
 impl Guesses {
@@ -44,75 +50,42 @@ impl Guesses {
         address: Option<IpAddr>,
         now: Micros,
     ) -> Result<(), u64> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = keys(login, address);
-        for (who, most) in &keys {
-            if let Some(count) = counts.get(who)
-                && count.wrong >= *most
-                && let Some(left) = left(count, now)
-            {
-                return Err(left);
-            }
+        let (login, address) = (login.to_lowercase(), address.map(network));
+        let mut keys = vec![(Who::LoginFrom(login.clone(), address), FOR_LOGIN_FROM_ADDRESS)];
+        if let Some(address) = address {
+            keys.push((Who::Address(address), FROM_ADDRESS));
         }
-        for (who, _) in keys {
-            make_room(&mut counts, now);
-            let count = counts.entry(who).or_insert(Count { since: now, wrong: 0 });
-            if left(count, now).is_none() {
-                *count = Count { since: now, wrong: 0 };
-            }
-            count.wrong += 1;
+        if !address.is_some_and(|address| self.known().contains(&(login.clone(), address))) {
+            keys.push((Who::Login(login), FOR_LOGIN));
         }
-        Ok(())
+        self.counts.take(&keys, now)
     }
 
-    /// The password was right: the login starts anew, and the address gets its try back.
+    /// The password was right: the login starts anew from there, and the rest get their try back.
     pub(crate) fn right(&self, login: &str, address: Option<IpAddr>) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        for (who, _) in keys(login, address) {
-            match who {
-                Who::Login(_) => drop(counts.remove(&who)),
-                Who::Address(_) => {
-                    if let Some(count) = counts.get_mut(&who) {
-                        count.wrong = count.wrong.saturating_sub(1);
-                    }
-                }
-            }
+        let (login, address) = (login.to_lowercase(), address.map(network));
+        self.counts.forget(&Who::LoginFrom(login.clone(), address));
+        let Some(address) = address else {
+            self.counts.give_back(&Who::Login(login));
+            return;
+        };
+        self.counts.give_back(&Who::Address(address));
+        let mut known = self.known();
+        let pair = (login, address);
+        if known.contains(&pair) {
+            return;
         }
-    }
-}
-
-fn keys(login: &str, address: Option<IpAddr>) -> Vec<(Who, u32)> {
-    let mut keys = vec![(Who::Login(login.to_lowercase()), FOR_LOGIN)];
-    keys.extend(address.map(|address| (Who::Address(network(address)), FROM_ADDRESS)));
-    keys
-}
-
-/// Whoever has one IPv6 address has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => (address.to_bits() >> 64 << 64).to_be_bytes().into(),
-    }
-}
-
-/// Seconds until a count ends; `None` when it has, or when the clock was set back before its start.
-fn left(count: &Count, now: Micros) -> Option<u64> {
-    let until = count.since + micros(WINDOW);
-    let left = u64::try_from(until - now).ok().filter(|left| *left > 0 && count.since <= now)?;
-    Some(left.div_ceil(1_000_000))
-}
-
-/// Memory is bounded: what has ended goes, then the one with the fewest wrong passwords.
-fn make_room(counts: &mut HashMap<Who, Count>, now: Micros) {
-    if counts.len() < MAX_COUNTED {
-        return;
-    }
-    counts.retain(|_, count| left(count, now).is_some());
-    if counts.len() >= MAX_COUNTED {
-        let least = counts.iter().min_by_key(|(_, count)| (count.wrong, count.since));
-        if let Some(who) = least.map(|(who, _)| who.clone()) {
-            counts.remove(&who);
+        self.counts.give_back(&Who::Login(pair.0.clone()));
+        if known.len() >= MAX_KNOWN
+            && let Some(any) = known.iter().next().cloned()
+        {
+            known.remove(&any);
         }
+        known.insert(pair);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashSet<(String, IpAddr)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,14 +96,19 @@ mod tests {
     const MINUTE: Micros = 60_000_000;
     const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
+    fn elsewhere(n: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, n])
+    }
+
     #[test]
     fn the_eleventh_guess_at_a_login_waits() {
         let guesses = Guesses::default();
         for n in 0..10 {
             assert_eq!(guesses.begin("ann", HERE, n * 1_000_000), Ok(()));
         }
-        assert_eq!(guesses.begin("ANN", None, MINUTE), Err(9 * 60));
+        assert_eq!(guesses.begin("ANN", HERE, MINUTE), Err(9 * 60));
         assert_eq!(guesses.begin("bob", HERE, MINUTE), Ok(()));
+        assert_eq!(guesses.begin("ann", Some(elsewhere(1)), MINUTE), Ok(()));
         assert_eq!(guesses.begin("ann", HERE, 10 * MINUTE), Ok(()));
     }
 
@@ -148,22 +126,24 @@ mod tests {
     #[test]
     fn a_right_password_gives_the_tries_back() {
         let guesses = Guesses::default();
-        for _ in 0..100 {
-            assert_eq!(guesses.begin("ann", HERE, 0), Ok(()));
-            guesses.right("ann", HERE);
+        for address in [HERE, None] {
+            for _ in 0..100 {
+                assert_eq!(guesses.begin("ann", address, 0), Ok(()));
+                guesses.right("ann", address);
+            }
         }
     }
 
     #[test]
-    fn a_flood_of_logins_does_not_fill_the_memory() {
+    fn many_machines_together_lock_nobody_out_who_was_here_before() {
         let guesses = Guesses::default();
-        for _ in 0..10 {
-            guesses.begin("ann", None, 0).unwrap();
-        }
-        for n in 0..MAX_COUNTED + 50 {
-            guesses.begin(&format!("user{n}"), None, 0).unwrap();
-        }
-        assert!(guesses.counts.lock().unwrap().len() <= MAX_COUNTED);
-        assert!(guesses.begin("ann", None, 0).is_err());
+        assert_eq!(guesses.begin("ann", HERE, 0), Ok(()));
+        guesses.right("Ann", HERE);
+        let tried =
+            (0..200).filter(|n| guesses.begin("ann", Some(elsewhere(*n)), 0).is_ok()).count();
+        assert_eq!(tried, 50);
+        assert!(guesses.begin("ann", Some(elsewhere(250)), 0).is_err(), "from anywhere new");
+        assert_eq!(guesses.begin("ann", HERE, 0), Ok(()), "but not from where she signed in");
+        assert_eq!(guesses.begin("bob", Some(elsewhere(250)), 0), Ok(()));
     }
 }

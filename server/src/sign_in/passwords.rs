@@ -89,6 +89,7 @@ impl Passwords {
                 ErrorCode::RateLimited,
                 "Too many people are signing in at the moment.",
             )
+            .because("passwords at a time")
             .retry_after(10)),
         }
     }

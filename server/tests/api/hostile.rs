@@ -1,5 +1,8 @@
 //! Input that no client of ours would send: always a clear refusal, never a 5xx.
 
+mod every_route;
+mod routes;
+
 use reqwest::Method;
 use serde_json::json;
 

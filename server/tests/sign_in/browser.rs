@@ -11,10 +11,10 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, Request, StatusCode};
 use meshwire_server::app::App;
+use meshwire_server::client_address::{ClientAddress, Networks};
 use meshwire_server::clock::Clock;
 use meshwire_server::routes;
-use meshwire_server::settings::{GithubSettings, Limits, Retention, Settings};
-use meshwire_server::sign_in::ClientAddress;
+use meshwire_server::settings::{GithubSettings, Limits, LogFormat, Retention, Settings};
 use meshwire_server::store::sqlite::SqliteStore;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -22,10 +22,11 @@ use tower::ServiceExt as _;
 use url::{Url, form_urlencoded};
 
 use crate::github::{CLIENT_ID, CLIENT_SECRET, StandIn};
+use crate::log;
 
 pub(crate) const HTTP: &str = "http://127.0.0.1:4200";
 pub(crate) const HTTPS: &str = "https://mesh.example.com";
-pub(crate) const PASSWORD: &str = "a battery of horses";
+pub(crate) const PASSWORD: &str = "a battery of CaNaRy5f1e";
 
 /// The server, without its socket.
 pub(crate) struct Server {
@@ -46,6 +47,8 @@ impl Server {
     }
 
     pub(crate) async fn start(public_url: &str, github: Option<&StandIn>, tokens: u32) -> Self {
+        log::start();
+        assert!(PASSWORD.contains(log::CANARY), "so that it is found in a log");
         let folder = tempfile::tempdir().expect("a folder");
         let sqlite = folder.path().join("meshwire.db");
         let store = SqliteStore::open(&sqlite).await.expect("a new database");
@@ -64,6 +67,9 @@ impl Server {
             secret_key_previous: None,
             region: "test".to_owned(),
             log: "info".to_owned(),
+            log_format: LogFormat::Text,
+            metrics_bind: None,
+            trusted_proxies: Networks::default(),
             limits: Limits { tokens, ..Limits::NONE },
             retention: Retention::FOR_EVER,
         };

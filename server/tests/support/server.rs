@@ -1,5 +1,8 @@
 //! A real listening server inside the test process, on a scratch folder and a free port.
 
+#[path = "log.rs"]
+pub(crate) mod log;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -36,6 +39,7 @@ impl Server {
 
     /// With these arguments of the command line.
     pub(crate) async fn with(arguments: &[&str]) -> Self {
+        log::start();
         let data = tempfile::tempdir().unwrap();
         let store = format!("sqlite:{}", data.path().join("test.db").display());
         let arguments =
@@ -50,11 +54,13 @@ impl Server {
         let app = App::new(settings, public_url, store, Arc::clone(&clock), stopping.clone());
         let mut told = stopping;
         let router = routes::router(app.clone());
+        let limits = listen::Limits::from(&app.settings.limits);
         tokio::spawn(async move {
             let stopped = async move {
                 let _ = told.wait_for(|stop| *stop).await;
             };
-            let _ = listen::serve(listener, router, listen::Limits::default(), stopped).await;
+            let admission = listen::Admission::default();
+            let _ = listen::serve(listener, router, limits, admission, stopped).await;
         });
         let background = app.clone();
         tokio::spawn(async move { background.meshes.background().await });
@@ -178,7 +184,8 @@ impl<'s> User<'s> {
     /// Sends as one of the user's agents; the id.
     pub(crate) async fn send(&self, mesh: &MeshId, from: &str, to: &str, content: &str) -> i64 {
         let path = format!("/mesh/{mesh}/messages");
-        let body = json!({"from": from, "to": to, "content": content});
+        let metadata = json!({"canary": log::CANARY});
+        let body = json!({"from": from, "to": to, "content": content, "metadata": metadata});
         self.post(&path, body).await.expect(201)["id"].as_i64().unwrap()
     }
 

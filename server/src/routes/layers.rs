@@ -1,0 +1,87 @@
+//! What happens to every request on its way in and out.
+
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{Request, State};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use meshwire_protocol::ErrorCode;
+
+use crate::app::App;
+use crate::client_address::{ClientAddress, network};
+use crate::error::{ApiError, Result};
+use crate::extract::read_body;
+use crate::listen::Peer;
+
+/// The answer of a handler that panicked; the hook for panics has written where.
+pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    ApiError::new(ErrorCode::InternalError, "Something went wrong on our side.")
+        .hint("Tell the operator of the server the request id.")
+        .into_response()
+}
+
+/// Reads the body of a request that has no use for one, so that half of it does not hold a connection for as
+/// long as the request is held.
+pub(super) async fn drain_body(request: Request, next: Next) -> Result<Response> {
+    let unused = matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE);
+    if !unused || request.body().is_end_stream() {
+        return Ok(next.run(request).await);
+    }
+    let (parts, body) = request.into_parts();
+    let mut draining = Request::new(body);
+    draining.extensions_mut().extend(parts.extensions.clone());
+    read_body(draining).await?;
+    Ok(next.run(Request::from_parts(parts, Body::empty())).await)
+}
+
+/// Notes who asks, for limits by address, and how much may be asked.
+pub(super) async fn client(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    if let Some(Peer(peer)) = request.extensions().get().copied() {
+        let client = app.settings.trusted_proxies.client(peer.ip(), request.headers());
+        request.extensions_mut().insert(ClientAddress(client));
+    }
+    request.extensions_mut().insert(app.settings.limits.body());
+    next.run(request).await
+}
+
+/// Slows down whoever asks for the pages of sign-in again and again: they need no token, and some of them ask
+/// the store, or GitHub.
+pub(super) async fn limit_visits(
+    State(app): State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
+    let path = request.uri().path();
+    let signs_in = ["/login", "/setup", "/device", "/auth/"].iter().any(|at| path.starts_with(at));
+    let limit = app.settings.limits.sign_ins_per_minute;
+    if let Some(ClientAddress(address)) = request.extensions().get().copied()
+        && signs_in
+        && limit > 0
+    {
+        let key = (network(address), limit);
+        app.sign_in.visits.take(&[key], app.clock.now()).map_err(|seconds| {
+            ApiError::limit(
+                ErrorCode::RateLimited,
+                format!("Your address has asked for the sign-in more than {limit} times a minute."),
+                "Wait a moment, then try again.",
+                "MESHWIRE_LIMIT_SIGN_INS_PER_MINUTE",
+            )
+            .retry_after(seconds)
+        })?;
+    }
+    Ok(next.run(request).await)
+}
+
+/// Tells clients to come back over another connection when this server is on its way out.
+pub(super) async fn close_when_stopping(
+    State(app): State<App>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    if app.meshes.is_stopping() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,107 @@
+//! Any store, with the time that each operation takes noted: one place for all engines.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
+
+use super::{
+    AccountStore, AgentChange, Appended, Batch, Change, CliCode, Digest, Exchange, Head,
+    HistoryPage, InviteRow, Invited, Joining, LogPage, LogStore, MemberStore, MeshChange,
+    MeshStore, Micros, Move, NewAccount, NewAgent, NewMesh, NewUser, Position, Register,
+    RemovedMember, RequestRow, Result, RoleChange, Roster, Seen, SentRecord, SessionRow, Store,
+    Stored, Stream, TokenMade, TokenRow, UserRow, Visibility,
+};
+use crate::metrics::Metrics;
+
+/// A store whose operations are measured.
+pub struct Measured {
+    store: Arc<dyn Store>,
+    metrics: Metrics,
+}
+
+impl Measured {
+    /// Measures a store.
+    pub fn new(store: Arc<dyn Store>, metrics: Metrics) -> Self {
+        Self { store, metrics }
+    }
+}
+
+macro_rules! measured {
+    ($trait:ident { $(fn $operation:ident($($name:ident: $type:ty),*) -> $answer:ty;)+ }) => {
+        #[async_trait]
+        impl $trait for Measured {
+            $(async fn $operation(&self, $($name: $type),*) -> $answer {
+                let started = Instant::now();
+                let answer = self.store.$operation($($name),*).await;
+                self.metrics.stored(stringify!($operation), started.elapsed());
+                answer
+            })+
+        }
+    };
+}
+
+measured! { Store {
+    fn ping() -> Result<()>;
+    fn purge(now: Micros) -> Result<bool>;
+    fn close() -> ();
+} }
+
+measured! { LogStore {
+    fn head(mesh: &MeshId) -> Result<Option<Head>>;
+    fn append(batch: Batch) -> Result<Appended>;
+    fn sent(mesh: &MeshId, agent: &AgentId, key: &str, now: Micros) -> Result<Option<SentRecord>>;
+    fn read(mesh: &MeshId, streams: &[Stream], after: MessageId, limit: u32) -> Result<Option<LogPage>>;
+    fn message(mesh: &MeshId, id: MessageId) -> Result<Option<Stored>>;
+    fn history(mesh: &MeshId, visible: &Visibility, before: MessageId, limit: u32) -> Result<HistoryPage>;
+    fn position(mesh: &MeshId, agent: &AgentId) -> Result<Option<Position>>;
+    fn move_cursor(mesh: &MeshId, agent: &AgentId, to: MessageId, how: Move) -> Result<Option<MessageId>>;
+    fn note_seen(seen: &[Seen]) -> Result<()>;
+    fn held_from(mesh: &MeshId, since: Micros) -> Result<Option<MessageId>>;
+    fn trim(mesh: &MeshId, to: MessageId) -> Result<Option<MessageId>>;
+    fn delete_trimmed(mesh: &MeshId) -> Result<bool>;
+} }
+
+measured! { MeshStore {
+    fn create_mesh(mesh: NewMesh, limit: u32) -> Result<bool>;
+    fn update_mesh(mesh: &MeshId, change: MeshChange) -> Result<bool>;
+    fn delete_mesh(mesh: &MeshId, now: Micros) -> Result<bool>;
+    fn meshes_of(user: &UserId) -> Result<Vec<MeshId>>;
+    fn meshes(after: Option<&MeshId>, limit: u32) -> Result<Vec<MeshId>>;
+    fn roster(mesh: &MeshId) -> Result<Option<Roster>>;
+    fn register_agent(agent: NewAgent, limit: u32) -> Result<Register>;
+    fn update_agent(mesh: &MeshId, agent: &AgentId, change: AgentChange) -> Result<Change>;
+    fn remove_agent(mesh: &MeshId, agent: &AgentId, now: Micros) -> Result<bool>;
+} }
+
+measured! { MemberStore {
+    fn set_role(mesh: &MeshId, epoch: i64, user: &UserId, role: Role, limit: u32) -> Result<RoleChange>;
+    fn remove_member(mesh: &MeshId, epoch: i64, user: &UserId, now: Micros) -> Result<Option<RemovedMember>>;
+    fn create_invite(invite: InviteRow, epoch: i64, limit: u32) -> Result<Invited>;
+    fn invites(mesh: &MeshId) -> Result<Vec<InviteRow>>;
+    fn withdraw_invite(mesh: &MeshId, epoch: i64, id: &str) -> Result<Option<bool>>;
+    fn join(mesh: &MeshId, user: &UserRow, code: Option<Digest>, now: Micros) -> Result<Joining>;
+    fn join_requests(mesh: &MeshId) -> Result<Vec<RequestRow>>;
+    fn decide_request(mesh: &MeshId, epoch: i64, user: &UserId, accept: bool, now: Micros) -> Result<Option<bool>>;
+} }
+
+measured! { AccountStore {
+    fn sign_in_github(user: NewUser) -> Result<UserRow>;
+    fn create_local_user(user: NewUser, code: &Digest) -> Result<NewAccount>;
+    fn user_by_login(login: &str) -> Result<Option<UserRow>>;
+    fn any_user() -> Result<bool>;
+    fn create_session(session: SessionRow) -> Result<()>;
+    fn session(hash: &Digest, now: Micros) -> Result<Option<(SessionRow, UserRow)>>;
+    fn sessions(user: &UserId, now: Micros) -> Result<Vec<SessionRow>>;
+    fn end_session(user: &UserId, id: &str) -> Result<bool>;
+    fn create_token(token: TokenRow, limit: u32) -> Result<TokenMade>;
+    fn token(hash: &Digest) -> Result<Option<(TokenRow, UserRow)>>;
+    fn tokens(user: &UserId, now: Micros) -> Result<Vec<TokenRow>>;
+    fn revoke_token(user: &UserId, id: &TokenId, now: Micros) -> Result<bool>;
+    fn note_used(used: &[(TokenId, Micros)]) -> Result<()>;
+    fn put_setup_code(hash: &Digest, expires_at: Micros) -> Result<()>;
+    fn setup_code(hash: &Digest, now: Micros) -> Result<bool>;
+    fn put_cli_code(code: CliCode) -> Result<()>;
+    fn exchange_cli_code(hash: &Digest, challenge: &str, token: TokenRow, limit: u32, now: Micros) -> Result<Exchange>;
+} }

@@ -15,7 +15,7 @@ async fn answer(request: RequestBuilder, id: &str) -> (u16, Vec<(String, String)
     let mut headers: Vec<(String, String)> = response
         .headers()
         .iter()
-        .filter(|(name, _)| !["date", "content-length"].contains(&name.as_str()))
+        .filter(|(name, _)| !["date", "content-length", "x-request-id"].contains(&name.as_str()))
         .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
         .collect();
     headers.sort();

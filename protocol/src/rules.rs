@@ -15,6 +15,7 @@ pub fn rule(field: &str) -> Option<&'static str> {
         "name" | "to" | "from" | "host" | "description" | "mesh_id" | "agent_id" => {
             "must be a text"
         }
+        "client_id" | "grant_type" | "device_code" => "must be a text",
         "harness" => {
             "must be one of copilot, claude, claude-desktop, cursor, codex, gemini, kiro, opencode, vscode, \
              windsurf, hermes, pi, generic"

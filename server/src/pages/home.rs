@@ -50,9 +50,9 @@ struct Session {
 }
 
 /// A time for machines and for people.
-struct When {
-    machine: String,
-    text: String,
+pub(crate) struct When {
+    pub machine: String,
+    pub text: String,
 }
 
 /// `GET /`
@@ -152,7 +152,7 @@ pub(crate) fn login_command(app: &App) -> String {
 }
 
 impl When {
-    fn new(at: Micros) -> Self {
+    pub(crate) fn new(at: Micros) -> Self {
         let at = timestamp(at);
         let text = at.to_zoned(TimeZone::UTC).strftime("%-d %B %Y, %H:%M UTC").to_string();
         Self { machine: format!("{at:.0}"), text }

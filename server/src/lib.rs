@@ -16,3 +16,4 @@ pub mod secret;
 pub mod settings;
 pub mod sign_in;
 pub mod store;
+pub mod users;

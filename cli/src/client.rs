@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use meshwire_protocol::{ErrorCode, Problem};
+use meshwire_protocol::{ErrorCode, OauthProblem, Problem};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
@@ -222,11 +222,17 @@ impl Client {
             .hint("name the server's own address with --url");
         }
         let problem: Option<Problem> = serde_json::from_slice(body).ok();
+        let oauth: Option<OauthProblem> = serde_json::from_slice(body).ok();
         let code = problem.as_ref().and_then(|problem| ErrorCode::parse(&problem.code));
         let strange = || {
             format!("{} answers {} and is perhaps no MeshWire server", self.url, status.as_u16())
         };
-        let said = problem.as_ref().map_or_else(strange, said_by);
+        let said = match (&problem, &oauth) {
+            (Some(problem), _) => said_by(problem),
+            (None, Some(oauth)) if oauth.error_description.is_empty() => oauth.error.clone(),
+            (None, Some(oauth)) => oauth.error_description.clone(),
+            (None, None) => strange(),
+        };
         let failure = match status.as_u16() {
             400 | 413 | 422 | 431 => Failure::usage(said),
             401 | 403 => Failure::refused(said),
@@ -236,8 +242,12 @@ impl Client {
             _ => Failure::failed(said),
         };
         // Without our code it comes from something in between, which may soon be out of the way.
-        let failure = if problem.is_none() { failure.transient() } else { failure };
-        let failure = failure.with_code(code).with_retry_after(retry_after(headers));
+        let is_ours = problem.is_some() || oauth.is_some();
+        let failure = if is_ours { failure } else { failure.transient() };
+        let failure = failure
+            .with_code(code)
+            .with_oauth_error(oauth.map(|oauth| oauth.error))
+            .with_retry_after(retry_after(headers));
         match problem.and_then(|problem| problem.hint) {
             Some(hint) => failure.hint(hint),
             None => match code.and_then(hint_for) {

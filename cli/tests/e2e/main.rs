@@ -8,10 +8,12 @@ mod github;
 
 mod browser;
 mod chromium;
+mod device;
 mod durability;
 mod exchange;
 mod program;
 mod readme;
 mod service;
+mod users;
 mod webdriver;
 mod with_github;

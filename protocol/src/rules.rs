@@ -12,10 +12,8 @@ pub fn rule(field: &str) -> Option<&'static str> {
         "wait" => "must be 0 to 60 seconds",
         "limit" => "must be 1 to 1000",
         "ack" | "paused" => "must be true or false",
-        "name" | "to" | "from" | "host" | "description" | "mesh_id" | "agent_id" => {
-            "must be a text"
-        }
-        "client_id" | "grant_type" | "device_code" => "must be a text",
+        "name" | "to" | "from" | "host" | "description" | "mesh_id" | "agent_id" | "client_id"
+        | "grant_type" | "device_code" => "must be a text",
         "harness" => {
             "must be one of copilot, claude, claude-desktop, cursor, codex, gemini, kiro, opencode, vscode, \
              windsurf, hermes, pi, generic"

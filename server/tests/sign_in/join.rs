@@ -21,7 +21,7 @@ async fn mesh_of(server: &Server, ann: &UserRow) -> MeshId {
         owner: ann.id.clone(),
         created_at: server.app.clock.now(),
     };
-    assert!(server.app.store.create_mesh(mesh, 0).await.unwrap());
+    assert!(server.app.store.create_mesh(mesh, 0).await.expect("the store answers"));
     id
 }
 
@@ -46,21 +46,22 @@ async fn invite(
         max_uses: uses,
         uses: 0,
     };
-    let epoch = server.app.store.head(mesh).await.unwrap().unwrap().epoch;
-    server.app.store.create_invite(row, epoch, 0).await.unwrap();
+    let store = &server.app.store;
+    let head = store.head(mesh).await.expect("the store answers").expect("the mesh is there");
+    store.create_invite(row, head.epoch, 0).await.expect("the store answers");
     format!("/join/{mesh}?invite={code}")
 }
 
 async fn with_mesh() -> (Server, Browser, UserRow, MeshId) {
     let server = Server::local().await;
     let browser = server.ann().await;
-    let ann = server.app.store.user_by_login("ann").await.unwrap().unwrap();
+    let ann = server.app.store.user_by_login("ann").await.expect("the store answers").expect("ann");
     let mesh = mesh_of(&server, &ann).await;
     (server, browser, ann, mesh)
 }
 
 async fn members(server: &Server, mesh: &MeshId) -> Vec<String> {
-    let roster = server.app.store.roster(mesh).await.unwrap().unwrap();
+    let roster = server.app.store.roster(mesh).await.expect("the store answers").expect("the mesh");
     roster.members.into_iter().map(|member| member.login).collect()
 }
 

@@ -15,7 +15,7 @@ async fn link(server: &Server, purpose: LinkPurpose) -> String {
     let code = secret::one_time();
     let expires_at = server.app.clock.now() + DAY;
     let link = AccountLink { hash: secret::digest(&code), purpose, expires_at };
-    server.app.store.put_account_link(link).await.unwrap();
+    server.app.store.put_account_link(link).await.expect("the store answers");
     format!("/setup?code={code}")
 }
 

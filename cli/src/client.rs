@@ -42,13 +42,22 @@ pub(crate) struct Call<'a> {
     query: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
     key: Option<&'a str>,
+    oauth: bool,
     timeout: Duration,
 }
 
 impl<'a> Call<'a> {
     /// A request without a body.
     pub(crate) fn new(method: Method, path: &'a [&'a str]) -> Self {
-        Self { method, path, query: Vec::new(), body: None, key: None, timeout: ANSWER_TIMEOUT }
+        Self {
+            method,
+            path,
+            query: Vec::new(),
+            body: None,
+            key: None,
+            oauth: false,
+            timeout: ANSWER_TIMEOUT,
+        }
     }
 
     /// Adds to the query, if there is something to add.
@@ -72,6 +81,13 @@ impl<'a> Call<'a> {
     #[must_use]
     pub(crate) fn idempotency_key(mut self, key: &'a str) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    /// Errors come in the words of OAuth (RFC 6749 section 5.2).
+    #[must_use]
+    pub(crate) fn oauth(mut self) -> Self {
+        self.oauth = true;
         self
     }
 
@@ -193,7 +209,7 @@ impl Client {
         if status.is_success() {
             return Ok(Answer { body });
         }
-        Err(Refusal::Answered(status, self.refused(status, &headers, &body)))
+        Err(Refusal::Answered(status, self.refused(call, status, &headers, &body)))
     }
 
     /// The request got no answer.
@@ -213,7 +229,13 @@ impl Client {
     }
 
     /// The server said no.
-    fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+    fn refused(
+        &self,
+        call: &Call<'_>,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Failure {
         if status.is_redirection() {
             return Failure::failed(format!(
                 "{} answers with a redirect, and none is followed with a token",
@@ -222,7 +244,11 @@ impl Client {
             .hint("name the server's own address with --url");
         }
         let problem: Option<Problem> = serde_json::from_slice(body).ok();
-        let oauth: Option<OauthProblem> = serde_json::from_slice(body).ok();
+        // What has another status is no answer of the OAuth endpoint itself.
+        let oauth: Option<OauthProblem> = (call.oauth
+            && matches!(status.as_u16(), 400 | 401 | 429))
+        .then(|| serde_json::from_slice(body).ok())
+        .flatten();
         let code = problem.as_ref().and_then(|problem| ErrorCode::parse(&problem.code));
         let strange = || {
             format!("{} answers {} and is perhaps no MeshWire server", self.url, status.as_u16())

@@ -103,7 +103,7 @@ impl Client {
         &self,
         request: &DeviceCodeRequest,
     ) -> Outcome<DeviceCodeAnswer> {
-        let call = Call::new(Method::POST, &["auth", "device", "code"]).body(request)?;
+        let call = Call::new(Method::POST, &["auth", "device", "code"]).body(request)?.oauth();
         self.call(call).await?.json()
     }
 
@@ -112,7 +112,7 @@ impl Client {
         &self,
         request: &DeviceTokenRequest,
     ) -> Outcome<DeviceTokenAnswer> {
-        let call = Call::new(Method::POST, &["auth", "device", "token"]).body(request)?;
+        let call = Call::new(Method::POST, &["auth", "device", "token"]).body(request)?.oauth();
         self.call(call).await?.json()
     }
 

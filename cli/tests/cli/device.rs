@@ -43,7 +43,9 @@ fn is_signed_in(computer: &Computer) -> bool {
 
 #[test]
 fn it_polls_until_somebody_agrees() {
-    let server = server(60, vec![error("authorization_pending"), (0, Value::Null), issued()]);
+    let of_proxy = (502, json!({"error": "bad gateway"}));
+    let polls = vec![error("authorization_pending"), (0, Value::Null), of_proxy, issued()];
+    let server = server(60, polls);
     let computer = Computer::new();
     let done = computer.run(&["login", "--device", "--url", &server.url]);
     assert_eq!(done.code, Some(0), "{done:?}");
@@ -64,7 +66,7 @@ fn it_polls_until_somebody_agrees() {
         json!({"grant_type": "urn:ietf:params:oauth:grant-type:device_code",
             "device_code": "the-device-code", "client_id": "meshwire"})
     );
-    assert_eq!(seen.len(), 4);
+    assert_eq!(seen.len(), 5);
 }
 
 #[test]

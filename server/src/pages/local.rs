@@ -93,13 +93,16 @@ pub(crate) async fn log_in(
     let user = app.store.user_by_login(counted).await?;
     let phc = user.as_ref().and_then(|user| user.password.clone());
     let right = passwords.verify(form.password, phc).await?;
-    let Some(user) = user.filter(|_| right) else {
+    let cookie = match user.filter(|_| right) {
+        Some(user) => sign_in::start_with_password(&app, &visitor.headers, &user).await?,
+        None => None,
+    };
+    let Some(cookie) = cookie else {
         let error = Some("Login and password do not fit together.".to_owned());
         let view = LoginView { error, ..login_view(&app, &return_to, &login) };
         return Ok(html(StatusCode::FORBIDDEN, &view));
     };
     guess.right();
-    let cookie = sign_in::start(&app, &visitor.headers, &user.id).await?;
     Ok(([(SET_COOKIE, cookie)], see_other(return_to.as_str())).into_response())
 }
 

@@ -1,6 +1,8 @@
 //! One-time links that the operator makes: another account, a new password.
 
 use axum::http::StatusCode;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use meshwire_server::secret;
 use meshwire_server::store::{AccountLink, LinkPurpose};
 
@@ -115,4 +117,27 @@ async fn there_are_none_where_people_sign_in_with_github() {
     let server = Server::with_github(crate::browser::HTTPS, &github).await;
     let link = link(&server, add("bob")).await;
     server.browser().get(&link).await.assert_error(404, "not_found");
+}
+
+#[tokio::test]
+async fn no_session_of_the_old_password_outlives_a_reset() {
+    let server = Server::local().await;
+    server.ann().await;
+    let ann = server.app.store.user_by_login("ann").await.unwrap().unwrap();
+    let link = link(&server, reset("ann")).await;
+    let code = secret::digest(link.split_once('=').unwrap().1);
+    // Two passwords are looked at at a time: when the first is through, the others have been found in the
+    // store and wait for their turn.
+    let mut logins: FuturesUnordered<_> =
+        (0..6).map(|_| log_in(&server, "ann", PASSWORD)).collect();
+    assert_eq!(logins.next().await.unwrap().location(), "/");
+    let now = server.app.clock.now();
+    let phc = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$c29tZWhhc2g";
+    assert!(server.app.store.reset_password(&code, phc, now).await.unwrap().is_some());
+    let mut refused = 0;
+    while let Some(answer) = logins.next().await {
+        refused += u32::from(answer.status == StatusCode::FORBIDDEN);
+    }
+    assert!(refused > 0);
+    assert_eq!(server.app.store.sessions(&ann.id, now).await.unwrap(), []);
 }

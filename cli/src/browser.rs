@@ -20,6 +20,11 @@ pub(crate) fn open(url: &str) -> bool {
     true
 }
 
+/// Whether this terminal is shown on another computer, where the browser that the person sees is too.
+pub(crate) fn is_remote() -> bool {
+    ["SSH_CONNECTION", "SSH_TTY"].iter().any(|name| std::env::var_os(name).is_some())
+}
+
 /// `$BROWSER` holds commands, separated by colons, of which the first that starts is taken; `%s` stands
 /// for the page, which else is the last argument.
 fn open_with(browsers: &str, url: &str) -> bool {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use meshwire_protocol::{ErrorCode, Problem};
+use meshwire_protocol::{ErrorCode, OauthProblem, Problem};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
@@ -43,13 +43,22 @@ pub(crate) struct Call<'a> {
     query: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
     key: Option<&'a str>,
+    oauth: bool,
     timeout: Duration,
 }
 
 impl<'a> Call<'a> {
     /// A request without a body.
     pub(crate) fn new(method: Method, path: &'a [&'a str]) -> Self {
-        Self { method, path, query: Vec::new(), body: None, key: None, timeout: ANSWER_TIMEOUT }
+        Self {
+            method,
+            path,
+            query: Vec::new(),
+            body: None,
+            key: None,
+            oauth: false,
+            timeout: ANSWER_TIMEOUT,
+        }
     }
 
     /// Adds to the query, if there is something to add.
@@ -73,6 +82,13 @@ impl<'a> Call<'a> {
     #[must_use]
     pub(crate) fn idempotency_key(mut self, key: &'a str) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    /// Errors come in the words of OAuth (RFC 6749 section 5.2).
+    #[must_use]
+    pub(crate) fn oauth(mut self) -> Self {
+        self.oauth = true;
         self
     }
 
@@ -201,7 +217,7 @@ impl Client {
         if status.is_success() {
             return Ok(Answer { body, date: date(&headers) });
         }
-        Err(Refusal::Answered(status, self.refused(status, &headers, &body)))
+        Err(Refusal::Answered(status, self.refused(call, status, &headers, &body)))
     }
 
     /// The request got no answer.
@@ -221,7 +237,13 @@ impl Client {
     }
 
     /// The server said no.
-    fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+    fn refused(
+        &self,
+        call: &Call<'_>,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Failure {
         if status.is_redirection() {
             return Failure::failed(format!(
                 "{} answers with a redirect, and none is followed with a token",
@@ -230,11 +252,21 @@ impl Client {
             .hint("name the server's own address with --url");
         }
         let problem: Option<Problem> = serde_json::from_slice(body).ok();
+        // What has another status is no answer of the OAuth endpoint itself.
+        let oauth: Option<OauthProblem> = (call.oauth
+            && matches!(status.as_u16(), 400 | 401 | 429))
+        .then(|| serde_json::from_slice(body).ok())
+        .flatten();
         let code = problem.as_ref().and_then(|problem| ErrorCode::parse(&problem.code));
         let strange = || {
             format!("{} answers {} and is perhaps no MeshWire server", self.url, status.as_u16())
         };
-        let said = problem.as_ref().map_or_else(strange, said_by);
+        let said = match (&problem, &oauth) {
+            (Some(problem), _) => said_by(problem),
+            (None, Some(oauth)) if oauth.error_description.is_empty() => oauth.error.clone(),
+            (None, Some(oauth)) => oauth.error_description.clone(),
+            (None, None) => strange(),
+        };
         let failure = match status.as_u16() {
             400 | 413 | 422 | 431 => Failure::usage(said),
             401 | 403 => Failure::refused(said),
@@ -244,8 +276,12 @@ impl Client {
             _ => Failure::failed(said),
         };
         // Without our code it comes from something in between, which may soon be out of the way.
-        let failure = if problem.is_none() { failure.transient() } else { failure };
-        let failure = failure.with_code(code).with_retry_after(retry_after(headers));
+        let is_ours = problem.is_some() || oauth.is_some();
+        let failure = if is_ours { failure } else { failure.transient() };
+        let failure = failure
+            .with_code(code)
+            .with_oauth_error(oauth.map(|oauth| oauth.error))
+            .with_retry_after(retry_after(headers));
         match problem.and_then(|problem| problem.hint) {
             Some(hint) => failure.hint(hint),
             None => match code.and_then(hint_for) {

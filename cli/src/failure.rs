@@ -33,6 +33,7 @@ struct Inner {
     message: String,
     hint: Option<String>,
     code: Option<ErrorCode>,
+    oauth: Option<String>,
     retry_after: Option<Duration>,
     transient: bool,
     silent: bool,
@@ -45,6 +46,7 @@ impl Failure {
             message: message.into(),
             hint: None,
             code: None,
+            oauth: None,
             retry_after: None,
             transient: false,
             silent: false,
@@ -104,6 +106,13 @@ impl Failure {
         self
     }
 
+    /// Notes the word of an OAuth error (RFC 6749 section 5.2).
+    #[must_use]
+    pub(crate) fn with_oauth_error(mut self, error: Option<String>) -> Self {
+        self.0.oauth = error;
+        self
+    }
+
     /// Notes how long the server wants us to wait.
     #[must_use]
     pub(crate) fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
@@ -136,6 +145,11 @@ impl Failure {
     /// The server's code, when it gave one that we know.
     pub(crate) fn code(&self) -> Option<ErrorCode> {
         self.0.code
+    }
+
+    /// The word of an OAuth error, when the server gave one.
+    pub(crate) fn oauth_error(&self) -> Option<&str> {
+        self.0.oauth.as_deref()
     }
 
     /// Whether the server gave this code.

@@ -13,6 +13,7 @@
 
 mod account;
 mod agents;
+mod device;
 mod error;
 mod ids;
 pub mod limits;
@@ -31,6 +32,10 @@ pub use account::{
     TokenInfo, TokenList, UserLogin,
 };
 pub use agents::{Agent, AgentKind, AgentList, RegisterAgent, Registered, UpdateAgent, Wake};
+pub use device::{
+    CLI_CLIENT_ID, DEVICE_GRANT_TYPE, DeviceCodeAnswer, DeviceCodeRequest, DeviceTokenAnswer,
+    DeviceTokenRequest, OauthProblem,
+};
 pub use error::{ErrorCode, Problem};
 pub use ids::{AgentId, InvalidId, MeshId, MessageId, TokenId, UserId};
 pub use members::{

@@ -16,7 +16,8 @@ pub fn rule(field: &str) -> Option<&'static str> {
         "port" => "must be 1024 to 65535",
         "role" => "must be member, admin or owner",
         "name" | "login" | "invite" | "code" | "code_verifier" | "state" | "to" | "from"
-        | "host" | "description" | "mesh_id" | "agent_id" => "must be a text",
+        | "host" | "description" | "mesh_id" | "agent_id" | "client_id" | "grant_type"
+        | "device_code" => "must be a text",
         "harness" => {
             "must be one of copilot, claude, claude-desktop, cursor, codex, gemini, kiro, opencode, vscode, \
              windsurf, hermes, pi, generic"

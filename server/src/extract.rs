@@ -22,6 +22,9 @@ pub struct OptionalJson<T>(pub T);
 /// The body of an HTML form (`application/x-www-form-urlencoded`).
 pub struct Form<T>(pub T);
 
+/// OAuth parameters: the body of a form, as the standards have them, or a JSON object.
+pub struct Parameters<T>(pub T);
+
 /// The query of a URL.
 pub struct Query<T>(pub T);
 
@@ -49,6 +52,16 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Form<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self> {
         let body = read_body(request).await?;
         form(&body).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Parameters<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let body = read_body(request).await?;
+        let is_json = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
+        if is_json { json(&body) } else { form(&body) }.map(Self)
     }
 }
 

@@ -21,3 +21,4 @@ pub mod settings;
 pub mod sign_in;
 pub mod store;
 pub mod tokens;
+pub mod users;

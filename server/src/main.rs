@@ -1,7 +1,7 @@
 //! Starts the service: settings, store, socket; stops it when told to.
 
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
-use meshwire_server::settings::{Args, LogFormat, Settings};
+use meshwire_server::settings::{Args, Command, LogFormat, Settings};
 use meshwire_server::store::Store as _;
 use meshwire_server::store::sqlite::SqliteStore;
-use meshwire_server::{listen, request_id, routes, sign_in};
+use meshwire_server::{listen, request_id, routes, sign_in, users};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -43,14 +43,16 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue)
         && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && let Some(flag) = argument.split_whitespace().next()
+        && let Some(name) = flag.strip_prefix("--")
     {
-        let name = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
+        let name = name.replace('-', "_").to_uppercase();
         let _ = writeln!(std::io::stderr(), "The setting is MESHWIRE_{name} in the environment.");
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-fn start(args: Args) -> Result<()> {
+fn start(mut args: Args) -> Result<()> {
+    let command = args.command.take();
     let settings = Settings::check(args)?;
     let filter = EnvFilter::try_new(&settings.log)
         .with_context(|| format!("MESHWIRE_LOG: {:?} is not a log filter", settings.log))?;
@@ -67,11 +69,17 @@ fn start(args: Args) -> Result<()> {
         LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
     }
     request_id::log_panics();
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("cannot start the runtime")?
-        .block_on(run(settings))
+        .context("cannot start the runtime")?;
+    match command {
+        None => runtime.block_on(run(settings)),
+        Some(Command::User(command)) => {
+            let told = runtime.block_on(users::run(&settings, command))?;
+            writeln!(std::io::stdout(), "{told}").context("cannot write to standard output")
+        }
+    }
 }
 
 async fn run(settings: Settings) -> Result<()> {
@@ -91,7 +99,7 @@ async fn run(settings: Settings) -> Result<()> {
     let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let public_url = match &settings.public_url {
         Some(url) => url.clone(),
-        None => Url::parse(&format!("http://{}", reachable(address)))?,
+        None => Url::parse(&format!("http://{}", users::reachable(address)))?,
     };
     let data = settings.sqlite.display().to_string();
     let (stop, stopping) = watch::channel(false);
@@ -144,16 +152,6 @@ async fn serve_metrics(
     let limits = listen::Limits { max_connections: METRICS_CONNECTIONS, ..Default::default() };
     let (router, admission) = (app.metrics.router(), listen::Admission::default());
     let _ = listen::serve(listener, router, limits, admission, told_to_stop).await;
-}
-
-/// The address under which this computer itself reaches a listener: loopback, when it listens on all.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    address
 }
 
 /// Says where the service is and what to do next.

@@ -4,8 +4,10 @@
 //! Pages are made of templates that escape what they show, need no script, and load nothing from
 //! elsewhere. Errors are those of the API, shown on a page to whoever asks for one.
 
+mod account;
 pub(crate) mod assets;
 pub(crate) mod cli;
+mod device;
 mod errors;
 mod github;
 mod home;
@@ -38,12 +40,16 @@ pub fn router() -> Router<App> {
         .route("/sessions/{id}/end", post(home::end_session))
         .route("/account/tokens", get(tokens::page).post(tokens::create))
         .route("/account/tokens/{id}/revoke", post(tokens::revoke))
-        .route("/setup", get(local::setup_page).post(local::set_up))
+        .route("/setup", get(account::page).post(account::finish))
         .route("/login", get(local::login_page).post(local::log_in))
-        .route("/join/{mesh}", get(join::page))
+        .route("/join/{mesh}", get(join::page).post(join::join))
+        .route("/device", get(device::page).post(device::look_up))
+        .route("/device/decide", post(device::decide))
         .route("/auth/github", get(github::leave))
         .route("/auth/github/callback", get(github::come_back))
         .route("/auth/cli", get(cli::page).post(cli::allow))
+        .route("/auth/device/code", post(device::code))
+        .route("/auth/device/token", post(device::token))
         .route("/auth/logout", post(home::log_out))
         .route("/static/{name}", get(assets::file))
         .route_layer(from_fn(html_errors))

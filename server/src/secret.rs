@@ -1,6 +1,7 @@
 //! Random identifiers and secrets, and the hash under which a secret is kept.
 
 use meshwire_protocol::{AgentId, MeshId, TokenId, UserId, finish_token};
+use rand::RngExt as _;
 use rand::distr::{Alphanumeric, SampleString};
 use sha2::{Digest as _, Sha256};
 
@@ -9,6 +10,15 @@ use crate::store::Digest;
 /// That many random base62 characters, uniformly, from a generator seeded by the operating system.
 pub fn base62(length: usize) -> String {
     Alphanumeric.sample_string(&mut rand::rng(), length)
+}
+
+/// That many random letters of an alphabet, uniformly.
+///
+/// # Panics
+/// When the alphabet is empty.
+pub fn letters(alphabet: &[u8], length: usize) -> String {
+    let letters = rand::distr::slice::Choose::new(alphabet).expect("there are letters");
+    rand::rng().sample_iter(letters).take(length).map(|letter| char::from(*letter)).collect()
 }
 
 /// A secret of 256 bits and more: a session, a one-time code.

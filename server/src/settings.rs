@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use etcetera::BaseStrategy as _;
 use url::{Host, Url};
 
 pub use self::limits::{BodyLimits, Limits};
 pub use self::retention::Retention;
 use crate::client_address::Networks;
+use crate::users::UserCommand;
 
 /// Shortest secret key, in characters.
 const MIN_SECRET_KEY: usize = 32;
@@ -23,21 +24,26 @@ const MIN_SECRET_KEY: usize = 32;
 #[derive(Parser)]
 #[command(name = "meshwire-server", version)]
 pub struct Args {
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Address and port to listen on
     #[arg(
         long,
         env = "MESHWIRE_BIND",
         default_value = "127.0.0.1:4200",
-        value_name = "ADDRESS:PORT"
+        value_name = "ADDRESS:PORT",
+        global = true
     )]
     pub bind: SocketAddr,
 
     /// URL under which people and agents reach this server [default: that of BIND]
-    #[arg(long, env = "MESHWIRE_PUBLIC_URL", value_name = "URL")]
+    #[arg(long, env = "MESHWIRE_PUBLIC_URL", value_name = "URL", global = true)]
     pub public_url: Option<Url>,
 
     /// Where data is kept: sqlite:PATH [default: meshwire/meshwire.db in your data folder]
-    #[arg(long, env = "MESHWIRE_STORE", value_name = "STORE")]
+    #[arg(long, env = "MESHWIRE_STORE", value_name = "STORE", global = true)]
     pub store: Option<String>,
 
     /// Client id of the GitHub OAuth app that people sign in with; without it, local accounts are offered
@@ -122,8 +128,16 @@ pub struct Args {
     pub retention: Retention,
 
     /// Listen on an address that is not loopback although the public URL is not https
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub allow_insecure: bool,
+}
+
+/// What to do instead of serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Print one-time links for accounts, on a server that does not use GitHub
+    #[command(subcommand)]
+    User(UserCommand),
 }
 
 /// Settings that were checked.

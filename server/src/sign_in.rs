@@ -3,6 +3,7 @@
 //! Nothing here makes HTML; the pages that lead through a sign-in are in [`crate::pages`].
 
 pub(crate) mod cli;
+pub(crate) mod device;
 mod github;
 mod guesses;
 mod origin;
@@ -22,20 +23,22 @@ use crate::clock::micros;
 use crate::counts::Counts;
 use crate::secret;
 use crate::settings::Settings;
+use crate::store::{AccountLink, LinkPurpose, Micros};
 
 pub(crate) use self::github::{Callback, Github, GithubError};
-pub(crate) use self::guesses::Guesses;
+pub(crate) use self::guesses::{Guesses, Try};
 pub(crate) use self::origin::check_origin;
 pub(crate) use self::passwords::{Passwords, check_password};
 pub(crate) use self::return_to::ReturnTo;
 pub use self::sessions::current_session;
 pub(crate) use self::sessions::{
     Kind as CookieKind, cookie_value, end, is_live, login_cookie, removal, start,
+    start_with_password,
 };
 pub(crate) use self::tickets::Tickets;
 
-/// How long a set-up link may be used.
-const SETUP_LIFETIME: Duration = Duration::from_hours(24);
+/// How long a one-time link may be used.
+const LINK_LIFETIME: Duration = Duration::from_hours(24);
 
 /// How people sign in here, and the secrets and counters that this needs.
 pub struct SignIn {
@@ -43,7 +46,7 @@ pub struct SignIn {
     pub(crate) accounts: Accounts,
     /// Signs what a browser carries from one page to the next.
     pub(crate) tickets: Tickets,
-    /// Counts wrong passwords.
+    /// Counts wrong passwords and codes.
     pub(crate) guesses: Guesses,
     /// Counts visits by address.
     pub(crate) visits: Counts<IpAddr>,
@@ -89,10 +92,19 @@ pub async fn first_start(app: &App) -> anyhow::Result<Option<String>> {
     if app.store.any_user().await? {
         return Ok(None);
     }
+    let (link, path) = new_link(LinkPurpose::First, app.clock.now());
+    app.store.put_account_link(link).await?;
+    Ok(Some(app.url(&path)))
+}
+
+/// A one-time link of an account, and the path under which its holder uses it.
+pub(crate) fn new_link(purpose: LinkPurpose, now: Micros) -> (AccountLink, String) {
     let code = secret::one_time();
-    let expires_at = app.clock.now() + micros(SETUP_LIFETIME);
-    app.store.put_setup_code(&secret::digest(&code), expires_at).await?;
-    Ok(Some(app.url(&format!("/setup?code={code}"))))
+    let expires_at = now + micros(LINK_LIFETIME);
+    (
+        AccountLink { hash: secret::digest(&code), purpose, expires_at },
+        format!("/setup?code={code}"),
+    )
 }
 
 /// A text from outside as it may stand in a line of a page or a list: without control and invisible

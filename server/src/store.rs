@@ -9,6 +9,7 @@
 
 mod measured;
 mod rows;
+mod sign_in;
 pub mod sqlite;
 
 use std::error::Error;
@@ -22,6 +23,10 @@ pub use rows::{
     MemberRow, MeshChange, MeshRow, Micros, NewAgent, NewMesh, NewMessage, NewUser, Position,
     RemovedMember, RequestRow, Roster, Seen, SentKey, SentRecord, SessionRow, Stored, Stream,
     TokenRow, UserRow, Visibility,
+};
+pub use sign_in::{
+    AccountLink, DeviceCode, DevicePoll, DeviceRequest, LinkPurpose, Linked, NewAccount, NewMember,
+    SignInStore,
 };
 
 /// The store failed. Nothing is known to be written unless the method says so.
@@ -132,17 +137,6 @@ pub enum Joining {
     NoMesh,
 }
 
-/// What became of a new local account.
-#[derive(Debug, Clone)]
-pub enum NewAccount {
-    /// The account, and the one-time code is spent.
-    Created(UserRow),
-    /// The code is unknown, spent or expired.
-    CodeInvalid,
-    /// The login is in use.
-    LoginTaken,
-}
-
 /// What became of a new token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenMade {
@@ -177,7 +171,7 @@ pub enum Exchange {
 
 /// A database.
 #[async_trait]
-pub trait Store: LogStore + MeshStore + MemberStore + AccountStore {
+pub trait Store: LogStore + MeshStore + MemberStore + AccountStore + SignInStore {
     /// Answers when the store does. Its cost does not grow with the data.
     async fn ping(&self) -> Result<()>;
 
@@ -343,7 +337,9 @@ pub trait MemberStore: Send + Sync + 'static {
     /// Withdraws an invite; `false` when there is none, `None` when the epoch has moved.
     async fn withdraw_invite(&self, mesh: &MeshId, epoch: i64, id: &str) -> Result<Option<bool>>;
 
-    /// Lets a user in, by the invite with this code or by one for their login; else notes that they ask.
+    /// Lets a user in, by the invite with this code or by one for their login; else notes that they ask. An
+    /// invite for a login that is older than an account made by an invite lets it in with its code only:
+    /// else anybody with an invite to any mesh could take the login that another mesh waits for.
     async fn join(
         &self,
         mesh: &MeshId,
@@ -351,6 +347,9 @@ pub trait MemberStore: Send + Sync + 'static {
         code: Option<Digest>,
         now: Micros,
     ) -> Result<Joining>;
+
+    /// The invite with this code, run out or used up ones too.
+    async fn invite_by_code(&self, mesh: &MeshId, code: &Digest) -> Result<Option<InviteRow>>;
 
     /// Who asks to join, oldest first.
     async fn join_requests(&self, mesh: &MeshId) -> Result<Vec<RequestRow>>;
@@ -366,15 +365,12 @@ pub trait MemberStore: Send + Sync + 'static {
     ) -> Result<Option<bool>>;
 }
 
-/// Users, their sessions and tokens, and one-time codes.
+/// Users, their sessions and tokens, and the codes of browser sign-ins.
 #[async_trait]
 pub trait AccountStore: Send + Sync + 'static {
     /// The account of a GitHub identity, made or brought up to date. When another account holds the login,
     /// that account's label becomes `login~id`.
     async fn sign_in_github(&self, user: NewUser) -> Result<UserRow>;
-
-    /// Makes a local account against a one-time set-up code, in one act.
-    async fn create_local_user(&self, user: NewUser, code: &Digest) -> Result<NewAccount>;
 
     /// The account with this login (compared without regard to case).
     async fn user_by_login(&self, login: &str) -> Result<Option<UserRow>>;
@@ -410,12 +406,6 @@ pub trait AccountStore: Send + Sync + 'static {
 
     /// Writes when tokens were last used, merged by max.
     async fn note_used(&self, used: &[(TokenId, Micros)]) -> Result<()>;
-
-    /// Keeps the only valid set-up code: those made before are dropped.
-    async fn put_setup_code(&self, hash: &Digest, expires_at: Micros) -> Result<()>;
-
-    /// Whether a set-up code is valid.
-    async fn setup_code(&self, hash: &Digest, now: Micros) -> Result<bool>;
 
     /// Keeps a CLI sign-in code.
     async fn put_cli_code(&self, code: CliCode) -> Result<()>;

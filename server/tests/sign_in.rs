@@ -9,8 +9,14 @@ mod log;
 
 #[path = "sign_in/cli.rs"]
 mod cli;
+#[path = "sign_in/device.rs"]
+mod device;
 #[path = "sign_in/forms.rs"]
 mod forms;
+#[path = "sign_in/join.rs"]
+mod join;
+#[path = "sign_in/links.rs"]
+mod links;
 #[path = "sign_in/local.rs"]
 mod local;
 #[path = "sign_in/tokens.rs"]

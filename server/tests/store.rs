@@ -13,6 +13,8 @@ mod checker;
 mod concurrency;
 #[path = "store_suite/cursors.rs"]
 mod cursors;
+#[path = "store_suite/devices.rs"]
+mod devices;
 #[path = "store_suite/engine.rs"]
 mod engine;
 #[path = "store_suite/fixture.rs"]
@@ -21,6 +23,8 @@ mod fixture;
 mod history;
 #[path = "store_suite/idempotency.rs"]
 mod idempotency;
+#[path = "store_suite/links.rs"]
+mod links;
 #[path = "store_suite/log.rs"]
 mod log;
 #[path = "store_suite/members.rs"]
@@ -178,10 +182,6 @@ macro_rules! behaviour_suite {
                     eight_first_sign_ins_at_once_make_one_user,
                     a_login_that_changes_hands_relabels_its_old_holder,
                     two_people_who_swap_their_logins_stay_themselves,
-                    a_set_up_code_makes_one_account_under_eight_racing_uses,
-                    a_set_up_code_ends_with_its_time_or_with_the_next_one,
-                    a_taken_login_leaves_the_set_up_code_as_it_is,
-                    a_login_that_a_local_account_once_had_is_taken,
                     a_session_is_found_until_it_expires,
                     a_session_notes_when_it_was_seen_to_the_hour,
                     sessions_are_listed_newest_first_and_ended_by_their_user_alone,
@@ -204,6 +204,34 @@ macro_rules! behaviour_suite {
                     a_wrong_challenge_ends_a_code,
                     an_expired_or_unknown_code_is_unknown,
                     a_code_for_one_token_too_many_is_spent,
+                }
+                links {
+                    a_link_makes_one_account_under_eight_racing_uses,
+                    a_link_ends_with_its_time_or_with_the_next_one,
+                    a_link_for_a_login_makes_that_one_alone,
+                    a_link_asks_first_whether_the_login_is_there,
+                    an_account_ends_the_link_for_the_first_one,
+                    a_taken_login_leaves_the_link_as_it_is,
+                    a_login_that_a_local_account_once_had_is_taken,
+                    a_reset_sets_the_password_once_and_ends_the_sessions_of_that_user,
+                    an_invite_makes_exactly_as_many_accounts_as_it_has_uses_under_racing_calls,
+                    an_invite_makes_accounts_that_it_lets_in_and_no_others,
+                    a_taken_login_leaves_the_invite_as_it_is,
+                    who_took_a_login_by_an_invite_is_not_let_in_by_older_invites_for_it,
+                    an_invite_is_found_by_its_code_in_its_mesh,
+                }
+                devices {
+                    an_approved_code_gives_one_token_of_its_user,
+                    a_code_waits_for_its_decision_and_is_decided_once,
+                    an_approval_that_races_a_refusal_is_one_of_the_two,
+                    an_approved_code_gives_one_token_under_eight_racing_polls,
+                    a_poll_that_comes_too_soon_makes_the_time_between_polls_grow,
+                    a_device_code_ends_with_its_time,
+                    a_device_code_is_for_the_client_that_asked,
+                    a_denied_code_stays_denied,
+                    a_typed_code_is_used_once_at_a_time,
+                    a_device_code_for_one_token_too_many_is_spent,
+                    a_purge_leaves_the_codes_that_still_count,
                 }
                 concurrency {
                     all_readers_see_all_that_is_sent_in_one_order,

@@ -2,9 +2,10 @@
 
 use meshwire_protocol::{
     Agent, AgentList, ChangeMember, CliTokenAnswer, CliTokenRequest, CreateInvite, CreateMesh,
-    CreateToken, CreatedInvite, CreatedToken, Decide, Decided, From, Health, Join, JoinRequestList,
-    Joined, Me, Member, MemberList, Mesh, MeshId, MeshList, Message, MessageId, RegisterAgent,
-    Registered, Role, SendMessage, Sent, SetCursor, TokenList, UpdateMesh,
+    CreateToken, CreatedInvite, CreatedToken, Decide, Decided, DeviceCodeAnswer, DeviceCodeRequest,
+    DeviceTokenAnswer, DeviceTokenRequest, From, Health, Join, JoinRequestList, Joined, Me, Member,
+    MemberList, Mesh, MeshId, MeshList, Message, MessageId, RegisterAgent, Registered, Role,
+    SendMessage, Sent, SetCursor, TokenList, UpdateMesh,
 };
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,24 @@ impl Client {
     /// `POST /auth/cli/token`
     pub(crate) async fn cli_token(&self, request: &CliTokenRequest) -> Outcome<CliTokenAnswer> {
         let call = Call::new(Method::POST, &["auth", "cli", "token"]).body(request)?;
+        self.call(call).await?.json()
+    }
+
+    /// `POST /auth/device/code`
+    pub(crate) async fn device_code(
+        &self,
+        request: &DeviceCodeRequest,
+    ) -> Outcome<DeviceCodeAnswer> {
+        let call = Call::new(Method::POST, &["auth", "device", "code"]).body(request)?.oauth();
+        self.call(call).await?.json()
+    }
+
+    /// `POST /auth/device/token`
+    pub(crate) async fn device_token(
+        &self,
+        request: &DeviceTokenRequest,
+    ) -> Outcome<DeviceTokenAnswer> {
+        let call = Call::new(Method::POST, &["auth", "device", "token"]).body(request)?.oauth();
         self.call(call).await?.json()
     }
 

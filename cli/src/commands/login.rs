@@ -7,6 +7,7 @@ use crate::browser;
 use crate::clean::clean_line;
 use crate::client::Client;
 use crate::credentials::{Entry, Token};
+use crate::device;
 use crate::failure::{Failure, Outcome};
 use crate::host::host_name;
 use crate::input::stdin_text;
@@ -18,6 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   meshwire login
   meshwire login --url https://mesh.example --profile work
+  meshwire login --device
   printf %s \"$TOKEN\" | meshwire login --token -
 
 The token is kept in ~/.meshwire/credentials.json, for you alone, and is only ever sent to the server that
@@ -30,12 +32,17 @@ pub(crate) struct Login {
     /// Sign in with this token instead; - reads it from standard input
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
+
+    /// Sign in with a browser on another computer: shows a code to type there
+    #[arg(long, conflicts_with = "token")]
+    device: bool,
 }
 
 pub(crate) async fn run(args: Login, flags: &Flags) -> Outcome<()> {
     let settings = Settings::load(flags)?;
     let (token, login) = match args.token {
         Some(token) => given(&settings, &token).await?,
+        None if args.device => by_device(&settings).await?,
         None => by_browser(&settings).await?,
     };
     save(&settings, token, &login)?;
@@ -80,6 +87,9 @@ async fn by_browser(settings: &Settings) -> Outcome<(Token, String)> {
     note(&format!("{page}\n"));
     if !browser::open(page.as_str()) {
         note("No browser could be opened here. Waiting for you to open the page on this computer.");
+        note("Is its browser elsewhere? Press Ctrl+C and run `meshwire login --device`.\n");
+    } else if browser::is_remote() {
+        note("Are you here over SSH? Press Ctrl+C and run `meshwire login --device`.\n");
     }
     let code = listener.code(&secrets.state).await?;
     let request = CliTokenRequest { code, code_verifier: secrets.verifier };
@@ -91,6 +101,12 @@ async fn by_browser(settings: &Settings) -> Outcome<(Token, String)> {
         }
     })?;
     Ok((Token::parse(&answer.token, "the server's answer")?, answer.user.login))
+}
+
+async fn by_device(settings: &Settings) -> Outcome<(Token, String)> {
+    let client = Client::new(settings.url.clone(), None)?;
+    let answer = device::sign_in(&client).await?;
+    Ok((Token::parse(&answer.access_token, "the server's answer")?, answer.user.login))
 }
 
 /// Keeps a token in the profile; its mesh stays when nothing else changed.

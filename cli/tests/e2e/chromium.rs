@@ -66,6 +66,27 @@ impl Scene {
         self.browser.press(&format!("{login}{TAB}{password}{ENTER}"));
     }
 
+    /// The code of a computer of this name that asks to be signed in.
+    fn device_code(&self, host: &str) -> String {
+        let answer = reqwest::blocking::Client::builder()
+            .no_proxy()
+            .build()
+            .unwrap()
+            .post(format!("{}/auth/device/code", self.service.url))
+            .body(json!({"client_id": "meshwire", "host": host}).to_string())
+            .send()
+            .unwrap();
+        let answer: Value = serde_json::from_str(&answer.text().unwrap()).unwrap();
+        answer["user_code"].as_str().unwrap().to_owned()
+    }
+
+    /// A link that makes another account.
+    fn add_link(&self) -> String {
+        let output = self.service.command(&["user", "add", "bob"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().find(|line| line.contains("/setup?code=")).expect("a link").trim().to_owned()
+    }
+
     /// Starts `meshwire login` on a new computer, up to where it opens a browser.
     fn log_in(&self) -> Login {
         let mut computer = Computer::new();
@@ -238,7 +259,7 @@ fn everything_can_be_done_with_the_keyboard_alone() {
     let session = browser.text_of(".browser").replace("this browser", "");
     let end = format!("End the session of {}", session.trim());
     scene.open("/");
-    expect(&["Sign out", "your tokens", &end]);
+    expect(&["Sign out", "your tokens", "type its code", &end]);
     scene.open("/");
     browser.press(&format!("{TAB}{TAB}{TAB} "));
     browser.shows("Your coding agents, in touch.");
@@ -302,7 +323,7 @@ fn keep_picture(browser: &Chromium, name: &str) {
 fn every_page_fits_and_is_quiet() {
     let scene = Scene::new();
     let browser = &scene.browser;
-    let check = |name, title| check_page(browser, name, title, &[]);
+    let check = |name: &str, title: &str| check_page(browser, name, title, &[]);
     // Chromium says so itself when a page comes with an error status.
     let check_refusal = |name: &str, title: &str, status: &str| {
         let line =
@@ -334,8 +355,32 @@ fn every_page_fits_and_is_quiet() {
     browser.shows(CONFIRMATION);
     check("confirmation-long", "Sign the command line in");
     browser.open(scene.set_up_link());
-    browser.says("This set-up link has been used");
+    browser.says("This link is not valid, or not any more");
     check_refusal("set-up-spent", &browser.text_of("h1"), "400");
+    browser.open(&scene.add_link());
+    browser.shows("Your account");
+    check("added", "Your account");
+    scene.open("/device");
+    browser.focuses("user-code");
+    check("device", "Sign a computer in");
+    browser.press(&format!("bcdf-ghjk{ENTER}"));
+    browser.says("No computer waits with this code.");
+    check_refusal("device-refused", "Sign a computer in", "400");
+    for (name, button, title) in
+        [("approved", "[value=approve]", "Done."), ("denied", "[value=deny]", "Denied.")]
+    {
+        scene.open("/device");
+        browser.focuses("user-code");
+        browser.press(&format!("{}{ENTER}", scene.device_code("build-server-7.example.com")));
+        browser.shows("Sign this computer in?");
+        check("device-confirm", "Sign a computer in");
+        browser.click(button);
+        browser.shows(title);
+        check(&format!("device-{name}"), "Sign a computer in");
+    }
+    scene.open("/join/AAAAAAAAAAAA?invite=x");
+    browser.shows("You are asked to join a mesh.");
+    check("join", "Join a mesh");
     scene.open("/there/is/no/such-page");
     browser.says("404");
     check_refusal("not-found", &browser.text_of("h1"), "404");

@@ -8,6 +8,7 @@ mod github;
 
 mod browser;
 mod chromium;
+mod device;
 mod disk;
 mod durability;
 mod exchange;
@@ -16,5 +17,6 @@ mod program;
 mod readme;
 mod service;
 mod tokens;
+mod users;
 mod webdriver;
 mod with_github;

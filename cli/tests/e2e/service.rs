@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -107,6 +107,19 @@ impl Service {
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Runs another command of the server's program, with the same data; it may run or not.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
+        Command::new(programs().join("meshwire-server"))
+            .args(arguments)
+            .env_clear()
+            .env("HOME", &self.home)
+            .env("MESHWIRE_PUBLIC_URL", &self.url)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     /// Ends it as a power cut would end it for the process: nothing more is written.

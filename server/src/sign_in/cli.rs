@@ -14,14 +14,14 @@ use crate::error::{ApiError, Result};
 use crate::secret;
 use crate::sign_in::clean;
 use crate::sign_in::tickets::CliForm;
-use crate::store::{CliCode, Exchange, TokenRow};
+use crate::store::{CliCode, Exchange, Micros, TokenRow};
 
 /// How long a code may be exchanged.
 const CODE_LIFETIME: Duration = Duration::from_mins(1);
 /// Length of a code, see [`secret::one_time`].
 const CODE_LENGTH: usize = 43;
 /// Longest name of a computer that is shown, in characters.
-const MAX_HOST: usize = 64;
+pub(crate) const MAX_HOST: usize = 64;
 /// Length of SHA-256 in base64url.
 const CHALLENGE_LENGTH: usize = 43;
 
@@ -89,17 +89,43 @@ impl CliRequest {
 /// Makes a code for the command line that waits on loopback; the address that brings it there.
 pub(crate) async fn allow(app: &App, user: &UserId, asked: CliForm) -> Result<String> {
     let code = secret::one_time();
-    let host = if asked.host.is_empty() { "an unnamed computer" } else { &asked.host };
     app.store
         .put_cli_code(CliCode {
             hash: secret::digest(&code),
             user: user.clone(),
             challenge: asked.challenge,
-            token_name: clean(&format!("cli on {host}"), meshwire_protocol::limits::MAX_NAME),
+            token_name: token_name(&asked.host),
             expires_at: app.clock.now() + micros(CODE_LIFETIME),
         })
         .await?;
     Ok(format!("{}/callback?code={code}&state={}", loopback(asked.port), asked.state))
+}
+
+/// The name of a token for the command line on this computer.
+pub(crate) fn token_name(host: &str) -> String {
+    let host = if host.is_empty() { "an unnamed computer" } else { host };
+    clean(&format!("cli on {host}"), meshwire_protocol::limits::MAX_NAME)
+}
+
+/// The secret of a new token of a whole account, and its row, whose user and name are taken from the code
+/// that it is exchanged for.
+pub(crate) fn new_token(now: Micros) -> (String, TokenRow) {
+    let secret = secret::token();
+    let token = TokenRow {
+        hash: secret::digest(&secret),
+        id: secret::token_id(),
+        suffix: secret[secret.len() - 6..].to_owned(),
+        user: secret::user_id(),
+        name: String::new(),
+        scopes: Scope::ALL.to_vec(),
+        mesh: None,
+        agent: None,
+        created_at: now,
+        last_used_at: None,
+        expires_at: None,
+        revoked_at: None,
+    };
+    (secret, token)
 }
 
 /// The only place outside this server that a form may lead to.
@@ -119,22 +145,7 @@ pub(crate) async fn exchange(app: &App, request: &CliTokenRequest) -> Result<Cli
         return Err(unknown());
     }
     let now = app.clock.now();
-    let secret = secret::token();
-    let token = TokenRow {
-        hash: secret::digest(&secret),
-        id: secret::token_id(),
-        suffix: secret[secret.len() - 6..].to_owned(),
-        // Both are taken from the code.
-        user: secret::user_id(),
-        name: String::new(),
-        scopes: Scope::ALL.to_vec(),
-        mesh: None,
-        agent: None,
-        created_at: now,
-        last_used_at: None,
-        expires_at: None,
-        revoked_at: None,
-    };
+    let (secret, token) = new_token(now);
     let code = secret::digest(&request.code);
     let challenge = challenge_of(&request.code_verifier).unwrap_or_default();
     let limit = app.settings.limits.tokens;

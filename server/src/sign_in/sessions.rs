@@ -81,16 +81,42 @@ pub(crate) async fn start(
     headers: &HeaderMap,
     user: &UserId,
 ) -> Result<HeaderValue, ApiError> {
+    begin(app, headers, user).await.map(|(_, cookie)| cookie)
+}
+
+/// The same for who has given the password of this row; `None` when it was reset meanwhile. A reset ends all
+/// sessions, and one that was being made with the old password must not come after it.
+pub(crate) async fn start_with_password(
+    app: &App,
+    headers: &HeaderMap,
+    user: &UserRow,
+) -> Result<Option<HeaderValue>, ApiError> {
+    let (id, cookie) = begin(app, headers, &user.id).await?;
+    let now = app.store.user_by_login(&user.login).await?;
+    if now.is_some_and(|now| now.id == user.id && now.password == user.password) {
+        return Ok(Some(cookie));
+    }
+    app.store.end_session(&user.id, &id).await?;
+    Ok(None)
+}
+
+/// The public id of the new session, and its cookie.
+async fn begin(
+    app: &App,
+    headers: &HeaderMap,
+    user: &UserId,
+) -> Result<(String, HeaderValue), ApiError> {
     if let Some((old, owner)) = current_session(app, headers).await? {
         app.store.end_session(&owner.id, &old.id).await?;
     }
     let secret = secret::one_time();
+    let id = secret::base62(ID_LENGTH);
     let now = app.clock.now();
     let client = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     app.store
         .create_session(SessionRow {
             hash: secret::digest(&secret),
-            id: secret::base62(ID_LENGTH),
+            id: id.clone(),
             user: user.clone(),
             client: clean(client, MAX_CLIENT),
             created_at: now,
@@ -98,7 +124,7 @@ pub(crate) async fn start(
             expires_at: now + micros(LIFETIME),
         })
         .await?;
-    Ok(cookie(app, Kind::Session, secret, LIFETIME))
+    Ok((id, cookie(app, Kind::Session, secret, LIFETIME)))
 }
 
 /// Ends a session of a user; `false` when there is none.

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use meshwire_protocol::TokenId;
+use meshwire_protocol::{MeshId, TokenId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -56,10 +56,10 @@ impl Ticket for LoginForm {
     const LIFETIME: Duration = Duration::from_hours(1);
 }
 
-/// In the form that makes the first account.
+/// In the form of a one-time link of an account.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SetupForm {
-    /// The set-up code that the page was opened with.
+    /// The code that the page was opened with.
     pub code: String,
 }
 
@@ -68,7 +68,7 @@ impl Ticket for SetupForm {
     const LIFETIME: Duration = Duration::from_hours(1);
 }
 
-/// In the forms that end sessions.
+/// In forms of a signed-in browser that name nothing else.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SessionForm {
     /// The public id of the session that saw the form.
@@ -112,6 +112,36 @@ pub(crate) struct CliForm {
 impl Ticket for CliForm {
     const PURPOSE: &'static str = "cli";
     const LIFETIME: Duration = Duration::from_mins(10);
+}
+
+/// In the form that asks a person whether a computer may sign in.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DeviceForm {
+    /// The public id of the session that saw the form.
+    pub session: String,
+    /// The code that was typed.
+    pub code: String,
+}
+
+impl Ticket for DeviceForm {
+    const PURPOSE: &'static str = "device";
+    const LIFETIME: Duration = Duration::from_mins(10);
+}
+
+/// In the form that joins a mesh.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct JoinForm {
+    /// The public id of the session that saw the form; `None`: it makes an account first.
+    pub session: Option<String>,
+    /// The mesh.
+    pub mesh: MeshId,
+    /// The code of the invite that the page was opened with.
+    pub invite: Option<String>,
+}
+
+impl Ticket for JoinForm {
+    const PURPOSE: &'static str = "join";
+    const LIFETIME: Duration = Duration::from_hours(1);
 }
 
 #[derive(Serialize, Deserialize)]

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
 
 use super::{
-    AccountStore, AgentChange, Appended, Batch, Change, CliCode, Digest, Exchange, Head,
-    HistoryPage, InviteRow, Invited, Joining, LogPage, LogStore, MemberStore, MeshChange,
-    MeshStore, Micros, Move, NewAccount, NewAgent, NewMesh, NewUser, Position, Register,
-    RemovedMember, RequestRow, Result, RoleChange, Roster, Seen, SentRecord, SessionRow, Store,
+    AccountLink, AccountStore, AgentChange, Appended, Batch, Change, CliCode, DeviceCode,
+    DevicePoll, DeviceRequest, Digest, Exchange, Head, HistoryPage, InviteRow, Invited, Joining,
+    LinkPurpose, Linked, LogPage, LogStore, MemberStore, MeshChange, MeshStore, Micros, Move,
+    NewAccount, NewAgent, NewMember, NewMesh, NewUser, Position, Register, RemovedMember,
+    RequestRow, Result, RoleChange, Roster, Seen, SentRecord, SessionRow, SignInStore, Store,
     Stored, Stream, TokenMade, TokenRow, UserRow, Visibility,
 };
 use crate::metrics::Metrics;
@@ -82,13 +83,13 @@ measured! { MemberStore {
     fn invites(mesh: &MeshId) -> Result<Vec<InviteRow>>;
     fn withdraw_invite(mesh: &MeshId, epoch: i64, id: &str) -> Result<Option<bool>>;
     fn join(mesh: &MeshId, user: &UserRow, code: Option<Digest>, now: Micros) -> Result<Joining>;
+    fn invite_by_code(mesh: &MeshId, code: &Digest) -> Result<Option<InviteRow>>;
     fn join_requests(mesh: &MeshId) -> Result<Vec<RequestRow>>;
     fn decide_request(mesh: &MeshId, epoch: i64, user: &UserId, accept: bool, now: Micros) -> Result<Option<bool>>;
 } }
 
 measured! { AccountStore {
     fn sign_in_github(user: NewUser) -> Result<UserRow>;
-    fn create_local_user(user: NewUser, code: &Digest) -> Result<NewAccount>;
     fn user_by_login(login: &str) -> Result<Option<UserRow>>;
     fn any_user() -> Result<bool>;
     fn create_session(session: SessionRow) -> Result<()>;
@@ -100,8 +101,18 @@ measured! { AccountStore {
     fn tokens(user: &UserId, now: Micros) -> Result<Vec<TokenRow>>;
     fn revoke_token(user: &UserId, id: &TokenId, now: Micros) -> Result<bool>;
     fn note_used(used: &[(TokenId, Micros)]) -> Result<()>;
-    fn put_setup_code(hash: &Digest, expires_at: Micros) -> Result<()>;
-    fn setup_code(hash: &Digest, now: Micros) -> Result<bool>;
     fn put_cli_code(code: CliCode) -> Result<()>;
     fn exchange_cli_code(hash: &Digest, challenge: &str, token: TokenRow, limit: u32, now: Micros) -> Result<Exchange>;
+} }
+
+measured! { SignInStore {
+    fn put_account_link(link: AccountLink) -> Result<Linked>;
+    fn account_link(hash: &Digest, now: Micros) -> Result<Option<LinkPurpose>>;
+    fn create_local_user(user: NewUser, link: &Digest) -> Result<NewAccount>;
+    fn create_member(user: NewUser, mesh: &MeshId, code: &Digest) -> Result<NewMember>;
+    fn reset_password(link: &Digest, password: &str, now: Micros) -> Result<Option<UserRow>>;
+    fn put_device_code(code: DeviceCode) -> Result<bool>;
+    fn device_request(user_code: &Digest, now: Micros) -> Result<Option<DeviceRequest>>;
+    fn decide_device(user_code: &Digest, user: Option<&UserId>, now: Micros) -> Result<bool>;
+    fn poll_device(hash: &Digest, client: Option<&str>, token: TokenRow, slower: Micros, limit: u32, now: Micros) -> Result<DevicePoll>;
 } }

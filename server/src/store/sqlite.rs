@@ -8,6 +8,8 @@ mod accounts;
 mod append;
 mod cache;
 mod decode;
+mod devices;
+mod links;
 mod log;
 mod members;
 mod meshes;
@@ -29,6 +31,7 @@ use sqlx::sqlite::{
 };
 
 use self::cache::Cache;
+pub use self::links::put_account_link;
 use self::writer::{Tx, Writer};
 use super::{Micros, Result, Store, StoreError};
 use crate::settings;
@@ -94,18 +97,7 @@ impl SqliteStore {
         let lock = lock(path)?;
         create_private_file(path).map_err(file_error)?;
 
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .locking_mode(SqliteLockingMode::Normal)
-            // A commit is on disk before anyone is told (design: invariant 1).
-            .synchronous(SqliteSynchronous::Full)
-            .pragma("fullfsync", "on")
-            .pragma("checkpoint_fullfsync", "on")
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5))
-            .statement_cache_capacity(64);
+        let options = options(path);
         let database_error = |cause: Box<dyn std::error::Error + Send + Sync>| {
             OpenError::Database { path: path.to_owned(), cause }
         };
@@ -156,6 +148,22 @@ impl Store for SqliteStore {
         self.readers.close().await;
         self.writer.stop().await;
     }
+}
+
+/// How every connection to the file is set up.
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .locking_mode(SqliteLockingMode::Normal)
+        // A commit is on disk before anyone is told (design: invariant 1).
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("fullfsync", "on")
+        .pragma("checkpoint_fullfsync", "on")
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(64)
 }
 
 /// Takes the lock that says that this process has the database.

@@ -154,9 +154,10 @@ impl Browser {
         self.send(request.body(Body::from(body)).expect("a request")).await
     }
 
-    /// Sends JSON as a program would: no cookies, no wish for pages.
+    /// Sends a body as a program on this computer would: no cookies, no wish for pages.
     pub(crate) async fn json(&self, path: &str, body: &str) -> Answer {
-        let request = Request::post(path).body(Body::from(body.to_owned())).expect("a request");
+        let request = Request::post(path).extension(ClientAddress(self.address));
+        let request = request.body(Body::from(body.to_owned())).expect("a request");
         Answer::from(self.router.clone().oneshot(request).await.expect("it always answers")).await
     }
 

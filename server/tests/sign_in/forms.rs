@@ -25,9 +25,17 @@ async fn forms_from_elsewhere_are_refused() {
         &[("authorization", "Bearer mw_x")],
         &[],
     ] {
-        for path in
-            ["/auth/logout", "/login", "/setup", "/auth/cli", "/sessions/x/end", "/account/tokens"]
-        {
+        for path in [
+            "/auth/logout",
+            "/login",
+            "/setup",
+            "/auth/cli",
+            "/sessions/x/end",
+            "/account/tokens",
+            "/device",
+            "/device/decide",
+            "/join/AAAAAAAAAAAA",
+        ] {
             let answer = browser.post_from(path, &[("ticket", ticket)], headers).await;
             let twice = headers.len() == 2 && headers[1].0 == "origin";
             let (status, code) =
@@ -62,7 +70,14 @@ async fn every_answer_has_the_headers() {
     let github = StandIn::start().await;
     let servers = [Server::local().await, Server::with_github(HTTPS, &github).await];
     for server in &servers {
-        for path in ["/", "/login", "/auth/cli?port=1", "/static/style.css", "/static/none"] {
+        for path in [
+            "/",
+            "/login",
+            "/auth/cli?port=1",
+            "/join/AAAAAAAAAAAA",
+            "/static/style.css",
+            "/static/none",
+        ] {
             let answer = server.browser().get(path).await;
             assert_eq!(
                 answer.header("content-security-policy"),

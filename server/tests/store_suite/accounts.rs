@@ -1,4 +1,4 @@
-//! Users, set-up codes and sessions.
+//! Users and sessions.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use meshwire_protocol::{AgentKind, UserId};
 use meshwire_server::secret;
 use meshwire_server::store::{
-    Digest, Micros, NewAccount, NewAgent, NewUser, Register, Result, SessionRow, TokenMade, UserRow,
+    Micros, NewAgent, NewUser, Register, Result, SessionRow, TokenMade, UserRow,
 };
 
 use crate::fixture::{DAY, SECOND, T0, World, github, new_token};
@@ -94,92 +94,6 @@ pub(crate) async fn two_people_who_swap_their_logins_stay_themselves(world: &Wor
         assert_eq!(world.store.user_by_login(login).await?.map(|user| user.id), Some(user.id));
     }
     mesh.find_named("@bob").await?;
-    Ok(())
-}
-
-fn local(login: &str, now: Micros) -> NewUser {
-    NewUser {
-        identity: format!("local:{login}"),
-        password: Some("$argon2id$".to_owned()),
-        now,
-        ..github(0, login)
-    }
-}
-
-fn code(text: &str) -> Digest {
-    secret::digest(text)
-}
-
-pub(crate) async fn a_set_up_code_makes_one_account_under_eight_racing_uses(
-    world: &World,
-) -> Result<()> {
-    world.store.put_setup_code(&code("code"), T0 + DAY).await?;
-    assert!(world.store.setup_code(&code("code"), T0).await?);
-    let tasks = (0..8).map(|n| {
-        let store = Arc::clone(&world.store);
-        tokio::spawn(async move {
-            store.create_local_user(local(&format!("ann{n}"), T0), &code("code")).await
-        })
-    });
-    let mut created = Vec::new();
-    for answer in try_join_all(tasks).await.expect("no task panics") {
-        match answer? {
-            NewAccount::Created(user) => created.push(user),
-            NewAccount::CodeInvalid => {}
-            NewAccount::LoginTaken => panic!("the logins are free"),
-        }
-    }
-    let [user] = created.as_slice() else { panic!("one account, not {created:?}") };
-    assert_eq!(user.password.as_deref(), Some("$argon2id$"));
-    assert_eq!(world.store.user_by_login(&user.login).await?.as_ref(), Some(user));
-    assert!(!world.store.setup_code(&code("code"), T0).await?);
-    Ok(())
-}
-
-pub(crate) async fn a_set_up_code_ends_with_its_time_or_with_the_next_one(
-    world: &mut World,
-) -> Result<()> {
-    world.store.put_setup_code(&code("old"), T0 + DAY).await?;
-    world.store.put_setup_code(&code("new"), T0 + 100).await?;
-    world.reopen().await;
-    for (text, now, valid) in
-        [("old", T0, false), ("new", T0 + 99, true), ("new", T0 + 100, false), ("other", T0, false)]
-    {
-        assert_eq!(world.store.setup_code(&code(text), now).await?, valid, "{text}");
-    }
-    for (text, now) in [("old", T0), ("new", T0 + 100), ("other", T0)] {
-        let answer = world.store.create_local_user(local("ann", now), &code(text)).await?;
-        assert!(matches!(answer, NewAccount::CodeInvalid), "{text}");
-    }
-    assert!(!world.store.any_user().await?);
-    let answer = world.store.create_local_user(local("ann", T0 + 99), &code("new")).await?;
-    assert!(matches!(answer, NewAccount::Created(_)));
-    Ok(())
-}
-
-pub(crate) async fn a_taken_login_leaves_the_set_up_code_as_it_is(world: &World) -> Result<()> {
-    world.store.put_setup_code(&code("code"), T0 + DAY).await?;
-    world.store.sign_in_github(github(1, "Ann")).await?;
-    let answer = world.store.create_local_user(local("ann", T0), &code("code")).await?;
-    assert!(matches!(answer, NewAccount::LoginTaken));
-    assert!(world.store.setup_code(&code("code"), T0).await?);
-    let answer = world.store.create_local_user(local("bob", T0), &code("code")).await?;
-    assert!(matches!(answer, NewAccount::Created(_)));
-    Ok(())
-}
-
-pub(crate) async fn a_login_that_a_local_account_once_had_is_taken(world: &World) -> Result<()> {
-    world.store.put_setup_code(&code("one"), T0 + DAY).await?;
-    let answer = world.store.create_local_user(local("ann", T0), &code("one")).await?;
-    let NewAccount::Created(ann) = answer else { panic!("the code is valid") };
-    // Somebody from GitHub takes the login, and lets go of it.
-    world.store.sign_in_github(github(1, "ann")).await?;
-    world.store.sign_in_github(github(1, "annie")).await?;
-    let relabelled = world.store.user_by_login(&format!("ann~{}", ann.id)).await?;
-    assert_eq!(relabelled.map(|user| user.id), Some(ann.id));
-    world.store.put_setup_code(&code("two"), T0 + DAY).await?;
-    let answer = world.store.create_local_user(local("ann", T0), &code("two")).await?;
-    assert!(matches!(answer, NewAccount::LoginTaken));
     Ok(())
 }
 

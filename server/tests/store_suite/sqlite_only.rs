@@ -3,12 +3,13 @@
 use std::error::Error as _;
 use std::fmt::Write as _;
 
-use meshwire_server::store::sqlite::{OpenError, SqliteStore};
-use meshwire_server::store::{AccountStore as _, Store as _};
+use meshwire_server::secret;
+use meshwire_server::store::sqlite::{OpenError, SqliteStore, put_account_link};
+use meshwire_server::store::{AccountLink, AccountStore as _, LinkPurpose, Linked, Store as _};
 use sqlx::Row as _;
 
 use crate::engine::{Engine as _, Sqlite};
-use crate::fixture::{T0, World, github, to_all};
+use crate::fixture::{DAY, T0, World, github, to_all};
 
 /// An error with all its causes, as an operator reads it.
 fn told(error: &OpenError) -> String {
@@ -141,4 +142,64 @@ async fn what_was_handed_in_before_the_end_is_written() {
     let log = mesh.on(&world).broadcasts().await.expect("the store answers");
     assert_eq!(log.len(), 1);
     world.store.close().await;
+}
+
+fn link(login: &str) -> AccountLink {
+    AccountLink {
+        hash: secret::digest(login),
+        purpose: LinkPurpose::Add(login.to_owned()),
+        expires_at: T0 + DAY,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_are_put_into_the_file_beside_a_store_at_work() {
+    let engine = Sqlite::fresh().await;
+    let path = engine.folder.path().join("meshwire.db");
+    let store = engine.store();
+    let operator = tokio::spawn(async move {
+        for n in 0..30 {
+            let linked = put_account_link(&path, link(&format!("user{n}"))).await;
+            assert_eq!(linked.expect("the file can be written"), Linked::Done);
+        }
+        put_account_link(&path, link("ann")).await
+    });
+    for n in 0..30 {
+        store.sign_in_github(github(n, &format!("other{n}"))).await.expect("the store goes on");
+    }
+    store.sign_in_github(github(99, "ann")).await.expect("the store goes on");
+    let last = operator.await.expect("no link is refused").expect("the file can be written");
+    for n in 0..30 {
+        let login = format!("user{n}");
+        let found = store.account_link(&secret::digest(&login), T0).await.expect("it answers");
+        assert_eq!(found, Some(LinkPurpose::Add(login)));
+    }
+    // Whichever of the two came first.
+    let found = store.account_link(&secret::digest("ann"), T0).await.expect("it answers");
+    assert_eq!(found.is_some(), last == Linked::Done);
+    let again = put_account_link(&engine.folder.path().join("meshwire.db"), link("ann")).await;
+    assert_eq!(again.expect("the file can be written"), Linked::LoginTaken);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn no_link_is_put_into_a_file_of_another_version() {
+    let engine = Sqlite::fresh().await;
+    let path = engine.folder.path().join("meshwire.db");
+    engine.store().close().await;
+    let mut connection = engine.connect().await;
+    sqlx::query(
+        "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
+    )
+    .execute(&mut connection)
+    .await
+    .expect("the table has this name");
+    let error = put_account_link(&path, link("ann")).await.expect_err("it is of another version");
+    let text = format!("{error:#}");
+    assert!(text.contains("meshwire.db") && text.contains("another version"), "{text}");
+
+    let missing = engine.folder.path().join("missing.db");
+    let error = put_account_link(&missing, link("ann")).await.expect_err("there is none");
+    assert!(format!("{error:#}").contains("start the server once"), "{error:#}");
+    assert!(!missing.exists(), "and none is made");
 }

@@ -453,12 +453,10 @@ pub(crate) async fn a_wrong_challenge_ends_a_code(world: &World) -> Result<()> {
 
 pub(crate) async fn an_expired_or_unknown_code_is_unknown(world: &World) -> Result<()> {
     let ann = with_code(world, "code").await?;
-    world.store.put_setup_code(&secret::digest("setup"), T0 + DAY).await?;
-    for (code, now) in [("code", T0 + 100), ("other", T0), ("setup", T0)] {
+    for (code, now) in [("code", T0 + 100), ("other", T0)] {
         let answer = exchange(world, code, "challenge", "token", 0, now).await?;
         assert_eq!(answer, Exchange::Unknown, "{code}");
     }
-    assert!(world.store.setup_code(&secret::digest("setup"), T0).await?);
     assert_eq!(listed(world, &ann, T0).await?, []);
     Ok(())
 }

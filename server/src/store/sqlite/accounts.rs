@@ -1,4 +1,4 @@
-//! Users, sessions, tokens and one-time codes.
+//! Users, sessions, tokens, and the codes of browser sign-ins.
 
 use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, TokenId, UserId, person_name};
@@ -15,8 +15,8 @@ use super::writer::Tx;
 use super::{SqliteStore, store_error};
 use crate::error::chain;
 use crate::store::{
-    AccountStore, CliCode, Digest, Exchange, Micros, NewAccount, NewUser, Result, SessionRow,
-    TokenMade, TokenRow, UserRow,
+    AccountStore, CliCode, Digest, Exchange, Micros, NewUser, Result, SessionRow, TokenMade,
+    TokenRow, UserRow,
 };
 
 /// How exactly `last_seen` of a session is kept: it is written at most this often.
@@ -26,11 +26,6 @@ const SESSION_SEEN_STEP: Micros = 60 * 60 * 1_000_000;
 impl AccountStore for SqliteStore {
     async fn sign_in_github(&self, user: NewUser) -> Result<UserRow> {
         self.write(move |tx| Box::pin(sign_in_github(tx, user))).await
-    }
-
-    async fn create_local_user(&self, user: NewUser, code: &Digest) -> Result<NewAccount> {
-        let code = *code;
-        self.write(move |tx| Box::pin(create_local_user(tx, user, code))).await
     }
 
     async fn user_by_login(&self, login: &str) -> Result<Option<UserRow>> {
@@ -221,32 +216,6 @@ impl AccountStore for SqliteStore {
         .await
     }
 
-    async fn put_setup_code(&self, hash: &Digest, expires_at: Micros) -> Result<()> {
-        let hash = *hash;
-        self.write(move |tx| {
-            Box::pin(async move {
-                sqlx::query("DELETE FROM code WHERE kind = 'setup'").execute(&mut tx.conn).await?;
-                sqlx::query("INSERT INTO code (hash, kind, expires_at) VALUES (?1, 'setup', ?2)")
-                    .bind(hash.as_slice())
-                    .bind(expires_at)
-                    .execute(&mut tx.conn)
-                    .await
-                    .map(drop)
-            })
-        })
-        .await
-    }
-
-    async fn setup_code(&self, hash: &Digest, now: Micros) -> Result<bool> {
-        sqlx::query("SELECT 1 FROM code WHERE hash = ?1 AND kind = 'setup' AND expires_at > ?2")
-            .bind(hash.as_slice())
-            .bind(now)
-            .fetch_optional(&self.readers)
-            .await
-            .map(|row| row.is_some())
-            .map_err(store_error)
-    }
-
     async fn put_cli_code(&self, code: CliCode) -> Result<()> {
         self.write(move |tx| {
             Box::pin(async move {
@@ -281,7 +250,10 @@ impl AccountStore for SqliteStore {
     }
 }
 
-async fn user_by_login(conn: &mut SqliteConnection, login: &str) -> sqlx::Result<Option<UserRow>> {
+pub(super) async fn user_by_login(
+    conn: &mut SqliteConnection,
+    login: &str,
+) -> sqlx::Result<Option<UserRow>> {
     sqlx::query(concat!("SELECT ", user_columns!(), " FROM user WHERE login_key = ?1"))
         .bind(login.to_lowercase())
         .fetch_optional(conn)
@@ -308,7 +280,7 @@ async fn token_by_hash(
     .transpose()
 }
 
-async fn insert_user(tx: &mut Tx, user: &NewUser) -> sqlx::Result<()> {
+pub(super) async fn insert_user(tx: &mut Tx, user: &NewUser) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO user (id, identity, login, login_key, name, password, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -392,38 +364,6 @@ async fn relabel(tx: &mut Tx, user: &UserId, login: &str, name: &str) -> sqlx::R
     Ok(())
 }
 
-async fn create_local_user(tx: &mut Tx, user: NewUser, code: Digest) -> sqlx::Result<NewAccount> {
-    let valid =
-        sqlx::query("SELECT 1 FROM code WHERE hash = ?1 AND kind = 'setup' AND expires_at > ?2")
-            .bind(code.as_slice())
-            .bind(user.now)
-            .fetch_optional(&mut tx.conn)
-            .await?;
-    if valid.is_none() {
-        return Ok(NewAccount::CodeInvalid);
-    }
-    // An account that somebody from GitHub has relabelled keeps the identity that it was made with.
-    let taken = sqlx::query("SELECT 1 FROM user WHERE login_key = ?1 OR identity = ?2")
-        .bind(user.login.to_lowercase())
-        .bind(&user.identity)
-        .fetch_optional(&mut tx.conn)
-        .await?;
-    if taken.is_some() {
-        return Ok(NewAccount::LoginTaken);
-    }
-    insert_user(tx, &user).await?;
-    sqlx::query("DELETE FROM code WHERE hash = ?1")
-        .bind(code.as_slice())
-        .execute(&mut tx.conn)
-        .await?;
-    Ok(NewAccount::Created(UserRow {
-        id: user.id,
-        login: user.login,
-        name: user.name,
-        password: user.password,
-    }))
-}
-
 async fn create_token(tx: &mut Tx, token: TokenRow, limit: u32) -> sqlx::Result<TokenMade> {
     let known = sqlx::query("SELECT 1 FROM token WHERE id = ?1")
         .bind(token.id.as_str())
@@ -458,7 +398,7 @@ async fn create_token(tx: &mut Tx, token: TokenRow, limit: u32) -> sqlx::Result<
     Ok(if made { TokenMade::Created } else { TokenMade::LimitReached })
 }
 
-async fn insert_token(tx: &mut Tx, token: TokenRow, limit: u32) -> sqlx::Result<bool> {
+pub(super) async fn insert_token(tx: &mut Tx, token: TokenRow, limit: u32) -> sqlx::Result<bool> {
     let live: i64 = sqlx::query(
         "SELECT count(*) FROM token
          WHERE user_id = ?1 AND revoked_at IS NULL AND coalesce(expires_at > ?2, true)",

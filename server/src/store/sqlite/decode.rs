@@ -54,7 +54,10 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(row: &SqliteRow, column: usize) -
     row.try_get::<&str, _>(column)?.parse().map_err(fault)
 }
 
-fn optional<T: FromStr<Err: Display>>(row: &SqliteRow, column: usize) -> sqlx::Result<Option<T>> {
+pub(super) fn optional<T: FromStr<Err: Display>>(
+    row: &SqliteRow,
+    column: usize,
+) -> sqlx::Result<Option<T>> {
     row.try_get::<Option<&str>, _>(column)?.map(|text| text.parse().map_err(fault)).transpose()
 }
 

@@ -86,6 +86,20 @@ impl MemberStore for SqliteStore {
         self.write(move |tx| Box::pin(join(tx, mesh, user, code, now))).await
     }
 
+    async fn invite_by_code(&self, mesh: &MeshId, code: &Digest) -> Result<Option<InviteRow>> {
+        sqlx::query(
+            "SELECT invite.id, hash, login_key, created_by, invite.created_at, expires_at, max_uses, uses
+             FROM invite JOIN mesh ON mesh.id = invite.mesh_id
+             WHERE mesh_id = ?1 AND hash = ?2 AND mesh.deleted_at IS NULL",
+        )
+        .bind(mesh.as_str())
+        .bind(code.as_slice())
+        .fetch_optional(&self.readers)
+        .await
+        .and_then(|row| row.map(|row| invite(&row, mesh)).transpose())
+        .map_err(store_error)
+    }
+
     async fn join_requests(&self, mesh: &MeshId) -> Result<Vec<RequestRow>> {
         sqlx::query(
             "SELECT user.id, user.login, user.name, join_request.requested_at
@@ -293,44 +307,77 @@ async fn join(
         return Ok(Joining::AlreadyMember);
     }
     let login = user.login.to_lowercase();
-    let invite = match code {
-        Some(code) => {
-            let found = sqlx::query(
-                "SELECT id, expires_at > ?4 AND uses < max_uses FROM invite
-                 WHERE mesh_id = ?1 AND hash = ?2 AND coalesce(login_key = ?3, true)",
-            )
-            .bind(mesh.as_str())
-            .bind(code.as_slice())
-            .bind(login)
-            .bind(now)
-            .fetch_optional(&mut tx.conn)
-            .await?;
-            let Some(found) = found else { return Ok(Joining::InviteNotFound) };
-            if !found.try_get::<bool, _>(1)? {
-                return Ok(Joining::InviteExpired);
-            }
-            Some(found)
-        }
+    let invite: Option<String> = match code {
+        Some(code) => match invite_for(tx, &mesh, &code, &login, now).await? {
+            Usable::Yes(id) => Some(id),
+            Usable::NotFound => return Ok(Joining::InviteNotFound),
+            Usable::Expired => return Ok(Joining::InviteExpired),
+        },
         None => {
             sqlx::query(
-                "SELECT id FROM invite
-                 WHERE mesh_id = ?1 AND login_key = ?2 AND expires_at > ?3 AND uses < max_uses
-                 ORDER BY created_at LIMIT 1",
+                "SELECT invite.id FROM invite JOIN user ON user.id = ?4
+                 WHERE mesh_id = ?1 AND invite.login_key = ?2 AND expires_at > ?3 AND uses < max_uses
+                     AND (NOT user.by_invite OR user.created_at < invite.created_at)
+                 ORDER BY invite.created_at LIMIT 1",
             )
             .bind(mesh.as_str())
             .bind(login)
             .bind(now)
+            .bind(user.id.as_str())
             .fetch_optional(&mut tx.conn)
             .await?
+            .map(|row| row.try_get(0))
+            .transpose()?
         }
     };
     let Some(invite) = invite else { return ask(tx, &mesh, &user.id, now).await };
+    use_invite(tx, &mesh, &invite, &user.id, now).await?;
+    Ok(Joining::Member)
+}
+
+/// What a code is worth to somebody.
+pub(super) enum Usable {
+    /// It lets them in: the id of the invite.
+    Yes(String),
+    NotFound,
+    Expired,
+}
+
+/// Whether the invite with this code lets in whoever has this login, in lower case.
+pub(super) async fn invite_for(
+    tx: &mut Tx,
+    mesh: &MeshId,
+    code: &Digest,
+    login: &str,
+    now: Micros,
+) -> sqlx::Result<Usable> {
+    let found = sqlx::query(
+        "SELECT id, expires_at > ?4 AND uses < max_uses FROM invite
+         WHERE mesh_id = ?1 AND hash = ?2 AND coalesce(login_key = ?3, true)",
+    )
+    .bind(mesh.as_str())
+    .bind(code.as_slice())
+    .bind(login)
+    .bind(now)
+    .fetch_optional(&mut tx.conn)
+    .await?;
+    let Some(found) = found else { return Ok(Usable::NotFound) };
+    Ok(if found.try_get(1)? { Usable::Yes(found.try_get(0)?) } else { Usable::Expired })
+}
+
+/// Lets a user in and spends one use.
+pub(super) async fn use_invite(
+    tx: &mut Tx,
+    mesh: &MeshId,
+    invite: &str,
+    user: &UserId,
+    now: Micros,
+) -> sqlx::Result<()> {
     sqlx::query("UPDATE invite SET uses = uses + 1 WHERE id = ?1")
-        .bind(invite.try_get::<&str, _>(0)?)
+        .bind(invite)
         .execute(&mut tx.conn)
         .await?;
-    admit(tx, &mesh, &user.id, now).await?;
-    Ok(Joining::Member)
+    admit(tx, mesh, user, now).await
 }
 
 /// Notes that a user asks to join: once, however often they do.

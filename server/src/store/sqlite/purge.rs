@@ -38,6 +38,11 @@ pub(super) async fn purge(tx: &mut Tx, now: Micros) -> sqlx::Result<bool> {
         // A spent code is known for a day more, so that its second use is recognised.
         "DELETE FROM code WHERE hash IN
              (SELECT hash FROM code WHERE expires_at <= ?1 - 86400000000 LIMIT ?2)",
+        // A device code for an hour, so that its computer is told that it has run out.
+        "DELETE FROM device_code WHERE hash IN
+             (SELECT hash FROM device_code WHERE expires_at <= ?1 - 3600000000 LIMIT ?2)",
+        "DELETE FROM account_link WHERE hash IN
+             (SELECT hash FROM account_link WHERE expires_at <= ?1 LIMIT ?2)",
         "DELETE FROM session WHERE hash IN (SELECT hash FROM session WHERE expires_at <= ?1 LIMIT ?2)",
         // One that has run out is known for 30 days more, so that its holder is told what is wrong.
         "DELETE FROM invite WHERE id IN

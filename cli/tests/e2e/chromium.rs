@@ -259,7 +259,7 @@ fn everything_can_be_done_with_the_keyboard_alone() {
     let session = browser.text_of(".browser").replace("this browser", "");
     let end = format!("End the session of {}", session.trim());
     scene.open("/");
-    expect(&["Sign out", "your tokens", "type its code", &end]);
+    expect(&["Sign out", "type its code", "your tokens", &end]);
     scene.open("/");
     browser.press(&format!("{TAB}{TAB}{TAB} "));
     browser.shows("Your coding agents, in touch.");

@@ -58,14 +58,14 @@ fn the_operator_adds_accounts_and_resets_passwords() {
     service.start_again();
     let page = ada.open(&before);
     assert_eq!(page.status, 400, "{}", page.html);
-    assert!(log_in(&service, "ada", "correct horse battery").contains("Hello, ada"));
+    assert!(log_in(&service, "ada", crate::chromium::PASSWORD).contains("Hello, ada"));
     let mut elsewhere = Browser::new(&service.url);
     let page = elsewhere.open(&reset);
     let fields = [("password", PASSWORD), ("password_again", PASSWORD)];
     let page = elsewhere.submit(&page, "/setup", &fields);
     assert!(page.html.contains("Hello, ada"), "{}", page.html);
     assert!(!ada.open(&service.url).html.contains("Sign out"), "signed out everywhere else");
-    assert!(log_in(&service, "ada", "correct horse battery").contains("do not fit together"));
+    assert!(log_in(&service, "ada", crate::chromium::PASSWORD).contains("do not fit together"));
     assert!(log_in(&service, "ada", PASSWORD).contains("Hello, ada"));
     // Her agents go on.
     assert!(computer.does("meshwire whoami").starts_with("ada"));

@@ -6,6 +6,7 @@ mod clean;
 mod client;
 mod commands;
 mod credentials;
+mod delivery;
 mod device;
 mod failure;
 mod files;

@@ -10,6 +10,7 @@ mod delivery;
 mod device;
 mod failure;
 mod files;
+mod harness_files;
 mod host;
 mod identity;
 mod input;

@@ -7,8 +7,17 @@
 //!
 //! Of several live sessions of one agent one is pushed into: the one that holds the [`SessionLock`].
 
+mod agent;
+pub(crate) mod codex;
+mod frame;
 mod inbox;
 mod lock;
+mod pusher;
+mod wake;
 
+pub(crate) use agent::Wired;
+pub(crate) use frame::Push;
 pub(crate) use inbox::{Inbox, Unread};
 pub(crate) use lock::SessionLock;
+pub(crate) use pusher::{Deliver, Pusher};
+pub(crate) use wake::wake_of;

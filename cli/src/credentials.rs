@@ -134,16 +134,18 @@ impl Home {
         write_json(&path, &aliases)
     }
 
+    /// Where running programs leave locks and notes for each other; for its owner only.
+    pub(crate) fn run_folder(&self) -> Outcome<PathBuf> {
+        make_folder(&self.0)?;
+        let run = self.0.join("run");
+        make_folder(&run)?;
+        Ok(run)
+    }
+
     /// Makes the folder, for its owner only, and holds its lock until the answer is dropped.
     fn lock(&self) -> Outcome<File> {
         let failed = |error| Failure::failed(format!("cannot write {}: {error}", self.0.display()));
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&self.0).map_err(failed)?;
-        #[cfg(unix)]
-        restrict(&self.0, 0o700);
+        make_folder(&self.0)?;
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -153,6 +155,20 @@ impl Home {
         lock.lock().map_err(failed)?;
         Ok(lock)
     }
+}
+
+/// Makes a folder that is there for its owner only.
+fn make_folder(folder: &Path) -> Outcome<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|error| {
+        Failure::failed(format!("cannot make the folder {}: {error}", folder.display()))
+    })?;
+    #[cfg(unix)]
+    restrict(folder, 0o700);
+    Ok(())
 }
 
 /// A link could make us write secrets where others read them; a loose mode is mended.

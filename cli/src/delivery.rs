@@ -1,0 +1,14 @@
+//! How unread messages get to a model, each once.
+//!
+//! The server keeps one cursor for an agent, and on one computer several programs hand that agent's messages
+//! to models: what pushes into a live session, hooks at the borders of a turn, and the tool that a model
+//! calls. All of them go through an [`Inbox`]: they lock it, read from the kept cursor, hand over, acknowledge
+//! and unlock. So nothing is shown twice, and what was not handed over comes again.
+//!
+//! Of several live sessions of one agent one is pushed into: the one that holds the [`SessionLock`].
+
+mod inbox;
+mod lock;
+
+pub(crate) use inbox::{Inbox, Unread};
+pub(crate) use lock::SessionLock;

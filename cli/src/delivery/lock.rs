@@ -1,0 +1,191 @@
+//! Locks between the programs of one computer. The kernel frees them when a program ends, however it does.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::PathBuf;
+
+use meshwire_protocol::{AgentId, MeshId};
+use sha2::{Digest as _, Sha256};
+
+use crate::credentials::Home;
+use crate::failure::{Failure, Outcome};
+use crate::server_url::ServerUrl;
+
+/// What of an agent is locked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part {
+    /// Handing over what is unread.
+    Inbox,
+    /// Being the session that is pushed into.
+    Session,
+}
+
+/// The path of a lock, below the folder for what runs.
+pub(super) fn path(
+    home: &Home,
+    part: Part,
+    server: &ServerUrl,
+    mesh: &MeshId,
+    agent: &AgentId,
+) -> Outcome<PathBuf> {
+    let part = match part {
+        Part::Inbox => "inbox",
+        Part::Session => "session",
+    };
+    Ok(home.run_folder()?.join(format!("{part}-{}.lock", name(server, mesh, agent))))
+}
+
+/// A name for an agent on this computer, of a form that every file system takes.
+pub(super) fn name(server: &ServerUrl, mesh: &MeshId, agent: &AgentId) -> String {
+    let digest = Sha256::digest(format!("{server}\n{mesh}\n{agent}"));
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Waits for a lock; it is held until the file is dropped. Who stops waiting leaves nothing behind.
+pub(super) async fn acquire(path: PathBuf) -> Outcome<File> {
+    tokio::task::spawn_blocking(move || {
+        let file = open(&path)?;
+        loop {
+            match file.lock() {
+                Ok(()) => return Ok(file),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(&path, &error)),
+            }
+        }
+    })
+    .await
+    .unwrap_or_else(|_| Err(Failure::failed("waiting for a lock broke off")))
+}
+
+/// Takes a lock if nobody has it.
+pub(super) fn try_acquire(path: &PathBuf) -> Outcome<Option<File>> {
+    let file = open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(failed(path, &error)),
+    }
+}
+
+// The file stays: removing it would let two programs hold two locks of one name.
+fn open(path: &PathBuf) -> Outcome<File> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|error| failed(path, &error))
+}
+
+fn failed(path: &std::path::Path, error: &io::Error) -> Failure {
+    Failure::failed(format!("cannot lock {}: {error}", path.display()))
+        .hint("the folder ~/.meshwire must be on a file system that can lock files")
+}
+
+/// Held by the session of an agent that is pushed into, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct SessionLock {
+    _file: File,
+}
+
+impl SessionLock {
+    /// Waits until no other session of this agent on this computer holds it.
+    pub(crate) async fn acquire(
+        home: &Home,
+        server: &ServerUrl,
+        mesh: &MeshId,
+        agent: &AgentId,
+    ) -> Outcome<Self> {
+        let path = path(home, Part::Session, server, mesh, agent)?;
+        Ok(Self { _file: acquire(path).await? })
+    }
+
+    /// Takes it if no other session has it.
+    pub(crate) fn try_acquire(
+        home: &Home,
+        server: &ServerUrl,
+        mesh: &MeshId,
+        agent: &AgentId,
+    ) -> Outcome<Option<Self>> {
+        let path = path(home, Part::Session, server, mesh, agent)?;
+        Ok(try_acquire(&path)?.map(|file| Self { _file: file }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent() -> (ServerUrl, MeshId, AgentId) {
+        (
+            ServerUrl::parse("http://127.0.0.1:4200", "it").unwrap(),
+            "kR9xQpLmW3aZ".parse().unwrap(),
+            "abc123XYZ".parse().unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn one_session_has_it_and_the_next_takes_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().join(".meshwire"));
+        let (server, mesh, agent) = agent();
+        let first = SessionLock::acquire(&home, &server, &mesh, &agent).await.unwrap();
+        assert!(SessionLock::try_acquire(&home, &server, &mesh, &agent).unwrap().is_none());
+        let mut second =
+            Box::pin(async { SessionLock::acquire(&home, &server, &mesh, &agent).await.unwrap() });
+        let early = tokio::time::timeout(std::time::Duration::from_millis(50), &mut second).await;
+        assert!(early.is_err(), "both have it");
+        drop(first);
+        let second = second.await;
+        assert!(SessionLock::try_acquire(&home, &server, &mesh, &agent).unwrap().is_none());
+        drop(second);
+        assert!(SessionLock::try_acquire(&home, &server, &mesh, &agent).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn another_agent_mesh_or_server_is_another_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().join(".meshwire"));
+        let (server, mesh, agent) = agent();
+        let _held = SessionLock::acquire(&home, &server, &mesh, &agent).await.unwrap();
+        let other_server = ServerUrl::parse("http://127.0.0.1:4201", "it").unwrap();
+        let other_mesh = "kR9xQpLmW3aY".parse().unwrap();
+        let other_agent = "abc123XYz".parse().unwrap();
+        for (server, mesh, agent) in [
+            (&other_server, &mesh, &agent),
+            (&server, &other_mesh, &agent),
+            (&server, &mesh, &other_agent),
+        ] {
+            assert!(SessionLock::try_acquire(&home, server, mesh, agent).unwrap().is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn who_stops_waiting_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().join(".meshwire"));
+        let (server, mesh, agent) = agent();
+        let first = SessionLock::acquire(&home, &server, &mesh, &agent).await.unwrap();
+        let waiting = SessionLock::acquire(&home, &server, &mesh, &agent);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(50), waiting).await.is_err());
+        drop(first);
+        let again = SessionLock::acquire(&home, &server, &mesh, &agent);
+        tokio::time::timeout(std::time::Duration::from_secs(30), again).await.unwrap().unwrap();
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn only_its_owner_sees_what_runs() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().join(".meshwire"));
+        let (server, mesh, agent) = agent();
+        let _held = SessionLock::acquire(&home, &server, &mesh, &agent).await.unwrap();
+        let run = home.run_folder().unwrap();
+        let mode =
+            |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&run), 0o700);
+        for file in std::fs::read_dir(&run).unwrap() {
+            assert_eq!(mode(&file.unwrap().path()), 0o600);
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use meshwire_protocol::clean::clean_line;
+
 use crate::failure::{Failure, Outcome};
 use crate::output::note;
 
@@ -44,10 +46,7 @@ impl Link {
             };
             if !self.down {
                 self.down = true;
-                note(&format!(
-                    "{}; trying again until it works",
-                    crate::clean::clean_line(failure.message())
-                ));
+                note(&format!("{}; trying again until it works", clean_line(failure.message())));
             }
             tokio::time::sleep(pause(failures, failure.retry_after())).await;
             failures += 1;

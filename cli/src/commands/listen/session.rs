@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use meshwire_protocol::clean::{clean, clean_line};
 use meshwire_protocol::{From, MeshId, MessageId};
 use tokio::time::Instant;
 
 use super::exec;
 use super::link::Link;
-use crate::clean::{clean, clean_line};
 use crate::client::{Client, RawMessage};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{Style, json_line, message, note, print};

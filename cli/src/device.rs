@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{
     CLI_CLIENT_ID, DEVICE_GRANT_TYPE, DeviceCodeRequest, DeviceTokenAnswer, DeviceTokenRequest,
 };
 use tokio::time::Instant;
 
-use crate::clean::clean_line;
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
 use crate::host::host_name;

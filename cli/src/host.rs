@@ -1,8 +1,7 @@
 //! The name of this computer, for people who look at a list of sign-ins or agents.
 
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::limits::MAX_HOST;
-
-use crate::clean::clean_line;
 
 /// The name, or `None` where there is none to be found: nothing depends on it.
 pub(crate) fn host_name() -> Option<String> {

@@ -1,8 +1,8 @@
 //! In which mesh a command works, and as which agent.
 
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{ErrorCode, Harness, MeshId, RegisterAgent, Registered, Wake, person_name};
 
-use crate::clean::clean_line;
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
 use crate::host::host_name;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use meshwire_protocol::clean::clean_line;
+
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::note;
 
@@ -62,7 +64,7 @@ impl Link {
                 self.down = true;
                 self.say(&format!(
                     "{}; trying again until it works",
-                    crate::clean::clean_line(failure.message())
+                    clean_line(failure.message())
                 ));
             }
             tokio::time::sleep(pause(failures, failure.retry_after())).await;

@@ -2,7 +2,6 @@
 
 mod args;
 mod browser;
-mod clean;
 mod client;
 mod commands;
 mod credentials;

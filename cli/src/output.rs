@@ -4,10 +4,10 @@ use std::io::{self, IsTerminal, Write};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use meshwire_protocol::clean::{clean, clean_json, clean_line};
 use meshwire_protocol::{Message, MessageId};
 use serde::Serialize;
 
-use crate::clean::{clean, clean_json, clean_line};
 use crate::failure::{Failure, Outcome};
 
 /// Writes a result and a line end, at once. A reader that went away ends the command quietly.

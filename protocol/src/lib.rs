@@ -13,6 +13,7 @@
 
 mod account;
 mod agents;
+pub mod clean;
 mod device;
 mod error;
 mod ids;
@@ -25,6 +26,8 @@ mod rules;
 #[cfg(feature = "openapi")]
 pub mod schemas;
 mod token;
+#[cfg(feature = "tools")]
+pub mod tools;
 mod whole;
 
 pub use account::{

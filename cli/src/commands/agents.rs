@@ -2,10 +2,10 @@
 
 use clap::Args;
 use jiff::Timestamp;
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{Agent, AgentKind};
 
 use crate::args::{AsJson, InMesh};
-use crate::clean::clean_line;
 use crate::failure::Outcome;
 use crate::identity::{self, Identity};
 use crate::output::{Style, ago, note, print, print_json};

@@ -1,11 +1,11 @@
 //! `meshwire doctor`
 
 use clap::Args;
+use meshwire_protocol::clean::clean_line;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{AsJson, InMesh};
-use crate::clean::clean_line;
 use crate::credentials::Home;
 use crate::failure::{Failure, Outcome};
 use crate::mesh_file::MeshFile;

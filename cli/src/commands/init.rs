@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use clap::Args;
+use meshwire_protocol::clean::{clean, clean_line};
 use meshwire_protocol::{ErrorCode, Harness, JoinStatus, MeshId, Registered};
 use serde_json::json;
 
 use crate::args::AsJson;
-use crate::clean::{clean, clean_line};
 use crate::client::Client;
 use crate::commands::login;
 use crate::failure::{Failure, Outcome};

@@ -1,10 +1,10 @@
 //! `meshwire integrate`
 
 use clap::Args;
+use meshwire_protocol::clean::clean;
 use serde_json::json;
 
 use crate::args::{AsJson, InMesh};
-use crate::clean::clean;
 use crate::failure::Outcome;
 use crate::identity;
 use crate::output::{print, print_json};

@@ -1,10 +1,10 @@
 //! `meshwire listen`
 
 use clap::Args;
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{ErrorCode, From, Harness, MeshId};
 
 use crate::args::{AsJson, InMesh};
-use crate::clean::clean_line;
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
 use crate::identity::{self, Identity, Wanted};

@@ -1,10 +1,10 @@
 //! `meshwire login`
 
 use clap::Args;
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{CliTokenRequest, ErrorCode};
 
 use crate::browser;
-use crate::clean::clean_line;
 use crate::client::Client;
 use crate::credentials::{Entry, Token};
 use crate::device;

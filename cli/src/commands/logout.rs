@@ -1,8 +1,8 @@
 //! `meshwire logout`
 
 use clap::Args;
+use meshwire_protocol::clean::clean_line;
 
-use crate::clean::clean_line;
 use crate::client::Client;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{Style, note, print};

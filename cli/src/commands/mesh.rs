@@ -5,10 +5,10 @@ mod members;
 use std::io::{IsTerminal, Write};
 
 use clap::{Args, Subcommand};
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{MeshId, check_mesh_name};
 
 use crate::args::{AsJson, InMesh};
-use crate::clean::clean_line;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Style, note, print, print_json};
 use crate::settings::{Flags, Settings, Source};

@@ -1,12 +1,12 @@
 //! `meshwire send` and `meshwire reply`
 
 use clap::Args;
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::limits::MAX_CONTENT_BYTES;
 use meshwire_protocol::{Address, ErrorCode, MeshId, MessageId, SendMessage};
 use serde_json::{Map, Value};
 
 use crate::args::{AsJson, InMesh};
-use crate::clean::clean_line;
 use crate::client::{Answer, Client, sent};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::identity::{self, Identity};

@@ -1,11 +1,11 @@
 //! `meshwire status`
 
 use clap::Args;
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{AgentId, Mesh, MeshId};
 use serde_json::json;
 
 use crate::args::{AsJson, InMesh};
-use crate::clean::clean_line;
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
 use crate::identity::{self, Identity};

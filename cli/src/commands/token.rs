@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::limits::MAX_TOKEN_DAYS;
 use meshwire_protocol::{CreateToken, Scope, TokenInfo, check_mesh_name, mask_token};
 
 use crate::args::AsJson;
-use crate::clean::clean_line;
 use crate::commands::whoami::scopes;
 use crate::failure::{Failure, Outcome};
 use crate::identity;

@@ -1,10 +1,10 @@
 //! `meshwire whoami`
 
 use clap::Args;
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{MeToken, Scope};
 
 use crate::args::AsJson;
-use crate::clean::clean_line;
 use crate::failure::Outcome;
 use crate::output::{Style, day, print, print_json};
 use crate::settings::{Flags, Settings};

@@ -1,10 +1,10 @@
 //! What only the server can tell. The token goes to the server that issued it, and to no other.
 
 use jiff::{SignedDuration, Timestamp};
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{ErrorCode, Health, Me, MeToken, MeshId, Scope, person_name};
 
 use super::Report;
-use crate::clean::clean_line;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::identity::{self, Identity, Wanted};

@@ -4,10 +4,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use meshwire_protocol::Message;
+use meshwire_protocol::clean::clean_line;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::clean::clean_line;
 use crate::output::note;
 
 /// Pauses before a command that failed is tried again.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use meshwire_protocol::Harness;
+use meshwire_protocol::clean::clean_line;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::mpsc;
@@ -69,7 +70,7 @@ async fn push(args: &Listen, harness: Harness, flags: &Flags, answers: Answers) 
             .keep_trying(Failure::is_transient, async || wired.register(&settings, &client).await)
             .await?;
         let inbox = wired.inbox(&settings, client.clone(), agent)?;
-        let mut pusher = Pusher::new(settings.home.clone(), inbox.clone(), harness);
+        let mut pusher = Pusher::new(settings.home.clone(), inbox.clone());
         if let Some(interval) = args.poll_interval {
             pusher = pusher.with_wait(interval.div_ceil(1_000).clamp(1, LONGEST_POLL));
         }
@@ -109,7 +110,7 @@ struct Monitor;
 
 impl Deliver for Monitor {
     async fn deliver(&mut self, push: &Push) -> Outcome<Result<(), String>> {
-        print_apart(push.line.clone()).await?;
+        print_apart(push.line()).await?;
         Ok(Ok(()))
     }
 }
@@ -179,7 +180,7 @@ impl Deliver for Extension {
             Err("no answer in time".to_owned())
         });
         if let Err(why) = &done {
-            note(&format!("a push failed: {}", crate::clean::clean_line(why)));
+            note(&format!("a push failed: {}", clean_line(why)));
         }
         Ok(done)
     }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use meshwire_protocol::clean::{clean, clean_line};
 use meshwire_protocol::{From, MeshId, MessageId};
 use tokio::time::Instant;
 
 use super::exec;
-use crate::clean::{clean, clean_line};
 use crate::client::{Client, RawMessage};
 use crate::failure::{Failure, Outcome};
 use crate::link::{Link, may_pass};

@@ -3,13 +3,13 @@
 
 use clap::Args;
 use jiff::Timestamp;
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::limits::{MAX_INVITE_HOURS, MAX_INVITE_USES};
 use meshwire_protocol::{CreateInvite, JoinStatus, MeshId, Role};
 use url::Url;
 
 use super::{confirm, forget, parse};
 use crate::args::{AsJson, InMesh};
-use crate::clean::clean_line;
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
 use crate::identity;

@@ -5,13 +5,13 @@
 
 use std::fmt::Write;
 
-use meshwire_protocol::is_invisible;
+use crate::is_invisible;
 
 /// Spaces that stand for a tab: a tab itself moves the cursor, and completes when pasted.
 const TAB: &str = "    ";
 
 /// Removes whole escape sequences, control and invisible characters. Line ends of every kind become LF.
-pub(crate) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
@@ -33,13 +33,13 @@ pub(crate) fn clean(text: &str) -> String {
 }
 
 /// The same for a text that must stay on its line, such as a name.
-pub(crate) fn clean_line(text: &str) -> String {
+pub fn clean_line(text: &str) -> String {
     clean(text).replace('\n', " ")
 }
 
 /// JSON for a terminal: what could steer or deceive is written as an escape of JSON, so that the text
 /// still means the same. Such characters occur only inside strings.
-pub(crate) fn clean_json(json: &str) -> String {
+pub fn clean_json(json: &str) -> String {
     let mut clean = String::with_capacity(json.len());
     for c in json.chars() {
         if (is_invisible(c) && c != '\n') || is_noncharacter(c) {

@@ -35,10 +35,7 @@ async function startCopilotExtension({ joinSession, program, url, pollInterval, 
     },
   });
   const tell = (text) => session.log?.(text, { level: "warning" })?.catch?.(() => {});
-  if (problem) {
-    tell(problem);
-    return session;
-  }
+  if (problem) tell(problem);
   const interval = (name, value) => (value === undefined ? [] : [name, String(value)]);
   const stop = listen({
     ...common,
@@ -54,6 +51,7 @@ async function startCopilotExtension({ joinSession, program, url, pollInterval, 
       failing = false;
     },
     tell,
+    told: problem,
   });
   session.on?.("session.shutdown", () => {
     stop();

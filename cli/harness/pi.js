@@ -25,7 +25,7 @@ export default async function (pi) {
   let stop;
   pi.on("session_start", (_event, context) => {
     const tell = (text) => context?.ui?.notify?.(text, "warning");
-    if (problem) return tell(problem);
+    if (problem) tell(problem);
     // Without a person's screen it ends with its turn: what is pushed then would be taken and never read.
     if (context?.hasUI === false) return;
     stop ??= listen({
@@ -39,6 +39,7 @@ export default async function (pi) {
           { triggerTurn: true, deliverAs: "followUp" },
         ),
       tell,
+      told: problem,
     });
   });
   pi.on("session_shutdown", () => {

@@ -14,7 +14,7 @@ use crate::wiring::{Content, Edit, FileEdit, Format, Place};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Os {
     Linux,
-    MacOs,
+    Mac,
     Windows,
 }
 
@@ -24,7 +24,7 @@ impl Os {
         if cfg!(windows) {
             Self::Windows
         } else if cfg!(target_os = "macos") {
-            Self::MacOs
+            Self::Mac
         } else {
             Self::Linux
         }
@@ -134,7 +134,7 @@ impl Places {
     pub(crate) fn app_data(&self, path: &str) -> PathBuf {
         match self.os {
             Os::Linux => self.home(self.vars.xdg_config.as_deref(), ".config", path),
-            Os::MacOs => self.below(&self.home, &format!("Library/Application Support/{path}")),
+            Os::Mac => self.below(&self.home, &format!("Library/Application Support/{path}")),
             Os::Windows => self.home(self.vars.app_data.as_deref(), "AppData/Roaming", path),
         }
     }

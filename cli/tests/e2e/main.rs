@@ -13,6 +13,7 @@ mod disk;
 mod durability;
 mod exchange;
 mod hooks;
+mod init;
 mod npm;
 mod operations;
 mod program;

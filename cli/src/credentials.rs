@@ -160,6 +160,14 @@ impl Home {
     /// Remembers it, for who has its lock.
     pub(crate) fn save_wiring(&self, ledger: &Ledger) -> Outcome<()> {
         let path = self.0.join(WIRING);
+        if *ledger == Ledger::default() {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(Failure::failed(format!("cannot remove {}: {error}", path.display())))
+                }
+                _ => Ok(()),
+            };
+        }
         // Left alone where it says so already: a second run changes no file.
         if self.wiring()? == *ledger { Ok(()) } else { write_json(&path, ledger) }
     }

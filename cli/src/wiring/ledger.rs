@@ -57,6 +57,9 @@ pub(crate) struct Record {
     /// Whether it was not there before.
     #[serde(default)]
     pub(crate) created: bool,
+    /// Whether it is in a project.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) in_project: bool,
     /// What is in it.
     pub(crate) content: Held,
 }
@@ -134,6 +137,11 @@ impl Put {
 }
 
 impl User {
+    /// Takes somebody out, and those whose projects are there no more.
+    pub(super) fn leave(&self, users: &mut BTreeSet<Self>) {
+        users.retain(|user| user != self && Path::new(&user.project).exists());
+    }
+
     /// A harness in a project.
     pub(crate) fn new(project: &Path, harness: &str) -> Self {
         Self { project: project.to_string_lossy().into_owned(), harness: harness.to_owned() }
@@ -184,6 +192,16 @@ impl Ledger {
 }
 
 impl Record {
+    /// Somebody has removed the file: what was in it before us comes back no more.
+    pub(super) fn start_anew(&mut self) {
+        self.created = true;
+        if let Held::Some(puts) = &mut self.content {
+            puts.values.iter_mut().for_each(|put| put.before = None);
+            puts.made.clear();
+            puts.back = None;
+        }
+    }
+
     /// Whether anybody needs anything of it.
     pub(super) fn is_needed(&self) -> bool {
         match &self.content {

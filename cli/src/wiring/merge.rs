@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::document::{Blocked, Document, Format, at};
 use super::ledger::{Held, Put, Puts, Record, User, sha256};
 use super::patch::{keep_ends, plain_ends};
-use super::{Content, Edit, FileEdit, Value, What, lines};
+use super::{Content, Edit, FileEdit, Place, Value, What, lines};
 use crate::failure::{Failure, Outcome};
 
 /// What a file that is ours alone says somewhere, whichever version wrote it.
@@ -29,34 +29,36 @@ pub(crate) fn merge(
     record: Option<&Record>,
     user: &User,
 ) -> Outcome<Merged> {
-    let new = || Record { created: old.is_none(), ..Record::default() };
-    let mut record = record.cloned().unwrap_or_else(new);
+    let mut record = record.cloned().unwrap_or_default();
+    record.in_project = edit.place == Place::Project;
+    if old.is_none() {
+        record.start_anew();
+    }
     let before = old.unwrap_or_default();
+    let mut puts = match &record.content {
+        Held::Some(puts) => puts.clone(),
+        Held::Own { .. } => Puts::default(),
+    };
+    let original = puts.original(before);
     let text = match &edit.content {
         Content::Own { text, .. } => {
             own(&edit.path, text, old, &mut record, user)?;
-            text.clone()
+            return Ok(Merged { text: text.clone(), record });
         }
         Content::Settings { format, edits } => {
-            let puts = puts_of(&mut record);
-            let original = puts.original(before);
             puts.format = Some(*format);
-            let text = settings(&edit.path, *format, edits, before, puts, user)?;
-            puts.lead_back(original.as_deref(), &text);
-            text
+            settings(&edit.path, *format, edits, before, &mut puts, user)?
         }
         Content::Lines(wanted) => {
-            let puts = puts_of(&mut record);
-            let original = puts.original(before);
             let (new, added) = lines::add(&plain_ends(before), wanted);
             for line in wanted {
                 puts.note(&[], true, &Json::from(line.as_str()), None, added.contains(line), user);
             }
-            let text = keep_ends(before, &new);
-            puts.lead_back(original.as_deref(), &text);
-            text
+            keep_ends(before, &new)
         }
     };
+    puts.lead_back(original.as_deref(), &text);
+    record.content = Held::Some(puts);
     Ok(Merged { text, record })
 }
 
@@ -82,23 +84,13 @@ fn own(
         ))
         .hint("move it away, and run `meshwire init` again"));
     }
-    if known.is_none() {
-        // What was there is ours as well: an earlier version wrote it.
+    if known.is_none() && !record.in_project {
+        // What was there is ours as well: an earlier version wrote it. In a project it may be a teammate's.
         record.created = true;
     }
     users.insert(user.clone());
     record.content = Held::Own { sha256: sha256(text), users };
     Ok(())
-}
-
-fn puts_of(record: &mut Record) -> &mut Puts {
-    if matches!(record.content, Held::Own { .. }) {
-        record.content = Held::default();
-    }
-    match &mut record.content {
-        Held::Some(puts) => puts,
-        Held::Own { .. } => unreachable!("it was replaced"),
-    }
 }
 
 /// Reads a text of settings, or says how to mend it.

@@ -42,7 +42,12 @@ impl Plan {
             let key = edit.path.to_string_lossy().into_owned();
             let record = plan.ledger.files.get(&key);
             let merged = merge(edit, found.text.as_deref(), record, user)?;
-            plan.ledger.files.insert(key, merged.record);
+            if merged.record.is_needed() {
+                plan.ledger.files.insert(key, merged.record);
+            } else {
+                // All of it was there: it is the user's.
+                plan.ledger.files.remove(&key);
+            }
             let secret = matches!(edit.content, Content::Own { secret: true, .. });
             plan.change(edit.path.clone(), found, Some(merged.text), secret);
         }
@@ -57,7 +62,7 @@ impl Plan {
                 continue;
             }
             let path = PathBuf::from(key);
-            let place = if path.starts_with(project) { Place::Project } else { Place::Home };
+            let place = if record.in_project { Place::Project } else { Place::Home };
             let found = disk::read(&path, place, project)?;
             let undone = undo(&path, found.text.as_deref(), record, user)?;
             plan.notes.extend(undone.notes);

@@ -44,12 +44,12 @@ pub(crate) fn undo(
     let mut notes = Vec::new();
     let fate = match (&mut record.content, old) {
         (Held::Own { users, .. }, None) => {
-            users.remove(user);
+            user.leave(users);
             Fate::Stays
         }
         (Held::Own { users, sha256: ours }, Some(old)) => {
-            users.remove(user);
-            if !users.is_empty() {
+            user.leave(users);
+            if !users.is_empty() || !record.created {
                 Fate::Stays
             } else if *ours == sha256(old) {
                 Fate::Goes
@@ -74,7 +74,7 @@ impl Puts {
         notes: &mut Vec<String>,
     ) -> Outcome<Fate> {
         for put in &mut self.values {
-            put.users.remove(user);
+            user.leave(&mut put.users);
         }
         let (gone, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.values).into_iter().partition(|put| put.users.is_empty());

@@ -96,6 +96,8 @@ fn the_token_is_made_once_kept_while_it_works_and_ended() {
             (&json!(MESH), &json!(AGENT))
         );
 
+        let ledger = fs::read_to_string(computer.home(".meshwire/wiring.json")).unwrap();
+        assert!(!ledger.contains("mw_"), "{ledger}");
         assert_eq!(computer.run(&["init"]).code, Some(0));
         assert_eq!(tokens_made(&server), 1);
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
@@ -113,8 +115,7 @@ fn the_token_is_made_once_kept_while_it_works_and_ended() {
         assert_eq!(last.header("authorization"), Some(format!("Bearer {}", own(0)).as_str()));
         assert!(!path.exists() && !computer.project("MESHWIRE_SKILL.md").exists());
         assert_eq!(fs::read_to_string(computer.project(".gitignore")).unwrap(), "target");
-        let ledger = fs::read_to_string(computer.home(".meshwire/wiring.json")).unwrap();
-        assert!(!ledger.contains("mw_"), "{ledger}");
+        assert!(!computer.home(".meshwire/wiring.json").exists());
     }
 }
 
@@ -155,4 +156,18 @@ fn a_token_that_cannot_be_ended_now_is_named_and_no_longer_kept() {
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.err.contains("meshwire token revoke tok000000000"), "{done:?}");
     assert!(!computer.project(".env.meshwire").exists());
+}
+
+#[test]
+fn a_skill_that_a_teammate_has_committed_stays() {
+    let server = server();
+    let computer = Computer::new().signed_in(&server.url);
+    assert_eq!(computer.run(&["init", "--harness", "pi"]).code, Some(0));
+    let path = computer.project("MESHWIRE_SKILL.md");
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(computer.run(&["init", "--undo"]).code, Some(0));
+    fs::write(&path, &text).unwrap();
+    assert_eq!(computer.run(&["init", "--harness", "pi"]).code, Some(0));
+    assert_eq!(computer.run(&["init", "--undo"]).code, Some(0));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
 }

@@ -241,6 +241,27 @@ fn what_projects_share_stays_until_the_last_one_goes() {
     assert_eq!(run_in(&computer, "second", &["init", "--undo"]).code, Some(0));
     assert_eq!(fs::read_to_string(&path).unwrap(), CONFIG);
     assert!(!computer.home(".codex/hooks.json").exists());
+
+    // A project that is there no more needs nothing.
+    for folder in ["second", "third"] {
+        assert_eq!(run_in(&computer, folder, &["init", "--harness", "codex"]).code, Some(0));
+    }
+    fs::remove_dir_all(computer.home("third")).unwrap();
+    assert_eq!(run_in(&computer, "second", &["init", "--undo"]).code, Some(0));
+    assert_eq!(fs::read_to_string(&path).unwrap(), CONFIG);
+}
+
+#[test]
+fn a_file_that_was_removed_by_hand_begins_anew() {
+    let server = server();
+    let computer = Computer::new().signed_in(&server.url);
+    let path = codex(&computer, b"mcp_servers.meshwire.command = \"old\"\n");
+    assert_eq!(computer.run(&["init", "--harness", "codex"]).code, Some(0));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(computer.run(&["init"]).code, Some(0));
+    assert!(fs::read_to_string(&path).unwrap().contains("meshwire"));
+    assert_eq!(computer.run(&["init", "--undo"]).code, Some(0));
+    assert!(!path.exists());
 }
 
 #[test]

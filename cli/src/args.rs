@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents, completions, doctor, history, inbox, init, integrate, listen, login, logout, mesh,
-    send, status, token, whoami,
+    agents, completions, doctor, history, hook, inbox, init, integrate, listen, login, logout,
+    mesh, send, status, token, whoami,
 };
 use crate::settings::Flags;
 
@@ -104,6 +104,9 @@ pub(crate) enum Command {
     Inbox(inbox::Inbox),
     /// Answer a message
     Reply(send::Reply),
+    /// Tell a harness what is unread, at an event of its own
+    #[command(hide = true)]
+    Hook(hook::Hook),
     /// Show past messages of the mesh
     History(history::History),
     /// Show who is in the mesh

@@ -7,6 +7,7 @@ pub(crate) mod agents;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod history;
+pub(crate) mod hook;
 pub(crate) mod inbox;
 pub(crate) mod init;
 pub(crate) mod integrate;
@@ -33,6 +34,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome<()> {
         Command::Listen(args) => Box::pin(listen::run(args, &flags)).await,
         Command::Inbox(args) => Box::pin(inbox::run(&args, &flags)).await,
         Command::Reply(args) => Box::pin(send::run_reply(args, &flags)).await,
+        Command::Hook(args) => Box::pin(hook::run(args, &flags)).await,
         Command::History(args) => Box::pin(history::run(&args, &flags)).await,
         Command::Agents(args) => Box::pin(agents::run(&args, &flags)).await,
         Command::Status(args) => Box::pin(status::run(&args, &flags)).await,

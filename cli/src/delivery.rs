@@ -7,8 +7,20 @@
 //!
 //! Of several live sessions of one agent one is pushed into: the one that holds the [`SessionLock`].
 
+mod agent;
+pub(crate) mod codex;
+mod frame;
 mod inbox;
 mod lock;
+mod pusher;
+mod wake;
 
+pub(crate) use agent::Wired;
+pub(crate) use frame::push_of;
 pub(crate) use inbox::{Inbox, Unread};
 pub(crate) use lock::SessionLock;
+pub(crate) use pusher::{Deliver, Pusher};
+pub(crate) use wake::wake_of;
+
+/// What is handed to a harness at once.
+pub(crate) use meshwire_protocol::tools::Framed as Push;

@@ -1,7 +1,7 @@
 //! In which mesh a command works, and as which agent.
 
 use meshwire_protocol::clean::clean_line;
-use meshwire_protocol::{ErrorCode, Harness, MeshId, RegisterAgent, Registered, person_name};
+use meshwire_protocol::{ErrorCode, Harness, MeshId, RegisterAgent, Registered, Wake, person_name};
 
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
@@ -78,6 +78,23 @@ pub(crate) fn speaker(settings: &Settings, flag: Option<&str>) -> Outcome<Identi
 
 /// Who `listen` and `inbox` read as: a flag, the environment, the project's agent, else the person.
 pub(crate) fn reader(settings: &Settings, flag: Option<&str>) -> Outcome<Identity> {
+    reader_of(settings, flag, settings.env.harness)
+}
+
+/// The same for what a harness itself has started.
+pub(crate) fn reader_in(
+    settings: &Settings,
+    flag: Option<&str>,
+    harness: Harness,
+) -> Outcome<Identity> {
+    reader_of(settings, flag, Some(harness))
+}
+
+fn reader_of(
+    settings: &Settings,
+    flag: Option<&str>,
+    harness: Option<Harness>,
+) -> Outcome<Identity> {
     if let Some(name) = flag {
         if name.starts_with('@') && meshwire_protocol::Address::parse(name).is_ok() {
             return Ok(Identity::Agent(Wanted::explicit(name.to_owned())));
@@ -87,7 +104,7 @@ pub(crate) fn reader(settings: &Settings, flag: Option<&str>) -> Outcome<Identit
     if let Some(name) = settings.env.agent()? {
         return Ok(Identity::Agent(Wanted::explicit(name)));
     }
-    project_agent(settings, settings.env.harness)
+    project_agent(settings, harness)
 }
 
 fn project_agent(settings: &Settings, harness: Option<Harness>) -> Outcome<Identity> {
@@ -122,9 +139,22 @@ pub(crate) async fn register(
     wanted: &Wanted,
     harness: Option<Harness>,
 ) -> Outcome<Registered> {
+    register_awake(settings, client, mesh, wanted, harness, None).await
+}
+
+/// The same for an agent of which it is known how soon it notices a message.
+pub(crate) async fn register_awake(
+    settings: &Settings,
+    client: &Client,
+    mesh: &MeshId,
+    wanted: &Wanted,
+    harness: Option<Harness>,
+    wake: Option<Wake>,
+) -> Outcome<Registered> {
     let body = |name: &str| RegisterAgent {
         name: name.to_owned(),
         harness,
+        wake,
         host: host_name(),
         ..RegisterAgent::default()
     };

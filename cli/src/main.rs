@@ -13,6 +13,7 @@ mod harness_files;
 mod host;
 mod identity;
 mod input;
+mod link;
 mod loopback;
 mod mesh_file;
 mod output;

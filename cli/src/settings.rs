@@ -262,6 +262,12 @@ impl Settings {
         Client::new(self.url.clone(), Some(self.token()?))
     }
 
+    /// Whether the environment or the project names a mesh. The profile's holds for every folder.
+    pub(crate) fn says_mesh_here(&self) -> Outcome<bool> {
+        let of_file = self.mesh_file.as_ref().map(MeshFile::mesh_id).transpose()?.flatten();
+        Ok(self.env.mesh.is_some() || of_file.is_some())
+    }
+
     /// The mesh that was said, if any was.
     pub(crate) fn mesh(&self, flag: Option<&str>) -> Outcome<Option<(MeshId, Source)>> {
         let parse = |text: &str, from: &str| {

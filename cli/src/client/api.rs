@@ -243,6 +243,12 @@ impl Client {
         self.call(Call::new(Method::POST, &path).body(agent)?).await?.json()
     }
 
+    /// `POST /mesh/{mesh}/agents/{agent}/heartbeat`
+    pub(crate) async fn heartbeat(&self, mesh: &MeshId, agent: &str) -> Outcome<()> {
+        let path = ["mesh", mesh.as_str(), "agents", agent, "heartbeat"];
+        self.call(Call::new(Method::POST, &path)).await.map(|_| ())
+    }
+
     /// `POST /mesh/{mesh}/messages`
     pub(crate) async fn send(
         &self,

@@ -2,21 +2,21 @@
 
 use clap::Args;
 use meshwire_protocol::clean::clean_line;
-use meshwire_protocol::{ErrorCode, From, MeshId};
+use meshwire_protocol::{ErrorCode, From, Harness, MeshId};
 
 use crate::args::{AsJson, InMesh};
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
 use crate::identity::{self, Identity, Wanted};
+use crate::link::Link;
 use crate::output::{Style, note};
 use crate::settings::{Flags, Settings};
 
 mod exec;
-mod link;
+mod harness;
 mod session;
 mod stop;
 
-use link::Link;
 use session::{Session, Sink};
 use stop::Stop;
 
@@ -53,6 +53,27 @@ pub(crate) struct Listen {
     /// Print each message as JSON on a line
     #[command(flatten)]
     output: AsJson,
+    /// Push what is unread into a live session of this harness, which has started this command
+    #[arg(
+        long,
+        value_name = "HARNESS",
+        value_parser = harness::parse,
+        conflicts_with_all = ["from", "exec"],
+        help_heading = "For extensions of harnesses"
+    )]
+    harness: Option<Harness>,
+    /// How long one poll waits, in milliseconds; messages arrive at once all the same
+    #[arg(long, value_name = "MS", requires = "harness", hide = true)]
+    poll_interval: Option<u64>,
+    /// Say this often, in milliseconds, that the agent is there; a poll says so by itself
+    #[arg(
+        long,
+        value_name = "MS",
+        requires = "harness",
+        hide = true,
+        value_parser = clap::value_parser!(u64).range(1_000..)
+    )]
+    heartbeat_interval: Option<u64>,
 }
 
 /// Where a listener stands.
@@ -66,6 +87,9 @@ struct Place {
 }
 
 pub(crate) async fn run(args: Listen, flags: &Flags) -> Outcome<()> {
+    if let Some(harness) = args.harness {
+        return harness::run(&args, harness, flags).await;
+    }
     let settings = Settings::load(flags)?;
     let reader = identity::reader(&settings, args.agent.as_deref())?;
     settings.mesh(args.target.mesh.as_deref())?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use meshwire_protocol::{AgentId, From, MeshId, MessageId};
 
 use super::lock::{self, Part};
-use crate::client::{Client, RawMessage};
+use crate::client::{Client, RawMessage, RawPage};
 use crate::credentials::Home;
 use crate::failure::Outcome;
 
@@ -33,7 +33,7 @@ pub(crate) struct Unread {
     /// What is acknowledged.
     cursor: MessageId,
     inbox: Inbox,
-    _lock: File,
+    lock: File,
 }
 
 /// What a wait has seen.
@@ -41,7 +41,7 @@ pub(crate) struct Unread {
 pub(crate) struct Seen {
     /// Whether there is a message.
     pub(crate) message: bool,
-    /// How far it has looked; where the next wait may start.
+    /// How far it has looked.
     pub(crate) cursor: MessageId,
 }
 
@@ -55,25 +55,62 @@ impl Inbox {
     /// Waits for its turn, then reads up to so many messages from where the agent has acknowledged them.
     pub(crate) async fn take(&self, limit: u32) -> Outcome<Unread> {
         let lock = lock::acquire(self.lock.clone()).await?;
-        let page =
-            self.client.inbox(&self.mesh, self.agent.as_str(), None, 0, limit, false).await?;
+        if let Some(mark) = lock::mark(&lock) {
+            // Handed over by a program that could not tell the server any more.
+            self.acknowledge(mark).await?;
+            lock::set_mark(&lock, None);
+        }
+        let mut page = self.read(None, 0, limit).await?;
+        while page.messages.is_empty() && page.more {
+            let gap = page.gap;
+            page = self.read(Some(page.cursor), 0, limit).await?;
+            page.gap |= gap;
+        }
         Ok(Unread {
             messages: page.messages,
             gap: page.gap,
             more: page.more,
             cursor: page.cursor,
             inbox: self.clone(),
-            _lock: lock,
+            lock,
         })
     }
 
-    /// Waits up to so many seconds until there is a message after `after`, or after the kept cursor. It is a
-    /// hint only: another program may take the message first. Acknowledges nothing.
-    pub(crate) async fn wait(&self, after: Option<MessageId>, seconds: u64) -> Outcome<Seen> {
-        let after = after.map(From::Id);
-        let page =
-            self.client.inbox(&self.mesh, self.agent.as_str(), after, seconds, 1, false).await?;
+    /// Waits up to so many seconds until there is something unread. It is a hint only: another program may
+    /// take it first. Acknowledges nothing.
+    pub(crate) async fn wait(&self, seconds: u64) -> Outcome<Seen> {
+        let mut page = self.read(None, seconds, 1).await?;
+        while page.messages.is_empty() && page.more {
+            page = self.read(Some(page.cursor), seconds, 1).await?;
+        }
         Ok(Seen { message: !page.messages.is_empty(), cursor: page.cursor })
+    }
+
+    /// What is acknowledged up to here was handed over. It may be called late: it never takes back what was
+    /// acknowledged meanwhile, which setting the cursor could.
+    pub(crate) async fn acknowledge(&self, cursor: MessageId) -> Outcome<()> {
+        let after = Some(From::Id(cursor));
+        self.client.inbox(&self.mesh, self.agent.as_str(), after, 0, 1, true).await.map(|_| ())
+    }
+
+    async fn read(&self, after: Option<MessageId>, wait: u64, limit: u32) -> Outcome<RawPage> {
+        let after = after.map(From::Id);
+        self.client.inbox(&self.mesh, self.agent.as_str(), after, wait, limit, false).await
+    }
+
+    /// The mesh.
+    pub(crate) fn mesh(&self) -> &MeshId {
+        &self.mesh
+    }
+
+    /// Whose inbox it is.
+    pub(crate) fn agent(&self) -> &AgentId {
+        &self.agent
+    }
+
+    /// How the server is reached.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
     }
 }
 
@@ -96,12 +133,17 @@ impl Unread {
         Ok(())
     }
 
-    /// The messages have been handed over: the agent's cursor moves behind them.
+    /// Up to where they are acknowledged.
+    pub(crate) fn cursor(&self) -> MessageId {
+        self.cursor
+    }
+
+    /// The messages have been handed over: the agent's cursor moves behind them. When the server cannot be
+    /// told now, the next one who takes from the inbox on this computer tells it first.
     pub(crate) async fn acknowledge(self) -> Outcome<()> {
-        // A read that starts behind them acknowledges them, and unlike a cursor that is set it can never
-        // take back what another computer has acknowledged meanwhile.
-        let Inbox { client, mesh, agent, .. } = &self.inbox;
-        client.inbox(mesh, agent.as_str(), Some(From::Id(self.cursor)), 0, 1, true).await?;
+        lock::set_mark(&self.lock, Some(self.cursor));
+        self.inbox.acknowledge(self.cursor).await?;
+        lock::set_mark(&self.lock, None);
         Ok(())
     }
 }

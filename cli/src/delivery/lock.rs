@@ -1,10 +1,10 @@
 //! Locks between the programs of one computer. The kernel frees them when a program ends, however it does.
 
 use std::fs::{File, TryLockError};
-use std::io;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
 
-use meshwire_protocol::{AgentId, MeshId};
+use meshwire_protocol::{AgentId, MeshId, MessageId};
 use sha2::{Digest as _, Sha256};
 
 use crate::credentials::Home;
@@ -70,10 +70,28 @@ pub(super) fn try_acquire(path: &PathBuf) -> Outcome<Option<File>> {
 // The file stays: removing it would let two programs hold two locks of one name.
 fn open(path: &PathBuf) -> Outcome<File> {
     let mut options = File::options();
-    options.create(true).truncate(false).write(true);
+    options.create(true).truncate(false).read(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map_err(|error| failed(path, &error))
+}
+
+/// Up to where messages were handed over of which the server was not told yet. It stands in the locked file
+/// itself, from the handing over until the server knows, so that a program that dies in between leaves it.
+pub(super) fn mark(mut file: &File) -> Option<MessageId> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Sets or removes the mark. What goes wrong here costs at most that a message is shown twice.
+pub(super) fn set_mark(mut file: &File, mark: Option<MessageId>) {
+    let _ = file.set_len(0);
+    let _ = file.rewind();
+    if let Some(mark) = mark {
+        let _ = file.write_all(mark.to_string().as_bytes());
+    }
 }
 
 fn failed(path: &std::path::Path, error: &io::Error) -> Failure {

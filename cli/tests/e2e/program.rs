@@ -71,6 +71,24 @@ impl Computer {
         Running::new(command.spawn().unwrap())
     }
 
+    /// The same with something on the other side of its input.
+    pub(crate) fn start_spoken_to(&self, line: &str) -> Running {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec {line}")]);
+        self.prepare(&mut command);
+        command.stdin(Stdio::piped());
+        Running::new(command.spawn().unwrap())
+    }
+
+    /// Runs a command line to its end with this on its input; what it printed, when it succeeded.
+    #[track_caller]
+    pub(crate) fn does_with(&self, line: &str, input: &str) -> String {
+        let mut running = self.start_spoken_to(line);
+        running.write_line(input);
+        running.close_input();
+        running.wait().0
+    }
+
     /// Makes `$BROWSER` a program that writes down the address that it shall open.
     pub(crate) fn install_browser(&self) -> PathBuf {
         let (script, address) =
@@ -122,6 +140,7 @@ pub(crate) fn signed_in(service: &Service) -> (Computer, Browser) {
 /// A program that runs; killed when it is dropped.
 pub(crate) struct Running {
     child: Child,
+    input: Option<std::process::ChildStdin>,
     lines: Receiver<String>,
     error_lines: Receiver<String>,
 }
@@ -142,7 +161,27 @@ impl Running {
     fn new(mut child: Child) -> Self {
         let lines = lines_of(child.stdout.take().unwrap());
         let error_lines = lines_of(child.stderr.take().unwrap());
-        Self { child, lines, error_lines }
+        let input = child.stdin.take();
+        Self { child, input, lines, error_lines }
+    }
+
+    /// Writes a line to its input.
+    #[track_caller]
+    pub(crate) fn write_line(&mut self, text: &str) {
+        use std::io::Write as _;
+        // It need not read it.
+        let _ = self.input.as_mut().expect("an input").write_all(format!("{text}\n").as_bytes());
+    }
+
+    /// Ends its input.
+    pub(crate) fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for a line on stdout that contains this; the line.
@@ -168,7 +207,8 @@ impl Running {
         self.lines.recv_timeout(LIMIT) == Err(RecvTimeoutError::Disconnected)
     }
 
-    fn errors(&self) -> String {
+    /// What it has said on stderr and nobody has looked at.
+    pub(crate) fn errors(&self) -> String {
         self.error_lines.try_iter().collect::<Vec<_>>().join("\n")
     }
 
@@ -190,8 +230,13 @@ impl Running {
 
     /// Asks it to end, as Ctrl-C does; its exit code.
     pub(crate) fn interrupt(&mut self) -> i32 {
+        self.signal("-INT")
+    }
+
+    /// Sends it a signal that ends it; its exit code.
+    pub(crate) fn signal(&mut self, signal: &str) -> i32 {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         self.exit_code()
     }
 

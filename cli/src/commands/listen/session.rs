@@ -9,9 +9,9 @@ use meshwire_protocol::{From, MeshId, MessageId};
 use tokio::time::Instant;
 
 use super::exec;
-use super::link::Link;
 use crate::client::{Client, RawMessage};
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
+use crate::link::{Link, may_pass};
 use crate::output::{Style, json_line, message, note, print};
 
 /// How long one poll waits: an idle listener asks about once a minute.
@@ -163,13 +163,8 @@ impl Session {
 }
 
 /// Prints on another thread: whoever reads our output may take their time, and Ctrl+C must still end us.
-async fn print_apart(text: String) -> Outcome<()> {
+pub(super) async fn print_apart(text: String) -> Outcome<()> {
     tokio::task::spawn_blocking(move || print(&text))
         .await
         .unwrap_or_else(|_| Err(Failure::failed("printing broke off")))
-}
-
-/// Only a clear no ends a listener: everything else may be gone in a while.
-fn may_pass(failure: &Failure) -> bool {
-    failure.is_transient() || !matches!(failure.exit(), Exit::Refused | Exit::NotFound)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use meshwire_protocol::clean::clean_line;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
 use crate::output::note;
 
 /// Pauses between attempts; the last one is kept.
@@ -15,18 +15,34 @@ const PAUSES: [Duration; 3] =
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// Tries again for as long as there is hope, and says so once.
-pub(super) struct Link {
+#[derive(Debug)]
+pub(crate) struct Link {
     server: String,
     down: bool,
+    quiet: bool,
 }
 
 impl Link {
-    pub(super) fn new(server: String) -> Self {
-        Self { server, down: false }
+    /// To a server that is presumed to be there.
+    pub(crate) fn new(server: String) -> Self {
+        Self { server, down: false, quiet: false }
+    }
+
+    /// One that says nothing: nobody reads it, or it would be taken for something else.
+    #[must_use]
+    pub(crate) fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
+    fn say(&self, text: &str) {
+        if !self.quiet {
+            note(text);
+        }
     }
 
     /// Repeats `attempt` until it works, or fails in a way that is not `hopeful`.
-    pub(super) async fn keep_trying<T>(
+    pub(crate) async fn keep_trying<T>(
         &mut self,
         hopeful: impl Fn(&Failure) -> bool,
         mut attempt: impl AsyncFnMut() -> Outcome<T>,
@@ -37,7 +53,7 @@ impl Link {
                 Ok(value) => {
                     if self.down {
                         self.down = false;
-                        note(&format!("connected to {} again", self.server));
+                        self.say(&format!("connected to {} again", self.server));
                     }
                     return Ok(value);
                 }
@@ -46,12 +62,20 @@ impl Link {
             };
             if !self.down {
                 self.down = true;
-                note(&format!("{}; trying again until it works", clean_line(failure.message())));
+                self.say(&format!(
+                    "{}; trying again until it works",
+                    clean_line(failure.message())
+                ));
             }
             tokio::time::sleep(pause(failures, failure.retry_after())).await;
             failures += 1;
         }
     }
+}
+
+/// Only a clear no ends a listener: everything else may be gone in a while.
+pub(crate) fn may_pass(failure: &Failure) -> bool {
+    failure.is_transient() || !matches!(failure.exit(), Exit::Refused | Exit::NotFound)
 }
 
 /// How long to wait after this many failures before, when the server asks for a wait of its own or not.

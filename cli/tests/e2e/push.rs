@@ -1,0 +1,245 @@
+//! Messages pushed into live sessions: each once, none lost.
+
+use serde_json::{Value, json};
+
+use crate::program::{Computer, Running, signed_in};
+use crate::service::Service;
+
+/// A project that is wired in as `eve` for the harness of the tests, whose agent is registered.
+pub(crate) fn wired(service: &Service, harness: &str) -> Computer {
+    let (computer, _) = signed_in(service);
+    wire(&computer, harness);
+    computer
+}
+
+fn wire(computer: &Computer, harness: &str) {
+    let meshes: Value = serde_json::from_str(&computer.does("meshwire mesh list --json")).unwrap();
+    let mesh = meshes["meshes"][0]["mesh_id"].as_str().unwrap();
+    let file = json!({"mesh_id": mesh, "agent_name": "eve", "harness": harness});
+    std::fs::write(computer.project.join(".mesh.json"), file.to_string()).unwrap();
+    computer.does("meshwire send 'I am here' --as eve --to @ada");
+}
+
+pub(crate) fn send(computer: &Computer, text: &str) {
+    computer.does(&format!("meshwire send '{text}' --as bob --to eve"));
+}
+
+/// What `eve` has not acknowledged.
+pub(crate) fn unread(computer: &Computer) -> Vec<String> {
+    let inbox = computer.does("meshwire inbox --agent eve --json");
+    let inbox: Value = serde_json::from_str(&inbox).unwrap();
+    let messages = inbox["messages"].as_array().unwrap();
+    messages.iter().map(|message| message["content"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits until `eve` has acknowledged all.
+#[track_caller]
+fn all_is_read(computer: &Computer) {
+    let deadline = std::time::Instant::now() + crate::service::LIMIT;
+    while !unread(computer).is_empty() {
+        assert!(std::time::Instant::now() < deadline, "still unread: {:?}", unread(computer));
+    }
+}
+
+fn extension(computer: &Computer) -> Running {
+    computer.start_spoken_to("meshwire listen --harness pi --json")
+}
+
+/// A session that is pushed into.
+fn live_extension(computer: &Computer) -> Running {
+    let session = extension(computer);
+    session.says("eve: messages are pushed into this session");
+    session
+}
+
+#[track_caller]
+fn next_push(session: &Running) -> Value {
+    serde_json::from_str(&session.next_line()).unwrap()
+}
+
+#[test]
+fn a_monitor_shows_a_message_on_one_line_with_its_sender() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "claude");
+    send(&computer, "first\nline");
+    let mut monitor = computer.start("meshwire listen --harness claude");
+    let line = monitor.next_line();
+    for part in ["It is not from the user", "from bob, an agent of ada, to eve: first ↵ line"] {
+        assert!(line.contains(part), "{line}");
+    }
+    // While it runs and is idle.
+    send(&computer, "second");
+    assert!(monitor.next_line().contains("second"));
+    all_is_read(&computer);
+    assert_eq!(monitor.signal("-TERM"), 0);
+    assert!(monitor.is_silent());
+    assert_eq!(monitor.errors(), "", "a harness may show what is written there to its model");
+    let agents: Value = serde_json::from_str(&computer.does("meshwire agents --json")).unwrap();
+    let eve = agents["agents"].as_array().unwrap().iter().find(|agent| agent["name"] == "eve");
+    let eve = eve.unwrap();
+    assert_eq!((&eve["harness"], &eve["wake"]), (&json!("claude"), &json!("live")));
+}
+
+#[test]
+fn a_push_counts_when_the_extension_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "pi");
+    let mut session = live_extension(&computer);
+    send(&computer, "hello");
+    let push = next_push(&session);
+    assert_eq!(push["push"], 1);
+    assert_eq!(push["summary"], "[mesh] bob: hello");
+    assert!(push["text"].as_str().unwrap().contains("\n  hello\n"), "{push}");
+    assert_eq!(unread(&computer), ["hello"]);
+    session.write_line(r#"{"ok":1}"#);
+    all_is_read(&computer);
+    // The next one fails: it stays unread, and comes again.
+    send(&computer, "again");
+    let push = next_push(&session);
+    session.write_line(r#"{"failed":2,"why":"no session"}"#);
+    session.says("a push failed: no session");
+    assert_eq!(unread(&computer), ["again"]);
+    let repeated = next_push(&session);
+    assert_eq!(repeated["push"], 3);
+    assert_eq!(repeated["messages"], push["messages"]);
+    session.write_line(r#"{"ok":3}"#);
+    all_is_read(&computer);
+    session.close_input();
+    assert_eq!(session.exit_code(), 0);
+}
+
+#[test]
+fn a_session_that_dies_before_it_has_the_text_loses_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "pi");
+    let mut first = live_extension(&computer);
+    let mut second = extension(&computer);
+    send(&computer, "hello");
+    let push = next_push(&first);
+    first.kill();
+    // The second one takes over, and gets what the first one did not take.
+    second.says("eve: messages are pushed into this session");
+    let again = next_push(&second);
+    assert_eq!(again["messages"], push["messages"]);
+    second.write_line(r#"{"ok":1}"#);
+    all_is_read(&computer);
+}
+
+#[test]
+fn one_of_two_sessions_is_pushed_into() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "pi");
+    let mut first = live_extension(&computer);
+    let mut second = extension(&computer);
+    for number in 1..=3 {
+        send(&computer, &format!("message {number}"));
+        let push = next_push(&first);
+        assert_eq!(push["summary"], format!("[mesh] bob: message {number}"));
+        first.write_line(&format!("{{\"ok\":{number}}}"));
+        all_is_read(&computer);
+    }
+    first.close_input();
+    assert_eq!(first.exit_code(), 0);
+    second.says("eve: messages are pushed into this session");
+    send(&computer, "to the second");
+    assert_eq!(next_push(&second)["summary"], "[mesh] bob: to the second");
+    second.write_line(r#"{"ok":1}"#);
+    all_is_read(&computer);
+    second.close_input();
+    assert!(second.is_silent(), "it saw nothing of what the first one got");
+}
+
+#[test]
+fn a_burst_is_one_push_and_a_large_one_several() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "pi");
+    for number in 0..20 {
+        send(&computer, &format!("message {number}"));
+    }
+    let mut session = live_extension(&computer);
+    let push = next_push(&session);
+    assert_eq!(push["messages"].as_array().unwrap().len(), 20);
+    assert_eq!(push["summary"], "[mesh] bob: 20 messages");
+    // What comes while a push is being delivered is one push after it.
+    let large = "x".repeat(6_000);
+    for _ in 0..5 {
+        send(&computer, &large);
+    }
+    session.write_line(r#"{"ok":1}"#);
+    let mut sizes = Vec::new();
+    for number in 2..=4 {
+        let push = next_push(&session);
+        assert!(push["text"].as_str().unwrap().len() < 20_000);
+        sizes.push(push["messages"].as_array().unwrap().len());
+        session.write_line(&format!("{{\"ok\":{number}}}"));
+    }
+    assert_eq!(sizes, [2, 2, 1]);
+    all_is_read(&computer);
+}
+
+#[test]
+fn what_was_shown_while_the_server_went_away_is_not_shown_again() {
+    let data = tempfile::tempdir().unwrap();
+    let mut service = Service::start(data.path());
+    let computer = wired(&service, "pi");
+    let mut session = live_extension(&computer);
+    send(&computer, "hello");
+    assert_eq!(next_push(&session)["push"], 1);
+    service.kill();
+    session.write_line(r#"{"ok":1}"#);
+    session.says("trying again until it works");
+    session.kill();
+    service.start_again();
+    let mut session = live_extension(&computer);
+    all_is_read(&computer);
+    send(&computer, "more");
+    assert_eq!(next_push(&session)["summary"], "[mesh] bob: more");
+    // And a session outlives a server that comes and goes.
+    session.write_line(r#"{"ok":1}"#);
+    all_is_read(&computer);
+    service.kill();
+    session.says("trying again until it works");
+    service.start_again();
+    send(&computer, "after all");
+    assert_eq!(next_push(&session)["summary"], "[mesh] bob: after all");
+}
+
+#[test]
+fn outside_a_mesh_it_ends_in_silence_and_signed_out_it_says_why() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    // Signed in, with a mesh of the profile, in a folder that is not wired in.
+    let (computer, _) = signed_in(&service);
+    for line in
+        ["meshwire listen --harness claude", "meshwire listen --harness pi --json </dev/zero"]
+    {
+        let output = computer.run(line);
+        assert!(output.status.success(), "{line}");
+        assert_eq!((output.stdout.len(), output.stderr.len()), (0, 0), "{line}");
+    }
+    wire(&computer, "pi");
+    computer.does("rm -r ~/.meshwire");
+    let mut session = extension(&computer);
+    let line: Value = serde_json::from_str(&session.next_line()).unwrap();
+    assert!(line["error"].as_str().unwrap().starts_with("not signed in to"), "{line}");
+    assert!(line["hint"].as_str().unwrap().contains("meshwire login"), "{line}");
+    assert_eq!(session.exit_code(), 3);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_monitor_ends_when_nobody_reads_it_any_more() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "claude");
+    // The reader dies at once, the monitor would wait for a message; a second session takes over.
+    computer.start("sh -c 'meshwire listen --harness claude | true'").exit_code();
+    send(&computer, "hello");
+    let second = computer.start("meshwire listen --harness claude");
+    assert!(second.next_line().contains("hello"));
+}

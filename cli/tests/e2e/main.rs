@@ -13,6 +13,7 @@ mod disk;
 mod durability;
 mod exchange;
 mod hooks;
+mod npm;
 mod operations;
 mod program;
 mod push;

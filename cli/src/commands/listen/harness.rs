@@ -25,7 +25,7 @@ const HAND_OVER: Duration = Duration::from_secs(30);
 const LONGEST_POLL: u64 = meshwire_protocol::limits::MAX_WAIT_SECONDS;
 
 /// Reads the name of a harness from the command line.
-pub(super) fn parse(name: &str) -> Result<Harness, String> {
+pub(in crate::commands) fn parse(name: &str) -> Result<Harness, String> {
     parse_harness(name).ok_or_else(|| format!("{name:?} is no harness that this version knows"))
 }
 

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use clap::Args;
 use meshwire_protocol::Harness;
+use meshwire_protocol::clean::clean_line;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::delivery::{Push, SessionLock, Unread, Wired, codex};
+use crate::delivery::{Push, SessionLock, Unread, Wired, codex, push_of};
 use crate::failure::Outcome;
 use crate::mesh_file::parse_harness;
 use crate::output::{note, print};
 use crate::settings::{Flags, Settings};
-use meshwire_protocol::clean::clean_line;
 
 /// A harness waits for us, and its user with it: a server that is slower than this is away.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -86,7 +86,7 @@ async fn take(settings: &Settings, wired: &Wired) -> Outcome<Option<(Unread, Pus
         return Ok(None);
     }
     let mut unread = wired.inbox(settings, client, id)?.take(PAGE).await?;
-    Ok(Push::of(&mut unread)?.map(|push| (unread, push)))
+    Ok(push_of(&mut unread, wired.harness)?.map(|push| (unread, push)))
 }
 
 fn read_input() -> Input {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
+use meshwire_protocol::Harness;
 use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 use tokio::sync::watch;
@@ -47,7 +48,7 @@ pub(crate) async fn push(
     // Whoever reads our errors is Codex, which shows them to nobody.
     let mut link = Link::new(inbox.client().url().to_string()).quiet();
     let mut way = Queue { thread, first };
-    Pusher::new(home, inbox).run(&mut link, &mut way).await
+    Pusher::new(home, inbox, Harness::Codex).run(&mut link, &mut way).await
 }
 
 async fn told(thread: &mut watch::Receiver<Option<String>>) -> String {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use meshwire_protocol::MessageId;
+use meshwire_protocol::{Harness, MessageId};
 use tokio::time::Instant;
 
-use super::{Inbox, Push, SessionLock};
+use super::{Inbox, Push, SessionLock, push_of};
 use crate::credentials::Home;
 use crate::failure::Outcome;
 use crate::link::{Link, may_pass};
@@ -46,13 +46,14 @@ pub(crate) trait Deliver {
 pub(crate) struct Pusher {
     inbox: Inbox,
     home: Home,
+    harness: Harness,
     wait: u64,
 }
 
 impl Pusher {
-    /// What comes into this inbox.
-    pub(crate) fn new(home: Home, inbox: Inbox) -> Self {
-        Self { inbox, home, wait: WAIT_SECONDS }
+    /// Of an agent that this harness runs.
+    pub(crate) fn new(home: Home, inbox: Inbox, harness: Harness) -> Self {
+        Self { inbox, home, harness, wait: WAIT_SECONDS }
     }
 
     /// With another length of a poll.
@@ -121,7 +122,7 @@ impl Pusher {
             loop {
                 let mut unread =
                     link.keep_trying(may_pass, async || self.inbox.take(PAGE).await).await?;
-                let Some(push) = Push::of(&mut unread)? else { break };
+                let Some(push) = push_of(&mut unread, self.harness)? else { break };
                 if way.deliver(&push).await?.is_err() {
                     return Ok(unread.cursor());
                 }

@@ -16,38 +16,49 @@ fn each_harness_is_told_in_its_own_form_and_once() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path());
     let computer = wired(&service, "gemini");
-    let context = "/hookSpecificOutput/additionalContext";
-    for (number, (harness, event, input, place, rest)) in [
-        ("claude", "UserPromptSubmit", "{}", context, "hookEventName"),
-        ("claude", "SessionStart", "{}", context, "hookEventName"),
-        ("claude", "Stop", r#"{"stop_hook_active":false}"#, "/reason", r#""decision":"block""#),
-        ("codex", "UserPromptSubmit", "{}", context, "hookEventName"),
-        ("codex", "Stop", "{}", "/reason", r#""decision":"block""#),
-        ("gemini", "BeforeAgent", "{}", context, "hookEventName"),
-        ("gemini", "AfterAgent", "{}", "/reason", r#""decision":"deny""#),
-        ("cursor", "stop", r#"{"status":"completed"}"#, "/followup_message", ""),
-        ("copilot", "userPromptSubmitted", "{}", "/additionalContext", ""),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    let whole = |value: &Value| value.to_string();
+    let context = |value: &Value| {
+        let output = &value["hookSpecificOutput"];
+        format!("{} {}", output["hookEventName"], output["additionalContext"])
+    };
+    type Read<'a> = &'a dyn Fn(&Value) -> String;
+    let cases: &[(&str, &str, &str, Read<'_>, &str)] = &[
+        ("claude", "UserPromptSubmit", "{}", &context, "\"UserPromptSubmit\" \"MeshWire: "),
+        ("claude", "SessionStart", "{}", &context, "\"SessionStart\" \"MeshWire: "),
+        (
+            "claude",
+            "Stop",
+            r#"{"stop_hook_active":false}"#,
+            &whole,
+            r#"{"decision":"block","reason":"MeshWire: "#,
+        ),
+        ("codex", "UserPromptSubmit", "{}", &context, "\"UserPromptSubmit\" \"MeshWire: "),
+        ("codex", "Stop", "{}", &whole, r#"{"decision":"block","reason":"MeshWire: "#),
+        ("gemini", "BeforeAgent", "{}", &context, "\"BeforeAgent\" \"MeshWire: "),
+        ("gemini", "AfterAgent", "{}", &whole, r#"{"decision":"deny","reason":"MeshWire: "#),
+        (
+            "cursor",
+            "stop",
+            r#"{"status":"completed"}"#,
+            &whole,
+            r#"{"followup_message":"MeshWire: "#,
+        ),
+        ("copilot", "userPromptSubmitted", "{}", &whole, r#"{"additionalContext":"MeshWire: "#),
+    ];
+    for (number, (harness, event, input, read, start)) in cases.iter().enumerate() {
         let text = format!("number {number}");
         send(&computer, &text);
         let output = hook(&computer, harness, event, input);
-        assert_eq!(output.lines().count(), 1, "{output}");
-        let rest = rest.replace("hookEventName", &format!("\"hookEventName\":\"{event}\""));
-        assert!(output.contains(&rest), "{harness} {event}: {output}");
         let value: Value = serde_json::from_str(&output).unwrap();
-        let shown = value.pointer(place).and_then(Value::as_str).unwrap();
-        for part in ["It is not from your user", "from=\"bob\"", text.as_str()] {
-            assert!(shown.contains(part), "{harness} {event}: {shown}");
-        }
+        let shown = read(&value);
+        assert!(shown.starts_with(start), "{harness} {event}: {shown}");
+        assert!(shown.contains(&text) && shown.contains("from bob, an agent of ada"), "{shown}");
         assert_eq!(unread(&computer), Vec::<String>::new());
         assert_eq!(hook(&computer, harness, event, input), "", "{harness} {event} shows it twice");
     }
     send(&computer, "as text");
     let output = hook(&computer, "kiro", "userPromptSubmit", "{}");
-    assert!(output.contains("from=\"bob\"") && output.contains("\nas text\n"), "{output}");
+    assert!(output.starts_with("MeshWire: ") && output.contains("\n  as text\n"), "{output}");
 }
 
 #[test]

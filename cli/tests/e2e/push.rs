@@ -65,8 +65,7 @@ fn a_monitor_shows_a_message_on_one_line_with_its_sender() {
     send(&computer, "first\nline");
     let mut monitor = computer.start("meshwire listen --harness claude");
     let line = monitor.next_line();
-    for part in ["It is not from your user", "from=\"bob\"", "user=\"ada\"", "⏎ first ⏎ line ⏎"]
-    {
+    for part in ["It is not from the user", "from bob, an agent of ada, to eve: first ↵ line"] {
         assert!(line.contains(part), "{line}");
     }
     // While it runs and is idle.
@@ -92,7 +91,7 @@ fn a_push_counts_when_the_extension_says_so() {
     let push = next_push(&session);
     assert_eq!(push["push"], 1);
     assert_eq!(push["summary"], "[mesh] bob: hello");
-    assert!(push["text"].as_str().unwrap().contains("\nhello\n"), "{push}");
+    assert!(push["text"].as_str().unwrap().contains("\n  hello\n"), "{push}");
     assert_eq!(unread(&computer), ["hello"]);
     session.write_line(r#"{"ok":1}"#);
     all_is_read(&computer);
@@ -165,7 +164,7 @@ fn a_burst_is_one_push_and_a_large_one_several() {
     let mut session = live_extension(&computer);
     let push = next_push(&session);
     assert_eq!(push["messages"].as_array().unwrap().len(), 20);
-    assert_eq!(push["summary"], "[mesh] 20 messages from bob");
+    assert_eq!(push["summary"], "[mesh] bob: 20 messages");
     // What comes while a push is being delivered is one push after it.
     let large = "x".repeat(6_000);
     for _ in 0..5 {
@@ -175,10 +174,11 @@ fn a_burst_is_one_push_and_a_large_one_several() {
     let mut sizes = Vec::new();
     for number in 2..=3 {
         let push = next_push(&session);
+        assert!(push["text"].as_str().unwrap().len() < 20_000);
         sizes.push(push["messages"].as_array().unwrap().len());
         session.write_line(&format!("{{\"ok\":{number}}}"));
     }
-    assert_eq!(sizes, [4, 1]);
+    assert_eq!(sizes, [3, 2]);
     all_is_read(&computer);
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::arguments::Arguments;
 use super::definitions::{DEFAULT_MESSAGES, MAX_MESSAGES, MAX_TOOL_WAIT_SECONDS, PREFIX};
-use super::framing::frame;
+use super::framing::{Item, frame};
 use crate::clean::{clean, clean_line};
 use crate::{Agent, AgentId, Message, SendMessage, Sent, Wake};
 
@@ -166,17 +166,14 @@ async fn read(backend: &impl Backend, mut arguments: Arguments, id: &RequestId) 
     let limit = limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(DEFAULT_MESSAGES);
     arguments.end()?;
     let unread = backend.read(Duration::from_secs(wait), limit, id).await?;
-    let mut text = if unread.messages.is_empty() {
-        "No new messages.".to_owned()
-    } else {
-        frame(&unread.messages)
+    let items: Vec<_> = unread.messages.iter().map(Item::from).collect();
+    let text = match (items.is_empty(), unread.gap) {
+        (true, false) => "No new messages.".to_owned(),
+        (true, true) => {
+            "No new messages. Older ones were removed before you came to read them.".to_owned()
+        }
+        (false, gap) => frame(&items, gap, unread.more, "meshwire_reply_to_message").text,
     };
-    if unread.gap {
-        text.push_str("\nOlder messages were removed before you came to read them.\n");
-    }
-    if unread.more {
-        text.push_str("\nThere are more: call meshwire_get_messages again.\n");
-    }
     let messages: Vec<_> = unread.messages.iter().map(shown).collect();
     let structured = json!({
         "messages": messages,

@@ -70,7 +70,7 @@ async fn push(args: &Listen, harness: Harness, flags: &Flags, answers: Answers) 
             .keep_trying(Failure::is_transient, async || wired.register(&settings, &client).await)
             .await?;
         let inbox = wired.inbox(&settings, client.clone(), agent)?;
-        let mut pusher = Pusher::new(settings.home.clone(), inbox.clone());
+        let mut pusher = Pusher::new(settings.home.clone(), inbox.clone(), harness);
         if let Some(interval) = args.poll_interval {
             pusher = pusher.with_wait(interval.div_ceil(1_000).clamp(1, LONGEST_POLL));
         }
@@ -110,7 +110,7 @@ struct Monitor;
 
 impl Deliver for Monitor {
     async fn deliver(&mut self, push: &Push) -> Outcome<Result<(), String>> {
-        print_apart(push.line()).await?;
+        print_apart(push.line.clone()).await?;
         Ok(Ok(()))
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn unread(computer: &Computer) -> Vec<String> {
 
 /// Waits until `eve` has acknowledged all.
 #[track_caller]
-fn all_is_read(computer: &Computer) {
+pub(crate) fn all_is_read(computer: &Computer) {
     let deadline = std::time::Instant::now() + crate::service::LIMIT;
     while !unread(computer).is_empty() {
         assert!(std::time::Instant::now() < deadline, "still unread: {:?}", unread(computer));

@@ -45,10 +45,14 @@ async function startCopilotExtension({ joinSession, program, url, pollInterval, 
       ...interval("--heartbeat-interval", heartbeatInterval),
     ],
     deliver: async ({ text, summary }) => {
-      failing = true;
-      // Without a source it would be the user's own prompt.
-      await session.send({ prompt: text, source: "agent-meshwire", mode: "enqueue", displayPrompt: summary });
       failing = false;
+      try {
+        // Without a source it would be the user's own prompt.
+        await session.send({ prompt: text, source: "agent-meshwire", mode: "enqueue", displayPrompt: summary });
+      } catch (error) {
+        failing = true;
+        throw error;
+      }
     },
     tell,
     told: problem,

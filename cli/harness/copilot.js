@@ -35,10 +35,7 @@ async function startCopilotExtension({ joinSession, program, url, pollInterval, 
     },
   });
   const tell = (text) => session.log?.(text, { level: "warning" })?.catch?.(() => {});
-  if (problem) {
-    tell(problem);
-    return session;
-  }
+  if (problem) tell(problem);
   const interval = (name, value) => (value === undefined ? [] : [name, String(value)]);
   const stop = listen({
     ...common,
@@ -48,12 +45,17 @@ async function startCopilotExtension({ joinSession, program, url, pollInterval, 
       ...interval("--heartbeat-interval", heartbeatInterval),
     ],
     deliver: async ({ text, summary }) => {
-      failing = true;
-      // Without a source it would be the user's own prompt.
-      await session.send({ prompt: text, source: "agent-meshwire", mode: "enqueue", displayPrompt: summary });
       failing = false;
+      try {
+        // Without a source it would be the user's own prompt.
+        await session.send({ prompt: text, source: "agent-meshwire", mode: "enqueue", displayPrompt: summary });
+      } catch (error) {
+        failing = true;
+        throw error;
+      }
     },
     tell,
+    told: problem,
   });
   session.on?.("session.shutdown", () => {
     stop();

@@ -5,6 +5,31 @@ export default async function (pi) {
   if (!inMesh(cwd)) return;
   const tools = new Tools({ program: PROGRAM, harness: "pi", cwd });
   let problem;
+  let stop;
+  pi.on("session_start", (_event, context) => {
+    const tell = (text) => context?.ui?.notify?.(text, "warning");
+    if (problem) tell(problem);
+    // Without a person's screen it ends with its turn: what is pushed then would be taken and never read.
+    if (context?.hasUI === false) return;
+    stop ??= listen({
+      program: PROGRAM,
+      harness: "pi",
+      cwd,
+      // Not sendUserMessage: that is the user's voice.
+      deliver: async ({ text }) =>
+        pi.sendMessage(
+          { customType: "meshwire", content: text, display: true },
+          { triggerTurn: true, deliverAs: "followUp" },
+        ),
+      tell,
+      told: problem,
+    });
+  });
+  pi.on("session_shutdown", () => {
+    stop?.();
+    stop = undefined;
+    tools.stop();
+  });
   try {
     for (const tool of await tools.list()) {
       pi.registerTool({
@@ -22,28 +47,4 @@ export default async function (pi) {
   } catch (error) {
     problem = error.message;
   }
-  let stop;
-  pi.on("session_start", (_event, context) => {
-    const tell = (text) => context?.ui?.notify?.(text, "warning");
-    if (problem) return tell(problem);
-    // Without a person's screen it ends with its turn: what is pushed then would be taken and never read.
-    if (context?.hasUI === false) return;
-    stop ??= listen({
-      program: PROGRAM,
-      harness: "pi",
-      cwd,
-      // Not sendUserMessage: that is the user's voice.
-      deliver: async ({ text }) =>
-        pi.sendMessage(
-          { customType: "meshwire", content: text, display: true },
-          { triggerTurn: true, deliverAs: "followUp" },
-        ),
-      tell,
-    });
-  });
-  pi.on("session_shutdown", () => {
-    stop?.();
-    stop = undefined;
-    tools.stop();
-  });
 }

@@ -76,12 +76,12 @@ function missingText(program) {
 }
 
 /** Keeps `meshwire listen` running for a live session. `deliver` hands a push to the harness and throws when the harness
- * does not take it: then the messages stay unread. `tell` shows a line to the user. Answers a function that ends it. */
-function listen({ program, harness, cwd, args = [], deliver, tell }) {
+ * does not take it: then the messages stay unread. `tell` shows a line to the user, unless it was `told` already.
+ * Answers a function that ends it. */
+function listen({ program, harness, cwd, args = [], deliver, tell, told }) {
   let child;
   let timer;
   let stopped = false;
-  let told;
   const tellOnce = (text) => {
     if (text && text !== told) tell(text);
     told = text;

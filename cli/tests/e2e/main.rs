@@ -12,6 +12,7 @@ mod device;
 mod disk;
 mod durability;
 mod exchange;
+mod extensions;
 mod hooks;
 mod npm;
 mod operations;

@@ -35,7 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN_WHEN_REFUSED: Duration = Duration::from_mins(1);
 
 /// Reads the name of a harness from the command line.
-pub(super) fn parse(name: &str) -> Result<Harness, String> {
+pub(in crate::commands) fn parse(name: &str) -> Result<Harness, String> {
     parse_harness(name).ok_or_else(|| format!("{name:?} is no harness that this version knows"))
 }
 

@@ -19,7 +19,7 @@ async function startCopilotExtension({ joinSession, program, url, pollInterval, 
     tools: offered.map((tool) => ({
       name: copilotName(tool.name),
       description: copilotName(tool.description ?? ""),
-      parameters: tool.inputSchema,
+      parameters: JSON.parse(copilotName(JSON.stringify(tool.inputSchema))),
       // Always in the model's request, not only after a search for tools.
       defer: "never",
       skipPermission: tool.annotations?.readOnlyHint === true,
@@ -64,7 +64,7 @@ async function startCopilotExtension({ joinSession, program, url, pollInterval, 
   return session;
 }
 
-/** The tools of this extension are named `mesh_…`. */
+/** The tools of this extension are named `mesh_…`, also where one is mentioned by another. */
 function copilotName(text) {
   return text.replaceAll("meshwire_", "mesh_");
 }

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 use tokio::sync::watch;
 
-use super::{Deliver, Inbox, Push, Pusher};
+use super::{Deliver, Delivered, Inbox, Push, Pusher};
 use crate::credentials::Home;
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Readers};
@@ -103,14 +103,15 @@ struct Queue {
 }
 
 impl Deliver for Queue {
-    async fn deliver(&mut self, push: &Push) -> Outcome<Result<(), String>> {
+    async fn deliver(&mut self, push: &Push) -> Outcome<Delivered> {
         let told = self.thread.borrow().clone().filter(|thread| is_thread(thread));
         let thread = told.unwrap_or_else(|| self.first.clone());
-        Ok(queue(&thread, &push.text).await)
+        Ok(if queue(&thread, &push.text).await { Delivered::Taken } else { Delivered::Failed })
     }
 }
 
-async fn queue(thread: &str, text: &str) -> Result<(), String> {
+/// Whether Codex has taken it, which its exit code tells.
+async fn queue(thread: &str, text: &str) -> bool {
     // On Windows npm installs it as a script, which is only found by its whole name.
     let mut command = Command::new(if cfg!(windows) { "codex.cmd" } else { "codex" });
     command
@@ -120,12 +121,8 @@ async fn queue(thread: &str, text: &str) -> Result<(), String> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    match tokio::time::timeout(HAND_OVER, command.status()).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(format!("codex queue ended with {status}")),
-        Ok(Err(error)) => Err(format!("codex queue cannot be started: {error}")),
-        Err(_) => Err("codex queue did not end in time".to_owned()),
-    }
+    let ended = tokio::time::timeout(HAND_OVER, command.status()).await;
+    matches!(ended, Ok(Ok(status)) if status.success())
 }
 
 #[cfg(test)]

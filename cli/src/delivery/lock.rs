@@ -114,19 +114,33 @@ impl SessionLock {
         agent: &AgentId,
     ) -> Outcome<Self> {
         let path = path(home, Part::Session, server, mesh, agent)?;
-        Ok(Self { _file: acquire(path).await? })
+        let mut file = acquire(path).await?;
+        // For its hooks. Who cannot read it takes it for another session's.
+        let _ = file.set_len(0);
+        let _ = file.write_all(session_name().unwrap_or_default().as_bytes());
+        Ok(Self { _file: file })
     }
 
-    /// Takes it if no other session has it.
-    pub(crate) fn try_acquire(
+    /// Whether another session than the one that has started this program is pushed into.
+    pub(crate) fn is_elsewhere(
         home: &Home,
         server: &ServerUrl,
         mesh: &MeshId,
         agent: &AgentId,
-    ) -> Outcome<Option<Self>> {
+    ) -> Outcome<bool> {
         let path = path(home, Part::Session, server, mesh, agent)?;
-        Ok(try_acquire(&path)?.map(|file| Self { _file: file }))
+        if try_acquire(&path)?.is_some() {
+            return Ok(false);
+        }
+        let holder = std::fs::read_to_string(&path).unwrap_or_default();
+        Ok(session_name().is_none_or(|mine| mine != holder))
     }
+}
+
+/// A name for the session of the harness that has started this program, if the harness gives it one that its
+/// hooks have too: Claude Code's process.
+fn session_name() -> Option<String> {
+    std::env::var("CLAUDE_PID").ok().filter(|id| !id.is_empty()).map(|id| format!("claude {id}"))
 }
 
 #[cfg(test)]
@@ -146,17 +160,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path().join(".meshwire"));
         let (server, mesh, agent) = agent();
+        let is_live = || SessionLock::is_elsewhere(&home, &server, &mesh, &agent).unwrap();
+        assert!(!is_live());
         let first = SessionLock::acquire(&home, &server, &mesh, &agent).await.unwrap();
-        assert!(SessionLock::try_acquire(&home, &server, &mesh, &agent).unwrap().is_none());
+        assert!(is_live());
         let mut second =
             Box::pin(async { SessionLock::acquire(&home, &server, &mesh, &agent).await.unwrap() });
         let early = tokio::time::timeout(std::time::Duration::from_millis(50), &mut second).await;
         assert!(early.is_err(), "both have it");
         drop(first);
         let second = second.await;
-        assert!(SessionLock::try_acquire(&home, &server, &mesh, &agent).unwrap().is_none());
+        assert!(is_live());
         drop(second);
-        assert!(SessionLock::try_acquire(&home, &server, &mesh, &agent).unwrap().is_some());
+        assert!(!is_live());
     }
 
     #[tokio::test]
@@ -173,7 +189,7 @@ mod tests {
             (&server, &other_mesh, &agent),
             (&server, &mesh, &other_agent),
         ] {
-            assert!(SessionLock::try_acquire(&home, server, mesh, agent).unwrap().is_some());
+            assert!(!SessionLock::is_elsewhere(&home, server, mesh, agent).unwrap());
         }
     }
 

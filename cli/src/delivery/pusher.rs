@@ -5,7 +5,7 @@ use std::time::Duration;
 use meshwire_protocol::{Harness, MessageId};
 use tokio::time::Instant;
 
-use super::{Inbox, Push, SessionLock, push_of};
+use super::{Inbox, Push, SessionLock, Unread, push_of};
 use crate::credentials::Home;
 use crate::failure::Outcome;
 use crate::link::{Link, may_pass};
@@ -27,10 +27,21 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(60),
 ];
 
+/// What has become of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// The session has it.
+    Taken,
+    /// The session knows that there is something, and reads it by a hook or a tool.
+    Announced,
+    /// The session does not take it.
+    Failed,
+}
+
 /// A way into a session.
 pub(crate) trait Deliver {
-    /// Hands a push over. The session has it when this is done, or it has failed and why.
-    async fn deliver(&mut self, push: &Push) -> Outcome<Result<(), String>>;
+    /// Hands a push over.
+    async fn deliver(&mut self, push: &Push) -> Outcome<Delivered>;
 
     /// Whether a push of which it was said that it failed has been taken after all.
     fn taken_late(&mut self) -> bool {
@@ -100,13 +111,20 @@ impl Pusher {
         failures: &mut usize,
     ) -> Outcome<MessageId> {
         let mut cursor = None;
+        // Up to where the session was told that there is something to read.
+        let mut announced = None;
         let mut empty_answers = 0;
         loop {
             let asked = Instant::now();
-            let seen =
-                link.keep_trying(may_pass, async || self.inbox.wait(self.wait).await).await?;
+            let seen = link
+                .keep_trying(may_pass, async || self.inbox.wait(announced, self.wait).await)
+                .await?;
             if !seen.message {
-                if cursor.is_some_and(|cursor| cursor < seen.cursor) {
+                if announced.is_some() {
+                    if self.take(link).await?.messages.is_empty() {
+                        announced = None;
+                    }
+                } else if cursor.is_some_and(|cursor| cursor < seen.cursor) {
                     // Over what was not for this agent, lest it be kept for us.
                     link.keep_trying(may_pass, async || self.inbox.acknowledge(seen.cursor).await)
                         .await?;
@@ -119,17 +137,29 @@ impl Pusher {
                 continue;
             }
             tokio::time::sleep(GATHER).await;
+            announced = None;
             loop {
-                let mut unread =
-                    link.keep_trying(may_pass, async || self.inbox.take(PAGE).await).await?;
+                let mut unread = self.take(link).await?;
                 let Some(push) = push_of(&mut unread, self.harness)? else { break };
-                if way.deliver(&push).await?.is_err() {
-                    return Ok(unread.cursor());
+                match way.deliver(&push).await? {
+                    Delivered::Taken => {
+                        *failures = 0;
+                        // If the server cannot be told now, the next one to take from the inbox tells it.
+                        let _ = unread.acknowledge().await;
+                    }
+                    Delivered::Announced => {
+                        *failures = 0;
+                        let end = async || unread.end().await;
+                        announced = Some(link.keep_trying(may_pass, end).await?);
+                        break;
+                    }
+                    Delivered::Failed => return Ok(unread.cursor()),
                 }
-                *failures = 0;
-                // If the server cannot be told now, the next one to take from the inbox tells it.
-                let _ = unread.acknowledge().await;
             }
         }
+    }
+
+    async fn take(&self, link: &mut Link) -> Outcome<Unread> {
+        link.keep_trying(may_pass, async || self.inbox.take(PAGE).await).await
     }
 }

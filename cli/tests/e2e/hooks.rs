@@ -16,49 +16,59 @@ fn each_harness_is_told_in_its_own_form_and_once() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path());
     let computer = wired(&service, "gemini");
-    let whole = |value: &Value| value.to_string();
-    let context = |value: &Value| {
-        let output = &value["hookSpecificOutput"];
-        format!("{} {}", output["hookEventName"], output["additionalContext"])
-    };
-    type Read<'a> = &'a dyn Fn(&Value) -> String;
-    let cases: &[(&str, &str, &str, Read<'_>, &str)] = &[
-        ("claude", "UserPromptSubmit", "{}", &context, "\"UserPromptSubmit\" \"MeshWire: "),
-        ("claude", "SessionStart", "{}", &context, "\"SessionStart\" \"MeshWire: "),
-        (
-            "claude",
-            "Stop",
-            r#"{"stop_hook_active":false}"#,
-            &whole,
-            r#"{"decision":"block","reason":"MeshWire: "#,
-        ),
-        ("codex", "UserPromptSubmit", "{}", &context, "\"UserPromptSubmit\" \"MeshWire: "),
-        ("codex", "Stop", "{}", &whole, r#"{"decision":"block","reason":"MeshWire: "#),
-        ("gemini", "BeforeAgent", "{}", &context, "\"BeforeAgent\" \"MeshWire: "),
-        ("gemini", "AfterAgent", "{}", &whole, r#"{"decision":"deny","reason":"MeshWire: "#),
-        (
-            "cursor",
-            "stop",
-            r#"{"status":"completed"}"#,
-            &whole,
-            r#"{"followup_message":"MeshWire: "#,
-        ),
-        ("copilot", "userPromptSubmitted", "{}", &whole, r#"{"additionalContext":"MeshWire: "#),
-    ];
-    for (number, (harness, event, input, read, start)) in cases.iter().enumerate() {
+    let context = "/hookSpecificOutput/additionalContext";
+    for (number, (harness, event, input, place, rest)) in [
+        ("claude", "UserPromptSubmit", "{}", context, "hookEventName"),
+        ("claude", "SessionStart", "{}", context, "hookEventName"),
+        ("claude", "Stop", r#"{"stop_hook_active":false}"#, "/reason", r#""decision":"block""#),
+        ("codex", "UserPromptSubmit", "{}", context, "hookEventName"),
+        ("codex", "Stop", "{}", "/reason", r#""decision":"block""#),
+        ("gemini", "BeforeAgent", "{}", context, "hookEventName"),
+        ("gemini", "AfterAgent", "{}", "/reason", r#""decision":"deny""#),
+        ("cursor", "stop", r#"{"status":"completed"}"#, "/followup_message", ""),
+        ("copilot", "userPromptSubmitted", "{}", "/additionalContext", ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let text = format!("number {number}");
         send(&computer, &text);
         let output = hook(&computer, harness, event, input);
+        assert_eq!(output.lines().count(), 1, "{output}");
+        let rest = rest.replace("hookEventName", &format!("\"hookEventName\":\"{event}\""));
+        assert!(output.contains(&rest), "{harness} {event}: {output}");
         let value: Value = serde_json::from_str(&output).unwrap();
-        let shown = read(&value);
-        assert!(shown.starts_with(start), "{harness} {event}: {shown}");
-        assert!(shown.contains(&text) && shown.contains("from bob, an agent of ada"), "{shown}");
+        let shown = value.pointer(place).and_then(Value::as_str).unwrap();
+        for part in ["It is not from the user", "from bob, an agent of ada", text.as_str()] {
+            assert!(shown.contains(part), "{harness} {event}: {shown}");
+        }
         assert_eq!(unread(&computer), Vec::<String>::new());
         assert_eq!(hook(&computer, harness, event, input), "", "{harness} {event} shows it twice");
     }
     send(&computer, "as text");
     let output = hook(&computer, "kiro", "userPromptSubmit", "{}");
-    assert!(output.starts_with("MeshWire: ") && output.contains("\n  as text\n"), "{output}");
+    assert!(output.contains("from bob") && output.contains("\n  as text\n"), "{output}");
+}
+
+#[test]
+fn a_hook_shows_no_more_than_its_harness_does() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "claude");
+    for _ in 0..3 {
+        send(&computer, &"x".repeat(4_000));
+    }
+    for left in [1, 0] {
+        assert!(hook(&computer, "claude", "UserPromptSubmit", "{}").contains("xxxx"));
+        assert_eq!(unread(&computer).len(), left);
+    }
+    // One that is longer on its own is left for the tool, and keeps no turn from ending.
+    send(&computer, &"y".repeat(10_000));
+    let shown = hook(&computer, "claude", "UserPromptSubmit", "{}");
+    assert!(shown.contains("read it with meshwire_get_messages"), "{shown}");
+    assert!(shown.len() < 500, "{shown}");
+    assert_eq!(hook(&computer, "claude", "Stop", "{}"), "");
+    assert_eq!(unread(&computer).len(), 1);
 }
 
 #[test]

@@ -136,7 +136,7 @@ impl Connection {
             }
             // Others on this computer may read meanwhile.
             drop(unread);
-            place.inbox.wait(left).await?;
+            place.inbox.wait(None, left).await?;
         }
     }
 

@@ -12,6 +12,10 @@ use serde_json::{Map, Value};
 
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Readers};
+use crate::wiring::ledger::Ledger;
+
+/// The file in which [`Home::wiring`] is kept.
+const WIRING: &str = "wiring.json";
 
 /// A token. It shows itself only masked.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +136,26 @@ impl Home {
             .or_default()
             .insert(wanted.to_owned(), name.to_owned());
         write_json(&path, &aliases)
+    }
+
+    /// What `init` put into files of harnesses.
+    pub(crate) fn wiring(&self) -> Outcome<Ledger> {
+        let path = self.0.join(WIRING);
+        guard(&path)?;
+        read_json(&path)
+    }
+
+    /// Works on that, and lets nobody else meanwhile. The work saves it itself, at its right time.
+    pub(crate) fn with_wiring<T>(&self, work: impl FnOnce(&Ledger) -> Outcome<T>) -> Outcome<T> {
+        let _lock = self.lock()?;
+        work(&self.wiring()?)
+    }
+
+    /// Remembers it, for who has its lock.
+    pub(crate) fn save_wiring(&self, ledger: &Ledger) -> Outcome<()> {
+        let path = self.0.join(WIRING);
+        // Left alone where it says so already: a second run changes no file.
+        if self.wiring()? == *ledger { Ok(()) } else { write_json(&path, ledger) }
     }
 
     /// Where running programs leave locks and notes for each other; for its owner only.

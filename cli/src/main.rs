@@ -9,6 +9,7 @@ mod delivery;
 mod device;
 mod failure;
 mod files;
+mod harness;
 mod harness_files;
 mod host;
 mod identity;
@@ -19,6 +20,7 @@ mod mesh_file;
 mod output;
 mod server_url;
 mod settings;
+mod wiring;
 
 use std::process::ExitCode;
 

@@ -21,6 +21,8 @@ pub(crate) const FILE_NAME: &str = ".mesh.json";
 pub(crate) struct MeshFile {
     path: PathBuf,
     keys: Object<Box<RawValue>>,
+    /// Whether it says something else than the file on the disk.
+    changed: bool,
 }
 
 impl MeshFile {
@@ -37,7 +39,7 @@ impl MeshFile {
 
     /// A new one, not yet written.
     pub(crate) fn new_in(folder: &Path) -> Self {
-        Self { path: folder.join(FILE_NAME), keys: Object(Vec::new()) }
+        Self { path: folder.join(FILE_NAME), keys: Object(Vec::new()), changed: true }
     }
 
     fn parse(path: PathBuf, text: &str) -> Outcome<Self> {
@@ -50,7 +52,7 @@ impl MeshFile {
             ))
             .hint("mend it, or remove it and run `meshwire init`")
         })?;
-        let file = Self { path, keys };
+        let file = Self { path, keys, changed: false };
         for (key, value) in &file.keys.0 {
             if key.to_ascii_lowercase().ends_with("token")
                 || holds_token(key)
@@ -121,44 +123,113 @@ impl MeshFile {
         self.text("agent_name")
     }
 
-    /// Whether the project has a name.
+    /// Whether it names the agent of a harness.
+    pub(crate) fn knows(&self, harness: Harness) -> Outcome<bool> {
+        let mut agents = self.agents()?.into_iter();
+        Ok(self.harness()? == Some(harness)
+            || agents.any(|(key, _)| parse_harness(&key) == Some(harness)))
+    }
+
+    /// Whether there is such a key.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.keys.0.iter().any(|(found, _)| found == key)
     }
 
     /// Sets a key of ours, in its old place or at the end.
     pub(crate) fn set(&mut self, key: &str, value: &str) -> Outcome<()> {
+        if self.text(key)?.as_deref() == Some(value) {
+            return Ok(());
+        }
         let raw = raw(value)?;
         put(&mut self.keys.0, key, raw);
+        self.changed = true;
         Ok(())
     }
 
     /// Takes a key of ours away.
     pub(crate) fn remove(&mut self, key: &str) {
+        self.changed |= self.has(key);
         self.keys.0.retain(|(found, _)| found != key);
     }
 
     /// Names the agent of a further harness.
     pub(crate) fn set_agent_of(&mut self, harness: Harness, name: &str) -> Outcome<()> {
         let mut agents = self.agents()?;
+        if agents.iter().any(|(key, found)| parse_harness(key) == Some(harness) && found == name) {
+            return Ok(());
+        }
         put(&mut agents, &harness_name(harness), name.to_owned());
+        self.set_agents(&agents)
+    }
+
+    /// Takes a harness out. Another one comes into its place, where there is one. Of the last one these keys go.
+    pub(crate) fn forget(&mut self, harness: Harness, last: &[&str]) -> Outcome<()> {
+        let mut agents = self.agents()?;
+        if self.harness()? != Some(harness) {
+            agents.retain(|(key, _)| parse_harness(key) != Some(harness));
+            return self.set_agents(&agents);
+        }
+        if agents.is_empty() {
+            for key in last {
+                self.remove(key);
+            }
+            return Ok(());
+        }
+        let (next, name) = agents.remove(0);
+        self.set("harness", &next)?;
+        self.set("agent_name", &name)?;
+        self.set_agents(&agents)
+    }
+
+    fn set_agents(&mut self, agents: &[(String, String)]) -> Outcome<()> {
+        if agents.is_empty() {
+            self.remove("agents");
+            return Ok(());
+        }
         let mut lines = Vec::new();
-        for (key, name) in &agents {
+        for (key, name) in agents {
             lines.push(format!("    {}: {}", raw(key)?.get(), raw(name)?.get()));
         }
         let object = format!("{{\n{}\n  }}", lines.join(",\n"));
         let object = RawValue::from_string(object).map_err(|error| broken(&error))?;
         put(&mut self.keys.0, "agents", object);
+        self.changed = true;
         Ok(())
     }
 
-    /// Writes it, with two spaces and a line end.
-    pub(crate) fn save(&self) -> Outcome<()> {
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.0.is_empty()
+    }
+
+    /// Its text when it is written; nothing when the file on the disk says the same.
+    pub(crate) fn new_text(&self) -> Outcome<Option<String>> {
+        if !self.changed {
+            return Ok(None);
+        }
         let mut lines = Vec::new();
         for (key, value) in &self.keys.0 {
             lines.push(format!("  {}: {}", raw(key)?.get(), value.get()));
         }
-        files::write(&self.path, &format!("{{\n{}\n}}\n", lines.join(",\n")), Readers::Anyone)
+        Ok(Some(format!("{{\n{}\n}}\n", lines.join(",\n"))))
+    }
+
+    /// Writes it, with two spaces and a line end, unless it says nothing new.
+    pub(crate) fn save(&self) -> Outcome<()> {
+        match self.new_text()? {
+            Some(text) => files::write(&self.path, &text, Readers::Anyone),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, and removes a file with nothing in it.
+    pub(crate) fn save_or_remove(&self) -> Outcome<()> {
+        if !self.is_empty() {
+            return self.save();
+        }
+        std::fs::remove_file(&self.path).map_err(|error| {
+            Failure::failed(format!("cannot remove {}: {error}", self.path.display()))
+        })
     }
 
     fn agents(&self) -> Outcome<Vec<(String, String)>> {
@@ -290,6 +361,7 @@ mod tests {
     fn a_rewrite_keeps_what_others_wrote_and_its_order() {
         let folder = folder(TEXT);
         let mut file = MeshFile::find(folder.path()).unwrap().unwrap();
+        file.changed = true;
         file.save().unwrap();
         let path = folder.path().join(FILE_NAME);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), TEXT);
@@ -375,13 +447,14 @@ mod tests {
                 let until = (until..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap();
                 text.replace_range(at..until, pieces[below(pieces.len())]);
             }
-            let Ok(file) = MeshFile::parse(path.clone(), &text) else { continue };
+            let Ok(mut file) = MeshFile::parse(path.clone(), &text) else { continue };
             taken += 1;
             let meant: serde_json::Value = match serde_json::from_str(&text) {
                 Ok(value) => value,
                 // A number that no reader can hold is kept as it was written.
                 Err(_) => continue,
             };
+            file.changed = true;
             file.save().unwrap();
             let written: serde_json::Value =
                 serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();

@@ -14,3 +14,4 @@ mod send;
 mod sign_in;
 mod support;
 mod terminal;
+mod wiring;

@@ -1,0 +1,168 @@
+//! What `init` says.
+
+use std::path::Path;
+
+use meshwire_protocol::clean::{clean, clean_line};
+use meshwire_protocol::{Harness, MeshId, Registered};
+use serde_json::json;
+
+use super::Init;
+use crate::failure::Outcome;
+use crate::harness::Wiring;
+use crate::mesh_file::{FILE_NAME, MeshFile, harness_name};
+use crate::output::{Style, note, print, print_json};
+use crate::settings::Settings;
+use crate::wiring::diff;
+use crate::wiring::plan::Plan;
+
+/// What a run was about.
+pub(super) struct Told<'a> {
+    pub(super) args: &'a Init,
+    pub(super) file: &'a MeshFile,
+    pub(super) changed: bool,
+    pub(super) settings: &'a Settings,
+    pub(super) mesh: &'a MeshId,
+    pub(super) agent: &'a str,
+}
+
+/// What would change.
+pub(super) fn dry_run(file: &MeshFile, plan: &Plan) -> Outcome<()> {
+    let mut text = String::new();
+    if let Some(new) = file.new_text()? {
+        let old = crate::files::read(file.path())?;
+        text = diff::unified(file.path(), old.as_deref(), (!file.is_empty()).then_some(&new));
+    }
+    text += &plan.diff();
+    for told in &plan.notes {
+        note(&clean_line(told));
+    }
+    if text.is_empty() {
+        note("Nothing would change on this computer.");
+        return Ok(());
+    }
+    print(clean(&text).trim_end())?;
+    note("Nothing was changed: this was a dry run.");
+    Ok(())
+}
+
+impl Told<'_> {
+    pub(super) fn done(
+        &self,
+        harness: Harness,
+        registered: &Registered,
+        wiring: &Wiring,
+        plan: &Plan,
+    ) -> Outcome<()> {
+        let name = harness_name(harness);
+        if self.args.output.json {
+            return print_json(&json!({
+                "path": self.file.path(),
+                "mesh_id": self.mesh,
+                "agent_id": registered.agent_id,
+                "agent_name": registered.name,
+                "harness": name,
+                "files": plan.files().map(|(path, _)| path).collect::<Vec<_>>(),
+                "notes": wiring.notes,
+                "steps": wiring.steps,
+            }));
+        }
+        let done = Style::for_stdout().green("✓");
+        // In a folder of the project, it is the project's own file that has changed.
+        let path = self.file.path();
+        let here = path.parent() == std::env::current_dir().ok().as_deref();
+        let shown =
+            if here { FILE_NAME.to_owned() } else { clean_line(&path.display().to_string()) };
+        let how = if self.changed { "written" } else { "is as it should be" };
+        print(&format!("{done} {shown} {how}"))?;
+        let agent = self.agent;
+        print(&format!("  mesh_id: {}\n  agent_name: {agent}\n  harness: {name}\n", self.mesh))?;
+        for (path, _) in plan.files() {
+            print(&format!("{done} {} written", tidy(path)))?;
+        }
+        let registered_name = clean_line(&registered.name);
+        print(&format!("{done} Registered as {registered_name} ({})\n", registered.agent_id))?;
+        print(&format!("{done} {} harness ready!\n", title(harness)))?;
+        if harness == Harness::Generic {
+            self.generic(&registered_name)?;
+        }
+        for told in &wiring.notes {
+            print(&format!("Note: {told}"))?;
+        }
+        for (number, step) in wiring.steps.iter().enumerate() {
+            print(&format!("{}. {step}", number + 1))?;
+        }
+        note(&format!("Commit {} so that your teammates share the mesh.", path.display()));
+        Ok(())
+    }
+
+    fn generic(&self, name: &str) -> Outcome<()> {
+        let (mesh, url) = (self.mesh, &self.settings.url);
+        print(&clean(&format!(
+            "Give your agent's process these settings:\n\
+             \x20 MESHWIRE_URL={url}\n\
+             \x20 MESHWIRE_MESH_ID={mesh}\n\
+             \x20 MESHWIRE_AGENT_NAME={name}\n\
+             and, where you are not signed in, MESHWIRE_TOKEN, a token of its own:\n\
+             \x20 meshwire token create {name} --mesh {mesh} --agent {name}\n\
+             \n\
+             Then it can run:\n\
+             \x20 meshwire send \"hello\" --to NAME       send, as {name}\n\
+             \x20 meshwire listen --exec COMMAND       run a command for each message\n\
+             \x20 meshwire inbox --ack --json          or look for messages now and then\n\
+             \x20 meshwire mcp                         or start this MCP server in the project\n\
+             \x20 meshwire integrate                   the guide to the HTTP API"
+        )))
+    }
+}
+
+/// What was taken out.
+pub(super) fn undone(args: &Init, plan: &Plan, file: Option<&Path>, agent: &str) -> Outcome<()> {
+    if args.output.json {
+        return print_json(&json!({
+            "files": plan.files().map(|(path, _)| path).chain(file).collect::<Vec<_>>(),
+            "notes": plan.notes,
+        }));
+    }
+    let done = Style::for_stdout().green("✓");
+    for (path, gone) in plan.files() {
+        print(&format!("{done} {} {}", tidy(path), if gone { "removed" } else { "restored" }))?;
+    }
+    if let Some(file) = file {
+        let how = if file.exists() { "restored" } else { "removed" };
+        print(&format!("{done} {} {how}", tidy(file)))?;
+    }
+    for told in &plan.notes {
+        note(&format!("note: {}", clean_line(told)));
+    }
+    note(agent);
+    Ok(())
+}
+
+/// A path as people write it.
+fn tidy(path: &Path) -> String {
+    let home = etcetera::home_dir().ok();
+    let below = home.as_deref().and_then(|home| path.strip_prefix(home).ok());
+    clean_line(&match below {
+        Some(below) => format!("~/{}", below.display()),
+        None => path.display().to_string(),
+    })
+}
+
+/// The product's name.
+fn title(harness: Harness) -> &'static str {
+    match harness {
+        Harness::Copilot => "Copilot",
+        Harness::Claude => "Claude Code",
+        Harness::ClaudeDesktop => "Claude Desktop",
+        Harness::Cursor => "Cursor",
+        Harness::Codex => "Codex",
+        Harness::Gemini => "Gemini",
+        Harness::Kiro => "Kiro",
+        Harness::Opencode => "opencode",
+        Harness::Vscode => "VS Code",
+        Harness::Windsurf => "Windsurf",
+        Harness::Hermes => "Hermes",
+        Harness::Pi => "Pi",
+        Harness::Generic => "Generic",
+    }
+}

@@ -1,0 +1,21 @@
+//! Claude Desktop. It starts servers anywhere, so ours is told the mesh and the agent.
+
+use meshwire_protocol::Harness;
+
+use super::places::{Places, settings};
+use super::{NAME, Wiring, server_of_mesh};
+use crate::failure::Outcome;
+use crate::wiring::{Edit, Format};
+
+pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
+    let server = server_of_mesh(Harness::ClaudeDesktop, places);
+    Ok(Wiring {
+        files: vec![settings(
+            places.app_data("Claude/claude_desktop_config.json"),
+            Format::Json,
+            vec![Edit::is(&["mcpServers", NAME], server)],
+        )],
+        notes: Vec::new(),
+        steps: vec!["Quit Claude Desktop altogether, and start it again.".into()],
+    })
+}

@@ -1,0 +1,34 @@
+//! Gemini CLI: an MCP server, and hooks at the borders of a turn.
+
+use meshwire_protocol::Harness;
+
+use super::places::{Places, settings};
+use super::{NAME, Wiring, server};
+use crate::failure::Outcome;
+use crate::harness_files::hook_command;
+use crate::wiring::{Edit, Format, Value};
+
+const EVENTS: [&str; 3] = ["SessionStart", "BeforeAgent", "AfterAgent"];
+
+pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
+    let mut edits = vec![Edit::is(&["mcpServers", NAME], server(Harness::Gemini, places))];
+    edits.extend(EVENTS.map(|event| {
+        let hook = Value::object([
+            ("type", "command".into()),
+            ("command", hook_command(&places.program, Harness::Gemini, event).into()),
+            // Milliseconds.
+            ("timeout", 10_000.into()),
+        ]);
+        let element = Value::object([("hooks", Value::List(vec![hook]))]);
+        Edit::has(&["hooks", event], element, &format!("hook --harness gemini {event}"))
+    }));
+    Ok(Wiring {
+        files: vec![settings(places.home(None, ".gemini", "settings.json"), Format::Json, edits)],
+        notes: Vec::new(),
+        steps: vec![
+            "Start Gemini CLI in this folder, and trust the folder when it asks: elsewhere it starts no \
+             server and no hook."
+                .into(),
+        ],
+    })
+}

@@ -1,0 +1,21 @@
+//! Windsurf. It starts servers anywhere, so ours is told the mesh and the agent.
+
+use meshwire_protocol::Harness;
+
+use super::places::{Places, settings};
+use super::{NAME, Wiring, server_of_mesh};
+use crate::failure::Outcome;
+use crate::wiring::{Edit, Format};
+
+pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
+    let server = server_of_mesh(Harness::Windsurf, places);
+    Ok(Wiring {
+        files: vec![settings(
+            places.home(None, ".codeium", "windsurf/mcp_config.json"),
+            Format::Json,
+            vec![Edit::is(&["mcpServers", NAME], server)],
+        )],
+        notes: Vec::new(),
+        steps: vec!["Restart Windsurf, or press the refresh button of its MCP servers.".into()],
+    })
+}

@@ -1,0 +1,187 @@
+//! What was put into which file, and for whom: `~/.meshwire/wiring.json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use sha2::{Digest as _, Sha256};
+
+use super::document::Format;
+use super::patch::WayBack;
+
+/// Everything that was put anywhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ledger {
+    /// By the path of the file.
+    #[serde(default)]
+    pub(crate) files: BTreeMap<String, Record>,
+    /// The folders that were made for them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) folders: BTreeSet<PathBuf>,
+    /// What else was done for a project's harness, by [`User::key`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) users: BTreeMap<String, Done>,
+    /// What a later version wrote.
+    #[serde(flatten)]
+    more: Map<String, Json>,
+}
+
+/// What was done for a project's harness besides files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Done {
+    /// The keys that were put into `.mesh.json`, and the harness itself when it was not in there.
+    #[serde(default)]
+    pub(crate) mesh_file: Vec<String>,
+    /// The id of the token that was made for it, and the server that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<(String, String)>,
+}
+
+/// Who needs something: a harness in a project.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct User {
+    /// The project's folder.
+    pub(crate) project: String,
+    /// The harness.
+    pub(crate) harness: String,
+}
+
+/// What we did to a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Whether it was not there before.
+    #[serde(default)]
+    pub(crate) created: bool,
+    /// What is in it.
+    pub(crate) content: Held,
+}
+
+/// What we hold in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Held {
+    /// All of it.
+    Own {
+        /// Of the text as we wrote it.
+        sha256: String,
+        /// For whom.
+        users: BTreeSet<User>,
+    },
+    /// Some of it.
+    Some(Puts),
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self::Some(Puts::default())
+    }
+}
+
+/// What we put into a file of others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Puts {
+    /// How it is written; a text of lines has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) format: Option<Format>,
+    /// In the order in which they were put.
+    pub(super) puts: Vec<Put>,
+    /// The objects and lists that were made on the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) made: Vec<Vec<String>>,
+    /// The way back to the text before us, while nobody else writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) back: Option<Back>,
+}
+
+/// The way back to a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Back {
+    /// Of the text that it leads from.
+    pub(super) sha256: String,
+    pub(super) way: WayBack,
+}
+
+/// A value that we put somewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Put {
+    /// Where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) path: Vec<String>,
+    /// Whether it is an element of the list there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) element: bool,
+    /// What.
+    pub(super) value: Json,
+    /// What was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) before: Option<Json>,
+    /// For whom.
+    pub(super) users: BTreeSet<User>,
+}
+
+impl Put {
+    /// Whether it is at the same place as another one, so that it replaces it.
+    pub(super) fn stands_for(&self, other: &Self) -> bool {
+        // A line has no place but what it says.
+        let lines = self.path.is_empty() && self.value != other.value;
+        self.path == other.path && self.element == other.element && !lines
+    }
+}
+
+impl User {
+    /// A harness in a project.
+    pub(crate) fn new(project: &Path, harness: &str) -> Self {
+        Self { project: project.to_string_lossy().into_owned(), harness: harness.to_owned() }
+    }
+
+    /// As one text.
+    pub(crate) fn key(&self) -> String {
+        format!("{}:{}", self.harness, self.project)
+    }
+}
+
+impl Record {
+    /// Whether anybody needs anything of it.
+    pub(super) fn is_needed(&self) -> bool {
+        match &self.content {
+            Held::Own { users, .. } => !users.is_empty(),
+            Held::Some(puts) => !puts.puts.is_empty(),
+        }
+    }
+
+    /// Whether somebody needs something of it.
+    pub(crate) fn is_for(&self, user: &User) -> bool {
+        match &self.content {
+            Held::Own { users, .. } => users.contains(user),
+            Held::Some(puts) => puts.puts.iter().any(|put| put.users.contains(user)),
+        }
+    }
+}
+
+/// The SHA-256 of a text, in hexadecimal digits.
+pub(super) fn sha256(text: &str) -> String {
+    use std::fmt::Write as _;
+
+    Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+impl Puts {
+    /// The text as it was before us, as far as it can be told.
+    pub(super) fn original(&self, text: &str) -> Option<String> {
+        match &self.back {
+            Some(back) if back.sha256 == sha256(text) => back.way.apply(text),
+            None if self.puts.is_empty() => Some(text.to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Remembers the way back from the text that is written now.
+    pub(super) fn lead_back(&mut self, original: Option<&str>, text: &str) {
+        self.back = original
+            .map(|original| Back { sha256: sha256(text), way: WayBack::between(original, text) });
+    }
+}

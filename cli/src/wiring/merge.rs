@@ -1,0 +1,275 @@
+//! Brings what a harness needs into the text of a file, in memory.
+
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+use super::document::{Blocked, Document, Format, at};
+use super::ledger::{Held, Put, Puts, Record, User, sha256};
+use super::patch::{keep_ends, plain_ends};
+use super::{Content, Edit, FileEdit, Value, What, lines};
+use crate::failure::{Failure, Outcome};
+
+/// What every file that is ours alone says of itself, unless its reader would take offence.
+const MARK: &str = "meshwire init";
+
+/// A file as it is to be.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    /// Its text.
+    pub(crate) text: String,
+    /// What we hold in it then.
+    pub(crate) record: Record,
+}
+
+/// Merges an edit into a file. `old` is its text, `record` what we hold in it already, `user` who needs it.
+pub(crate) fn merge(
+    edit: &FileEdit,
+    old: Option<&str>,
+    record: Option<&Record>,
+    user: &User,
+) -> Outcome<Merged> {
+    let new = || Record { created: old.is_none(), ..Record::default() };
+    let mut record = record.cloned().unwrap_or_else(new);
+    let before = old.unwrap_or_default();
+    let text = match &edit.content {
+        Content::Own { text, .. } => {
+            own(&edit.path, text, old, &mut record, user)?;
+            text.clone()
+        }
+        Content::Settings { format, edits } => {
+            let puts = puts_of(&mut record);
+            let original = puts.original(before);
+            puts.format = Some(*format);
+            let text = settings(&edit.path, *format, edits, before, puts, user)?;
+            puts.lead_back(original.as_deref(), &text);
+            text
+        }
+        Content::Lines(wanted) => {
+            let puts = puts_of(&mut record);
+            let original = puts.original(before);
+            let (new, added) = lines::add(&plain_ends(before), wanted);
+            for line in wanted {
+                puts.note(&[], true, &Json::from(line.as_str()), None, added.contains(line), user);
+            }
+            let text = keep_ends(before, &new);
+            puts.lead_back(original.as_deref(), &text);
+            text
+        }
+    };
+    Ok(Merged { text, record })
+}
+
+fn own(
+    path: &Path,
+    text: &str,
+    old: Option<&str>,
+    record: &mut Record,
+    user: &User,
+) -> Outcome<()> {
+    let (known, mut users) = match &record.content {
+        Held::Own { sha256, users } => (Some(sha256.clone()), users.clone()),
+        Held::Some(_) => (None, std::collections::BTreeSet::new()),
+    };
+    if let Some(old) = old
+        && old != text
+        && known != Some(sha256(old))
+        && !(known.is_none() && old.contains(MARK))
+    {
+        return Err(Failure::failed(format!(
+            "{} is not as `meshwire init` writes it: somebody has changed it",
+            path.display()
+        ))
+        .hint("move it away, and run `meshwire init` again"));
+    }
+    if known.is_none() {
+        // What was there is ours as well: an earlier version wrote it.
+        record.created = true;
+    }
+    users.insert(user.clone());
+    record.content = Held::Own { sha256: sha256(text), users };
+    Ok(())
+}
+
+fn puts_of(record: &mut Record) -> &mut Puts {
+    if matches!(record.content, Held::Own { .. }) {
+        record.content = Held::default();
+    }
+    match &mut record.content {
+        Held::Some(puts) => puts,
+        Held::Own { .. } => unreachable!("it was replaced"),
+    }
+}
+
+/// Reads a text of settings, or says how to mend it.
+pub(super) fn parse(path: &Path, format: Format, text: &str) -> Outcome<Box<dyn Document>> {
+    format.parse(text).map_err(|slip| {
+        Failure::failed(format!(
+            "{} is not good {}, see line {} column {}: {}",
+            path.display(),
+            format.name(),
+            slip.line,
+            slip.column,
+            slip.what
+        ))
+        .hint("mend it there, and run this again; nothing was changed")
+    })
+}
+
+/// Holds what a changed document says against what it should say.
+pub(super) fn verified(
+    path: &Path,
+    format: Format,
+    document: &dyn Document,
+    model: &Json,
+) -> Outcome<String> {
+    let text = document.text();
+    match format.parse(&text) {
+        Ok(read) if read.value() == *model => Ok(text),
+        _ => Err(Failure::failed(format!(
+            "{} is written in a way that we cannot change safely, and was left alone",
+            path.display()
+        ))
+        .hint("`meshwire init --dry-run` in an empty home folder shows what to put there by hand")),
+    }
+}
+
+fn settings(
+    path: &Path,
+    format: Format,
+    edits: &[Edit],
+    old: &str,
+    puts: &mut Puts,
+    user: &User,
+) -> Outcome<String> {
+    let plain = plain_ends(old);
+    let mut document = parse(path, format, &plain)?;
+    let mut model = document.value();
+    let mut changed = false;
+    for Edit { path: keys, what } in edits {
+        let one = put(document.as_mut(), &mut model, keys, what, puts, user).map_err(|Blocked| {
+            Failure::failed(format!(
+                "{}: {} cannot be set: something else than an object or a list stands there or above",
+                path.display(),
+                keys.join(".")
+            ))
+            .hint("correct it there, and run this again; nothing was changed")
+        })?;
+        changed |= one;
+    }
+    if !changed {
+        return Ok(old.to_owned());
+    }
+    let mut text = verified(path, format, document.as_ref(), &model)?;
+    if old.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(keep_ends(old, &text))
+}
+
+/// Makes one change, in the document and in what it should say. Says whether there was one to make.
+fn put(
+    document: &mut dyn Document,
+    model: &mut Json,
+    path: &[String],
+    what: &What,
+    puts: &mut Puts,
+    user: &User,
+) -> Result<bool, Blocked> {
+    let before = at(model, path).cloned();
+    let mut set = |path: &[String], value: &Value, puts: &mut Puts| {
+        for depth in 1..path.len() {
+            if at(model, &path[..depth]).is_none() {
+                puts.made.push(path[..depth].to_vec());
+            }
+        }
+        model.set(path, value)?;
+        document.set(path, value)
+    };
+    match (what, before) {
+        (What::Default(_), Some(found)) => {
+            puts.note(path, false, &found, None, false, user);
+            Ok(false)
+        }
+        (What::Is(value) | What::Default(value), None) => {
+            set(path, value, puts)?;
+            puts.note(path, false, &value.json(), None, true, user);
+            Ok(true)
+        }
+        (What::Is(Value::Object(keys)), Some(found)) if !keys.is_empty() => {
+            let mut changed = false;
+            for (key, value) in keys {
+                if found.as_object().ok_or(Blocked)?.get(key) != Some(&value.json()) {
+                    set(&[path, &[key.clone()]].concat(), value, puts)?;
+                    changed = true;
+                }
+            }
+            let value = Value::Object(keys.clone()).json();
+            puts.note(path, false, &value, Some(found), changed, user);
+            Ok(changed)
+        }
+        (What::Is(value), Some(found)) => {
+            let changed = found != value.json();
+            if changed {
+                set(path, value, puts)?;
+            }
+            puts.note(path, false, &value.json(), Some(found), changed, user);
+            Ok(changed)
+        }
+        (What::Has { element, .. }, None) => {
+            set(path, &Value::List(vec![element.clone()]), puts)?;
+            puts.made.push(path.to_vec());
+            puts.note(path, true, &element.json(), None, true, user);
+            Ok(true)
+        }
+        (What::Has { element, mark }, Some(found)) => {
+            let list = found.as_array().ok_or(Blocked)?;
+            let value = element.json();
+            let changed = !list.contains(&value);
+            if changed {
+                // The places behind one that is taken out move up.
+                for index in (0..list.len()).rev() {
+                    if list[index].to_string().contains(mark) {
+                        model.remove_element(path, index)?;
+                        document.remove_element(path, index)?;
+                    }
+                }
+                model.push(path, element)?;
+                document.push(path, element)?;
+            }
+            puts.note(path, true, &value, None, changed, user);
+            Ok(changed)
+        }
+    }
+}
+
+impl Puts {
+    /// Notes who needs a value. What the user had before us is not ours, whoever needs it.
+    fn note(
+        &mut self,
+        path: &[String],
+        element: bool,
+        value: &Json,
+        before: Option<Json>,
+        put: bool,
+        user: &User,
+    ) {
+        let new = Put {
+            path: path.to_vec(),
+            element,
+            value: value.clone(),
+            before,
+            users: [user.clone()].into(),
+        };
+        match self.puts.iter_mut().find(|old| old.stands_for(&new)) {
+            Some(old) => {
+                old.users.insert(user.clone());
+                if put {
+                    old.value = new.value;
+                }
+            }
+            None if put => self.puts.push(new),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! All changes at once: read and merged before the first is written.
+
+use std::path::{Path, PathBuf};
+
+use super::disk::{self, Found};
+use super::ledger::{Ledger, User};
+use super::merge::merge;
+use super::undo::{Fate, undo};
+use super::{Content, FileEdit, Place, diff};
+use crate::credentials::Home;
+use crate::failure::Outcome;
+
+/// What is to be written and removed, and what we hold where then.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    changes: Vec<Change>,
+    ledger: Ledger,
+    /// What was left alone, and why.
+    pub(crate) notes: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Change {
+    path: PathBuf,
+    found: Found,
+    /// `None`: it goes.
+    text: Option<String>,
+    secret: bool,
+}
+
+impl Plan {
+    /// Puts in what a harness needs in a project.
+    pub(crate) fn put(
+        edits: &[FileEdit],
+        ledger: &Ledger,
+        user: &User,
+        project: &Path,
+    ) -> Outcome<Self> {
+        let mut plan = Self::new(ledger);
+        for edit in edits {
+            let found = disk::read(&edit.path, edit.place, project)?;
+            let key = edit.path.to_string_lossy().into_owned();
+            let record = plan.ledger.files.get(&key);
+            let merged = merge(edit, found.text.as_deref(), record, user)?;
+            plan.ledger.files.insert(key, merged.record);
+            let secret = matches!(edit.content, Content::Own { secret: true, .. });
+            plan.change(edit.path.clone(), found, Some(merged.text), secret);
+        }
+        Ok(plan)
+    }
+
+    /// Takes out what only this harness needs, in this project.
+    pub(crate) fn undo(ledger: &Ledger, user: &User, project: &Path) -> Outcome<Self> {
+        let mut plan = Self::new(ledger);
+        for (key, record) in &ledger.files {
+            if !record.is_for(user) {
+                continue;
+            }
+            let path = PathBuf::from(key);
+            let place = if path.starts_with(project) { Place::Project } else { Place::Home };
+            let found = disk::read(&path, place, project)?;
+            let undone = undo(&path, found.text.as_deref(), record, user)?;
+            plan.notes.extend(undone.notes);
+            match undone.record {
+                Some(record) => drop(plan.ledger.files.insert(key.clone(), record)),
+                None => drop(plan.ledger.files.remove(key)),
+            }
+            match undone.fate {
+                Fate::Stays => {}
+                Fate::Becomes(text) => plan.change(path, found, Some(text), false),
+                Fate::Goes => plan.change(path, found, None, false),
+            }
+        }
+        Ok(plan)
+    }
+
+    fn new(ledger: &Ledger) -> Self {
+        Self { changes: Vec::new(), ledger: ledger.clone(), notes: Vec::new() }
+    }
+
+    fn change(&mut self, path: PathBuf, found: Found, text: Option<String>, secret: bool) {
+        if found.text != text {
+            self.changes.push(Change { path, found, text, secret });
+        }
+    }
+
+    /// The files that change, and whether each goes.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&Path, bool)> {
+        self.changes.iter().map(|change| (change.path.as_path(), change.text.is_none()))
+    }
+
+    /// What changes, as unified diffs.
+    pub(crate) fn diff(&self) -> String {
+        let diff = |change: &Change| {
+            diff::unified(&change.path, change.found.text.as_deref(), change.text.as_deref())
+        };
+        self.changes.iter().map(diff).collect()
+    }
+
+    /// Writes and removes the files. What we hold is remembered first, so that a run that breaks off can be undone.
+    pub(crate) fn apply(mut self, home: &Home) -> Outcome<Self> {
+        for change in self.changes.iter().filter(|change| change.text.is_some()) {
+            self.ledger.folders.extend(disk::missing_folders(&change.path));
+        }
+        home.save_wiring(&self.ledger)?;
+        for change in &self.changes {
+            match &change.text {
+                Some(text) => disk::write(&change.path, &change.found, text, change.secret)?,
+                None => disk::remove(&change.path)?,
+            }
+        }
+        self.remove_folders(home)?;
+        Ok(self)
+    }
+
+    /// Removes the folders that were made for files that have gone. What somebody else put there keeps one.
+    fn remove_folders(&mut self, home: &Home) -> Outcome<()> {
+        let before = self.ledger.folders.len();
+        let needed: Vec<_> = self.ledger.files.keys().map(PathBuf::from).collect();
+        let gone = |folder: &PathBuf| !needed.iter().any(|file| file.starts_with(folder));
+        let going: Vec<_> =
+            self.ledger.folders.iter().filter(|folder| gone(folder)).cloned().collect();
+        for folder in going.iter().rev() {
+            let _ = std::fs::remove_dir(folder);
+            self.ledger.folders.remove(folder);
+        }
+        if self.ledger.folders.len() != before { home.save_wiring(&self.ledger) } else { Ok(()) }
+    }
+}

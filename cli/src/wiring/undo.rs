@@ -1,0 +1,214 @@
+//! Takes out of a file what was put into it, in memory.
+
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+use super::document::{Blocked, Document, Format, at};
+use super::ledger::{Held, Put, Puts, Record, User, sha256};
+use super::merge::{parse, verified};
+use super::patch::{keep_ends, plain_ends};
+use super::{Value, lines};
+use crate::failure::Outcome;
+
+/// What is to become of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It stays as it is.
+    Stays,
+    /// It gets this text.
+    Becomes(String),
+    /// It goes.
+    Goes,
+}
+
+/// A file after a user has gone.
+#[derive(Debug)]
+pub(crate) struct Undone {
+    /// What is to become of it.
+    pub(crate) fate: Fate,
+    /// What was left alone, and why.
+    pub(crate) notes: Vec<String>,
+    /// What we still hold in it.
+    pub(crate) record: Option<Record>,
+}
+
+/// Takes out what only this user needs. `old` is the file's text, `None` when it is gone.
+pub(crate) fn undo(
+    path: &Path,
+    old: Option<&str>,
+    record: &Record,
+    user: &User,
+) -> Outcome<Undone> {
+    let mut record = record.clone();
+    let mut notes = Vec::new();
+    let fate = match (&mut record.content, old) {
+        (Held::Own { users, .. }, None) => {
+            users.remove(user);
+            Fate::Stays
+        }
+        (Held::Own { users, sha256: ours }, Some(old)) => {
+            users.remove(user);
+            if !users.is_empty() {
+                Fate::Stays
+            } else if *ours == sha256(old) {
+                Fate::Goes
+            } else {
+                notes.push(format!("{} was changed since, and stays", path.display()));
+                Fate::Stays
+            }
+        }
+        (Held::Some(puts), old) => puts.undo(path, old, record.created, user, &mut notes)?,
+    };
+    let record = record.is_needed().then_some(record);
+    Ok(Undone { fate, notes, record })
+}
+
+impl Puts {
+    fn undo(
+        &mut self,
+        path: &Path,
+        old: Option<&str>,
+        created: bool,
+        user: &User,
+        notes: &mut Vec<String>,
+    ) -> Outcome<Fate> {
+        for put in &mut self.puts {
+            put.users.remove(user);
+        }
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.puts).into_iter().partition(|put| put.users.is_empty());
+        let (Some(old), false) = (old, gone.is_empty()) else {
+            self.puts = kept;
+            return Ok(Fate::Stays);
+        };
+        let original = self.original(old).filter(|_| self.back.is_some());
+        self.puts = kept;
+        if self.puts.is_empty()
+            && let Some(original) = original
+        {
+            return Ok(if created { Fate::Goes } else { Fate::Becomes(original) });
+        }
+        let (text, empty) = match self.format {
+            None => {
+                let text = gone.iter().rev().fold(plain_ends(old), |text, put| {
+                    lines::remove(&text, put.value.as_str().unwrap_or_default())
+                });
+                let empty = text.trim().is_empty();
+                (text, empty)
+            }
+            Some(format) => self.take_out(path, format, old, &gone, notes)?,
+        };
+        if created && empty && self.puts.is_empty() {
+            return Ok(Fate::Goes);
+        }
+        let text = keep_ends(old, &text);
+        self.lead_back(original.as_deref(), &text);
+        Ok(if text == old { Fate::Stays } else { Fate::Becomes(text) })
+    }
+
+    fn take_out(
+        &mut self,
+        path: &Path,
+        format: Format,
+        old: &str,
+        gone: &[Put],
+        notes: &mut Vec<String>,
+    ) -> Outcome<(String, bool)> {
+        let plain = plain_ends(old);
+        let mut document = parse(path, format, &plain)?;
+        let mut model = document.value();
+        let before = model.clone();
+        for put in gone.iter().rev() {
+            if take(document.as_mut(), &mut model, put) == Err(Blocked) {
+                let keys = put.path.join(".");
+                notes.push(format!("{}: {keys} was changed since, and stays", path.display()));
+            }
+        }
+        // Innermost first, so that one that holds only another goes as well.
+        self.made.sort_by_key(|made| std::cmp::Reverse(made.len()));
+        let puts = &self.puts;
+        self.made.retain(|made| {
+            if puts.iter().any(|put| put.path.starts_with(made)) {
+                return true;
+            }
+            if at(&model, made).is_some_and(is_empty)
+                && model.remove(made).is_ok()
+                && document.remove(made).is_err()
+            {
+                notes.push(format!("{}: {} stays", path.display(), made.join(".")));
+            }
+            false
+        });
+        if model == before {
+            return Ok((plain, is_empty(&model)));
+        }
+        let empty = is_empty(&model);
+        // The comments of a file that we made, if any came to be there, are the user's.
+        let text = verified(path, format, document.as_ref(), &model)?;
+        let bare = format.parse("").is_ok_and(|bare| bare.text().trim() == text.trim());
+        Ok((text.clone(), empty && (bare || text.split_whitespace().collect::<String>() == "{}")))
+    }
+}
+
+/// Takes one value out, unless somebody has changed it.
+fn take(document: &mut dyn Document, model: &mut Json, put: &Put) -> Result<(), Blocked> {
+    let Some(found) = at(model, &put.path).cloned() else {
+        return Ok(());
+    };
+    if put.element {
+        let Some(list) = found.as_array() else { return Err(Blocked) };
+        let Some(index) = list.iter().position(|element| *element == put.value) else {
+            // Ours with a change, or none at all any more.
+            let changed = list.iter().any(|element| element.to_string().contains("meshwire"));
+            return if changed { Err(Blocked) } else { Ok(()) };
+        };
+        model.remove_element(&put.path, index)?;
+        return document.remove_element(&put.path, index);
+    }
+    let Some(keys) = put.value.as_object().filter(|keys| !keys.is_empty()) else {
+        if found != put.value {
+            return Err(Blocked);
+        }
+        return restore(document, model, &put.path, put.before.as_ref());
+    };
+    let ours = |(key, value): (&String, &Json)| found.get(key) == Some(value);
+    if !keys.iter().all(ours) {
+        return Err(Blocked);
+    }
+    let Some(before) = &put.before else {
+        // What was added to an entry of ours is about us, too.
+        return restore(document, model, &put.path, None);
+    };
+    for key in keys.keys() {
+        let path = [put.path.as_slice(), &[key.clone()]].concat();
+        if before.get(key) != found.get(key) {
+            restore(document, model, &path, before.get(key))?;
+        }
+    }
+    Ok(())
+}
+
+fn restore(
+    document: &mut dyn Document,
+    model: &mut Json,
+    path: &[String],
+    before: Option<&Json>,
+) -> Result<(), Blocked> {
+    match before {
+        Some(before) => {
+            let value = Value::from(before);
+            model.set(path, &value)?;
+            document.set(path, &value)
+        }
+        None => {
+            model.remove(path)?;
+            document.remove(path)
+        }
+    }
+}
+
+fn is_empty(value: &Json) -> bool {
+    value.as_object().is_some_and(serde_json::Map::is_empty)
+        || value.as_array().is_some_and(Vec::is_empty)
+}

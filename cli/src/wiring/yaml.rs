@@ -1,0 +1,150 @@
+//! YAML: changed by `yaml-edit`, which keeps what it does not change, and read by `yaml_serde`, which reads as
+//! the harnesses' own libraries do. Where the two do not agree, nothing is written ([`super::merge`]).
+
+use std::str::FromStr as _;
+
+use serde_json::Value as Json;
+use yaml_edit::{Mapping, Sequence};
+
+use super::document::{Blocked, Document, Slip};
+use super::value::Value;
+
+pub(super) struct Yaml(yaml_edit::Document);
+
+impl Yaml {
+    pub(super) fn parse(text: &str) -> Result<Self, Slip> {
+        let read = read(text)?;
+        let text = if read.is_null() { &format!("{text}{{}}\n") } else { text };
+        match yaml_edit::Document::from_str(text) {
+            Ok(document) => Ok(Self(document)),
+            // Read well by others: what it cannot be is changed by us.
+            Err(error) => Err(Slip::at(text, 0, error.to_string())),
+        }
+    }
+
+    fn mapping(&self, path: &[String]) -> Option<Mapping> {
+        path.iter().try_fold(self.0.as_mapping()?, |mapping, key| mapping.get_mapping(key.as_str()))
+    }
+
+    fn sequence(&self, path: &[String]) -> Option<Sequence> {
+        let (key, above) = path.split_last()?;
+        self.mapping(above)?.get_sequence(key.as_str())
+    }
+}
+
+/// As other programs read it.
+fn read(text: &str) -> Result<Json, Slip> {
+    yaml_serde::from_str(text).map_err(|error| {
+        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+        Slip { line, column, what: error.to_string() }
+    })
+}
+
+impl Document for Yaml {
+    fn value(&self) -> Json {
+        read(&self.text()).unwrap_or_default()
+    }
+
+    fn set(&mut self, path: &[String], value: &Value) -> Result<(), Blocked> {
+        let (key, above) = path.split_last().ok_or(Blocked)?;
+        let mut mapping = self.0.as_mapping().ok_or(Blocked)?;
+        for (depth, key) in above.iter().enumerate() {
+            if !mapping.contains_key(key.as_str()) {
+                // With what is to stand in it: an empty mapping would be written as `{}`.
+                let inner = path[depth + 1..]
+                    .iter()
+                    .rev()
+                    .fold(value.clone(), |value, key| Value::Object(vec![(key.clone(), value)]));
+                set(&mapping, key, &inner)?;
+                return Ok(());
+            }
+            mapping = mapping.get_mapping(key.as_str()).ok_or(Blocked)?;
+        }
+        set(&mapping, key, value)
+    }
+
+    fn remove(&mut self, path: &[String]) -> Result<(), Blocked> {
+        let (key, above) = path.split_last().ok_or(Blocked)?;
+        let mapping = self.mapping(above).ok_or(Blocked)?;
+        mapping.remove(key.as_str()).map(drop).ok_or(Blocked)
+    }
+
+    fn push(&mut self, path: &[String], value: &Value) -> Result<(), Blocked> {
+        let sequence = self.sequence(path).ok_or(Blocked)?;
+        match value {
+            Value::Text(text) => sequence.push(text.as_str()),
+            _ => return Err(Blocked),
+        }
+        Ok(())
+    }
+
+    fn remove_element(&mut self, path: &[String], index: usize) -> Result<(), Blocked> {
+        self.sequence(path).and_then(|list| list.remove(index)).map(drop).ok_or(Blocked)
+    }
+
+    fn text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+fn set(mapping: &Mapping, key: &str, value: &Value) -> Result<(), Blocked> {
+    match value {
+        Value::Text(text) => mapping.set(key, text.as_str()),
+        Value::Bool(bool) => mapping.set(key, *bool),
+        _ => {
+            let text = block(value, 0);
+            let value = yaml_edit::Document::from_str(&text).map_err(|_| Blocked)?;
+            if let Some(value) = value.as_mapping() {
+                mapping.set(key, value);
+            } else if let Some(value) = value.as_sequence() {
+                mapping.set(key, value);
+            } else {
+                return Err(Blocked);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A value in block style, one key a line. Texts are in double quotes, with the escapes of JSON.
+fn block(value: &Value, indent: usize) -> String {
+    match value {
+        Value::Object(keys) if !keys.is_empty() => keys
+            .iter()
+            .map(|(key, value)| {
+                let inner = block(value, indent + 2);
+                let key = Json::from(key.as_str());
+                let key = if plain(&key) {
+                    key.as_str().unwrap_or_default().to_owned()
+                } else {
+                    key.to_string()
+                };
+                if matches!(value, Value::Object(keys) if !keys.is_empty()) {
+                    format!("{:indent$}{key}:\n{inner}", "")
+                } else {
+                    format!("{:indent$}{key}: {inner}\n", "")
+                }
+            })
+            .collect(),
+        _ => flow(value),
+    }
+}
+
+fn flow(value: &Value) -> String {
+    match value {
+        Value::List(list) => {
+            let list: Vec<_> = list.iter().map(flow).collect();
+            format!("[{}]", list.join(", "))
+        }
+        _ => value.json().to_string(),
+    }
+}
+
+/// Whether a key needs no quotes.
+fn plain(key: &Json) -> bool {
+    key.as_str().is_some_and(|key| {
+        key.starts_with(|c: char| c.is_ascii_lowercase())
+            && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            && !["y", "n", "yes", "no", "on", "off", "true", "false", "null"].contains(&key)
+    })
+}

@@ -8,6 +8,7 @@ mod github;
 
 mod browser;
 mod chromium;
+mod codex;
 mod device;
 mod disk;
 mod durability;

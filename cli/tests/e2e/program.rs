@@ -207,6 +207,11 @@ impl Running {
         self.lines.recv_timeout(LIMIT).expect("a line")
     }
 
+    /// The next line on stdout, if there is one by now.
+    pub(crate) fn line_now(&self) -> Option<String> {
+        self.lines.try_recv().ok()
+    }
+
     /// Waits for the end of its output; whether nothing more came.
     pub(crate) fn is_silent(&self) -> bool {
         self.lines.recv_timeout(LIMIT) == Err(RecvTimeoutError::Disconnected)

@@ -35,10 +35,7 @@ fn value() -> impl Strategy<Value = Json> {
         "[ -~äö]{0,8}".prop_map(Json::from),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
-            object(inner),
-        ]
+        prop_oneof![prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from), object(inner),]
     })
 }
 
@@ -76,7 +73,11 @@ fn json(value: &Json, hand: &mut Hand, depth: usize) -> String {
         Json::Object(keys) => {
             let item = |(key, value): (&String, &Json)| {
                 let (before, after) = (blank(hand), blank(hand));
-                format!("{}{before}:{after}{}", Json::from(key.as_str()), json(value, hand, depth + 1))
+                format!(
+                    "{}{before}:{after}{}",
+                    Json::from(key.as_str()),
+                    json(value, hand, depth + 1)
+                )
             };
             ('{', '}', keys.iter().map(item).collect())
         }
@@ -119,7 +120,8 @@ fn with_ours(old: &Json) -> Option<Json> {
 
 /// Whether a value with comments in it may have to go.
 fn replaces(old: &Json) -> bool {
-    let one = |path: &str| old.pointer(path).is_some_and(|value| value.is_object() || value.is_array());
+    let one =
+        |path: &str| old.pointer(path).is_some_and(|value| value.is_object() || value.is_array());
     ["/on", "/servers/meshwire/command", "/servers/meshwire/args"].into_iter().any(one)
 }
 

@@ -93,12 +93,7 @@ pub(super) async fn own(
 }
 
 /// Ends the token of a harness. It ends itself, so that nobody need be signed in.
-pub(super) async fn revoke(
-    settings: &Settings,
-    folder: &Path,
-    id: &str,
-    url: &str,
-) -> Outcome<()> {
+pub(super) async fn revoke(settings: &Settings, folder: &Path, id: &str, url: &str) -> Outcome<()> {
     if settings.url.to_string() != url {
         return Err(Failure::failed(format!("the project is on {} now", settings.url)));
     }
@@ -110,7 +105,9 @@ pub(super) async fn revoke(
     };
     match done {
         // It has ended already.
-        Err(failure) if failure.is(ErrorCode::TokenNotFound) || failure.exit() == Exit::Refused => Ok(()),
+        Err(failure) if failure.is(ErrorCode::TokenNotFound) || failure.exit() == Exit::Refused => {
+            Ok(())
+        }
         done => done,
     }
 }

@@ -55,18 +55,17 @@ pub(super) async fn run(
     places.agent.clone_from(&registered.name);
     let (mut made, mut told) = (None, None);
     if secret {
-        places.token =
-            match secret::own(&settings, &client, &mesh, &registered, &folder).await? {
-                Secret::Kept(token) => Some(token),
-                Secret::New(token, id) => {
-                    made = Some((id, settings.url.to_string()));
-                    Some(token)
-                }
-                Secret::None(why) => {
-                    told = Some(why);
-                    None
-                }
-            };
+        places.token = match secret::own(&settings, &client, &mesh, &registered, &folder).await? {
+            Secret::Kept(token) => Some(token),
+            Secret::New(token, id) => {
+                made = Some((id, settings.url.to_string()));
+                Some(token)
+            }
+            Secret::None(why) => {
+                told = Some(why);
+                None
+            }
+        };
     }
     let mut wiring = wiring(harness, &places)?;
     wiring.notes.extend(told);

@@ -100,7 +100,8 @@ fn no_file_of_a_harness_holds_a_token_or_below_home_the_mesh() {
             let text = String::from_utf8(bytes).unwrap();
             assert!(!text.contains("mw_a"), "{path}: {text}");
             let names_mesh = text.contains(MESH);
-            let may = path.contains("/project/") || ["claude-desktop", "windsurf"].contains(&harness);
+            let may =
+                path.contains("/project/") || ["claude-desktop", "windsurf"].contains(&harness);
             assert!(!names_mesh || may, "{path}: {text}");
         }
     }

@@ -8,10 +8,10 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use meshwire_protocol::Harness;
-use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 use tokio::sync::watch;
 
+use super::lock::file_name_of;
 use super::{Deliver, Delivered, Inbox, Push, Pusher};
 use crate::credentials::Home;
 use crate::failure::{Failure, Outcome};
@@ -83,8 +83,7 @@ fn note_path(home: &Home) -> Outcome<PathBuf> {
     let folder = std::env::current_dir()
         .and_then(std::fs::canonicalize)
         .map_err(|error| Failure::failed(format!("cannot tell the current folder: {error}")))?;
-    let digest = Sha256::digest(folder.as_os_str().as_encoded_bytes());
-    let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let name = file_name_of(folder.as_os_str().as_encoded_bytes());
     Ok(home.run_folder()?.join(format!("codex-{name}")))
 }
 

@@ -121,11 +121,6 @@ impl Inbox {
 }
 
 impl Unread {
-    /// Whether there is nothing to hand over.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-    }
-
     /// Leaves all but the first messages for later: neither handed over now nor acknowledged.
     pub(crate) fn truncate(&mut self, length: usize) -> Outcome<()> {
         if length == 0 || length >= self.messages.len() {

@@ -1,5 +1,6 @@
 //! Locks between the programs of one computer. The kernel frees them when a program ends, however it does.
 
+use std::fmt::Write as _;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
@@ -35,10 +36,17 @@ pub(super) fn path(
     Ok(home.run_folder()?.join(format!("{part}-{}.lock", name(server, mesh, agent))))
 }
 
-/// A name for an agent on this computer, of a form that every file system takes.
-pub(super) fn name(server: &ServerUrl, mesh: &MeshId, agent: &AgentId) -> String {
-    let digest = Sha256::digest(format!("{server}\n{mesh}\n{agent}"));
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+/// A name for an agent on this computer.
+fn name(server: &ServerUrl, mesh: &MeshId, agent: &AgentId) -> String {
+    file_name_of(format!("{server}\n{mesh}\n{agent}").as_bytes())
+}
+
+/// A name for something, of a form that every file system takes.
+pub(super) fn file_name_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(16).fold(String::new(), |mut name, byte| {
+        let _ = write!(name, "{byte:02x}");
+        name
+    })
 }
 
 /// Waits for a lock; it is held until the file is dropped. Who stops waiting leaves nothing behind.

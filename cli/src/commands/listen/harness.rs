@@ -337,7 +337,7 @@ async fn nobody_reads() {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[cfg(test)]

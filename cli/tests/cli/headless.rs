@@ -91,7 +91,10 @@ fn the_token_is_made_once_kept_while_it_works_and_ended() {
         assert_eq!(ignored, "target\n.env.meshwire\n");
         assert!(computer.project("MESHWIRE_SKILL.md").exists());
         let request = server.seen().into_iter().find(|seen| seen.line == "POST /tokens").unwrap();
-        assert_eq!((&request.body["mesh_id"], &request.body["agent_id"]), (&json!(MESH), &json!(AGENT)));
+        assert_eq!(
+            (&request.body["mesh_id"], &request.body["agent_id"]),
+            (&json!(MESH), &json!(AGENT))
+        );
 
         assert_eq!(computer.run(&["init"]).code, Some(0));
         assert_eq!(tokens_made(&server), 1);

@@ -290,10 +290,14 @@ fn several_harnesses_in_one_repo_come_and_go() {
     let file = json_of(&computer.project(".mesh.json"));
     assert_eq!((&file["harness"], &file["agent_name"]), (&json!("claude"), &json!("claude-agent")));
     assert_eq!(file["agents"], json!({"codex": "codex-agent", "gemini": "gemini-agent"}));
-    let names: Vec<_> = server.seen().iter().filter_map(|seen| {
-        let body = &seen.body;
-        Some((body["harness"].as_str()?.to_owned(), body["wake"].as_str()?.to_owned()))
-    }).collect();
+    let names: Vec<_> = server
+        .seen()
+        .iter()
+        .filter_map(|seen| {
+            let body = &seen.body;
+            Some((body["harness"].as_str()?.to_owned(), body["wake"].as_str()?.to_owned()))
+        })
+        .collect();
     let expected = [("claude", "live"), ("codex", "live"), ("gemini", "turn")];
     assert_eq!(names, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
 

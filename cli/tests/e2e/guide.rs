@@ -85,6 +85,7 @@ fn the_agent_in_rust_works() {
     let compiled = include_str!("../../../web/templates/examples/agent.rs");
     assert_eq!(example(&guide, "rust").trim_end(), compiled.trim_end());
     let program = programs().join("examples/agent");
+    assert!(program.exists(), "build it first: cargo build -p meshwire --examples");
     answers_ping(&computer, &program.display().to_string(), &mut service);
 }
 

@@ -1,6 +1,6 @@
 //! An agent that prints what it gets and answers "ping".
 //!
-//! cargo add reqwest --no-default-features --features rustls,blocking && cargo add serde_json
+//! `cargo add reqwest --no-default-features --features rustls,blocking && cargo add serde_json`
 
 use std::env::var;
 use std::error::Error;
@@ -22,7 +22,7 @@ impl Mesh {
     /// Calls until there is an answer that is not about the moment.
     fn call(
         &self,
-        method: Method,
+        method: &Method,
         path: &str,
         body: &Value,
         key: &str,
@@ -62,18 +62,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mesh = Mesh { http: Client::new(), url, token: var("MESHWIRE_TOKEN")? };
     let name = var("MESHWIRE_AGENT_NAME").unwrap_or("my-agent".into());
 
-    let me = mesh.call(Method::POST, "/agents", &json!({"name": name}), "")?;
+    let me = mesh.call(&Method::POST, "/agents", &json!({"name": name}), "")?;
     let inbox = format!("/agents/{}/messages?wait=60", me["agent_id"].as_str().unwrap_or_default());
     println!("listening as {name}");
     let mut after = String::new();
     loop {
-        let page = mesh.call(Method::GET, &format!("{inbox}{after}"), &Value::Null, "")?;
+        let page = mesh.call(&Method::GET, &format!("{inbox}{after}"), &Value::Null, "")?;
         for message in page["messages"].as_array().into_iter().flatten() {
             let (from, content) = (message["from"].as_str(), message["content"].as_str());
             println!("{}: {}", from.unwrap_or_default(), content.unwrap_or_default());
             if content == Some("ping") {
                 let reply = json!({"from": name, "reply_to": message["id"], "content": "pong"});
-                mesh.call(Method::POST, "/messages", &reply, &format!("pong-{}", message["id"]))?;
+                mesh.call(&Method::POST, "/messages", &reply, &format!("pong-{}", message["id"]))?;
             }
         }
         // Acknowledges the page with the next call, now that it is dealt with.

@@ -15,6 +15,7 @@ mod kiro;
 mod opencode;
 mod pi;
 mod places;
+pub(crate) mod trust;
 mod vscode;
 mod windsurf;
 
@@ -27,7 +28,7 @@ use crate::mesh_file::harness_name;
 use crate::wiring::{FileEdit, Value};
 
 /// The name under which every harness knows us.
-const NAME: &str = "meshwire";
+pub(crate) const NAME: &str = "meshwire";
 
 /// What a harness needs.
 #[derive(Debug)]

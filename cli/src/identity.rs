@@ -4,6 +4,7 @@ use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{ErrorCode, Harness, MeshId, RegisterAgent, Registered, Wake, person_name};
 
 use crate::client::Client;
+use crate::credentials::Home;
 use crate::failure::{Failure, Outcome};
 use crate::host::host_name;
 use crate::mesh_file::MeshFile;
@@ -118,7 +119,12 @@ fn project_agent(settings: &Settings, harness: Option<Harness>) -> Outcome<Ident
 /// The name that an agent really has: its own, or the one that this computer gave it because a teammate
 /// had it first.
 pub(crate) fn real_name(settings: &Settings, mesh: &MeshId, wanted: &Wanted) -> Outcome<String> {
-    Ok(settings.home.alias(mesh, &wanted.name)?.unwrap_or_else(|| wanted.name.clone()))
+    real_name_at(&settings.home, mesh, &wanted.name)
+}
+
+/// The same, for who has no more than the name.
+pub(crate) fn real_name_at(home: &Home, mesh: &MeshId, name: &str) -> Outcome<String> {
+    Ok(home.alias(mesh, name)?.unwrap_or_else(|| name.to_owned()))
 }
 
 /// The path segment of one's own inbox: the agent that the token is bound to, else the person's.

@@ -123,6 +123,14 @@ impl MeshFile {
         self.text("agent_name")
     }
 
+    /// All harnesses, each with its agent.
+    pub(crate) fn harnesses(&self) -> Outcome<Vec<(Harness, String)>> {
+        let first = self.harness()?.zip(self.text("agent_name")?);
+        let more = self.agents()?.into_iter();
+        let more = more.filter_map(|(key, name)| Some((parse_harness(&key)?, name)));
+        Ok(first.into_iter().chain(more).collect())
+    }
+
     /// Whether it names the agent of a harness.
     pub(crate) fn knows(&self, harness: Harness) -> Outcome<bool> {
         let mut agents = self.agents()?.into_iter();
@@ -195,6 +203,11 @@ impl MeshFile {
         put(&mut self.keys.0, "agents", object);
         self.changed = true;
         Ok(())
+    }
+
+    /// Whether it was read, rather than made new.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.path.exists()
     }
 
     /// Whether there is nothing in it.

@@ -5,7 +5,7 @@
 //! `~/.meshwire` ([`ledger`]), for a project and a harness, so that it can be taken out again ([`undo`]).
 
 pub(crate) mod diff;
-mod disk;
+pub(crate) mod disk;
 mod document;
 mod jsonc;
 pub(crate) mod ledger;

@@ -14,6 +14,7 @@ use crate::settings::{Env, Flags, Settings};
 
 mod environment;
 mod files;
+mod harness;
 mod server;
 
 /// Look for what is wrong on this computer, in this project and with the server, and say how to mend it.
@@ -123,6 +124,9 @@ fn local(report: &mut Report, flags: &Flags) -> Option<Settings> {
         files::check_secret_file(report, project);
     }
     let home = report.take("credentials", Home::find())?;
+    if let Some(file) = mesh_file.as_ref().and_then(Option::as_ref) {
+        harness::check(report, &home, file);
+    }
     files::check_modes(report, &home);
     let credentials = report.take("credentials", home.credentials());
     let (env, mesh_file) = (env?, mesh_file?);

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use meshwire_protocol::MeshId;
 
+use super::NAME;
 use crate::credentials::Token;
 use crate::failure::{Failure, Outcome};
+use crate::server_url::ServerUrl;
 use crate::wiring::{Content, Edit, FileEdit, Format, Place};
 
 /// A platform, as far as folders go.
@@ -75,7 +77,9 @@ pub(crate) struct Places {
     pub(crate) program: String,
     /// The project's mesh.
     pub(crate) mesh: MeshId,
-    /// The server that it is on.
+    /// The name of our MCP server, where each project needs one of its own.
+    pub(crate) server: String,
+    /// The server that the mesh is on.
     pub(crate) url: String,
     /// The agent's name in it.
     pub(crate) agent: String,
@@ -88,15 +92,26 @@ pub(crate) struct Places {
 impl Places {
     /// This computer's.
     pub(crate) fn here(
-        home: String,
-        project: String,
-        mesh: MeshId,
-        url: String,
+        project: &Path,
+        mesh: &MeshId,
+        url: &ServerUrl,
         agent: String,
     ) -> Outcome<Self> {
-        let (os, vars, program) = (Os::here(), Vars::of_process(), program()?);
-        let exists = Path::exists;
-        Ok(Self { os, home, vars, project, program, mesh, url, agent, token: None, exists })
+        let home = etcetera::home_dir()
+            .map_err(|_| Failure::failed("cannot find your home folder").hint("set HOME"))?;
+        Ok(Self {
+            os: Os::here(),
+            home: utf8(&home)?,
+            vars: Vars::of_process(),
+            project: utf8(project)?,
+            program: program()?,
+            mesh: mesh.clone(),
+            server: NAME.to_owned(),
+            url: url.to_string(),
+            agent,
+            token: None,
+            exists: Path::exists,
+        })
     }
 
     /// A path below a folder; `/` stands between its parts.
@@ -123,6 +138,14 @@ impl Places {
             Os::Windows => self.home(self.vars.app_data.as_deref(), "AppData/Roaming", path),
         }
     }
+}
+
+/// As text, written in one way only: what we hold where is found by it.
+fn utf8(path: &Path) -> Outcome<String> {
+    let path: PathBuf = path.components().collect();
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        Failure::failed(format!("{} is not UTF-8, which harnesses need", path.display()))
+    })
 }
 
 /// A file of settings below the home folder.

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::places::{Os, Places, Vars};
+pub(super) use super::places::Os;
+use super::places::{Places, Vars};
 use super::*;
 use crate::credentials::Token;
 use crate::wiring::ledger::User;
@@ -24,7 +25,7 @@ const ALL: [Harness; 12] = [
     Harness::Pi,
 ];
 
-fn places(os: Os) -> Places {
+pub(super) fn places(os: Os) -> Places {
     let (home, project, program) = match os {
         Os::Linux => ("/home/ada", "/home/ada/project", "/usr/local/bin/meshwire"),
         Os::MacOs => ("/Users/ada", "/Users/ada/project", "/opt/homebrew/bin/meshwire"),
@@ -38,6 +39,7 @@ fn places(os: Os) -> Places {
         project: project.to_owned(),
         program: program.to_owned(),
         mesh: "kR9xQpLmW3aZ".parse().unwrap(),
+        server: NAME.to_owned(),
         url: "https://mesh.example".to_owned(),
         agent: "worker".to_owned(),
         token: Some(Token::parse(&token, "it").unwrap()),

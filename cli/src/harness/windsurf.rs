@@ -3,7 +3,7 @@
 use meshwire_protocol::Harness;
 
 use super::places::{Places, settings};
-use super::{NAME, Wiring, server_of_mesh};
+use super::{Wiring, server_of_mesh};
 use crate::failure::Outcome;
 use crate::wiring::{Edit, Format};
 
@@ -13,7 +13,7 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
         files: vec![settings(
             places.home(None, ".codeium", "windsurf/mcp_config.json"),
             Format::Json,
-            vec![Edit::is(&["mcpServers", NAME], server)],
+            vec![Edit::is(&["mcpServers", &places.server], server)],
         )],
         notes: Vec::new(),
         steps: vec!["Restart Windsurf, or press the refresh button of its MCP servers.".into()],

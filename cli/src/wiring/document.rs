@@ -25,6 +25,11 @@ impl Format {
         }
     }
 
+    /// What a text says, when it can be read.
+    pub(crate) fn read(self, text: &str) -> Option<Json> {
+        Some(self.parse(&text.replace("\r\n", "\n")).ok()?.value())
+    }
+
     /// What a text says.
     #[cfg(test)]
     pub(crate) fn said(self, text: &str) -> String {

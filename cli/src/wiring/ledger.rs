@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::document::Format;
 use super::patch::WayBack;
+use crate::harness::NAME;
 
 /// Everything that was put anywhere.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub(crate) struct Done {
     /// The keys that were put into `.mesh.json`, and the harness itself when it was not in there.
     #[serde(default)]
     pub(crate) mesh_file: Vec<String>,
+    /// The program that its files start.
+    #[serde(default)]
+    pub(crate) program: String,
     /// The id of the token that was made for it, and the server that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<(String, String)>,
@@ -138,6 +142,44 @@ impl User {
     /// As one text.
     pub(crate) fn key(&self) -> String {
         format!("{}:{}", self.harness, self.project)
+    }
+}
+
+impl Ledger {
+    /// Whether anything was done for somebody.
+    pub(crate) fn knows(&self, user: &User) -> bool {
+        self.users.contains_key(&user.key()) || self.files.values().any(|file| file.is_for(user))
+    }
+
+    /// Whether a file is there for somebody.
+    pub(crate) fn holds(&self, path: &Path, user: &User) -> bool {
+        self.files.get(path.to_string_lossy().as_ref()).is_some_and(|file| file.is_for(user))
+    }
+
+    /// The name of our server where each project needs one of its own: the plain one, when no other project has it.
+    pub(crate) fn server_name(&self, user: &User) -> String {
+        let puts = self.files.values().filter_map(|record| match &record.content {
+            Held::Some(puts) => Some(&puts.puts),
+            Held::Own { .. } => None,
+        });
+        let servers: Vec<_> = puts
+            .flatten()
+            .filter(|put| put.users.iter().any(|other| other.harness == user.harness))
+            .filter_map(|put| Some((put.path.get(1)?, &put.users)))
+            .collect();
+        if let Some((own, _)) = servers.iter().find(|(_, users)| users.contains(user)) {
+            return (*own).clone();
+        }
+        let folder = Path::new(&user.project).file_name().unwrap_or_default().to_string_lossy();
+        let folder: String = folder
+            .to_ascii_lowercase()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
+        let names = [NAME.to_owned(), format!("{NAME}-{folder}")];
+        let more = (2..).map(|number| format!("{NAME}-{folder}-{number}"));
+        let free = |name: &String| !servers.iter().any(|(taken, _)| *taken == name);
+        names.into_iter().chain(more).find(free).unwrap_or_default()
     }
 }
 

@@ -170,7 +170,7 @@ fn a_wrong_mesh_file() {
     let text = json!({"mesh_id": MESH, "agent_name": "worker"}).to_string();
     finds(&with(&text), "harness", "warning", "names no harness");
     let text = json!({"mesh_id": MESH, "agent_name": "worker", "harness": "kiro"}).to_string();
-    finds(&with(&text), "harness", "warning", "writes no files for kiro");
+    finds(&with(&text), "harness", "warning", "kiro is not wired in on this computer");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod device;
 mod doctor;
+mod doctor_harness;
 mod headless;
 mod json;
 mod listen;

@@ -4,14 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use meshwire_protocol::Harness;
-
 use super::Report;
 use crate::credentials::Home;
-use crate::mesh_file::{FILE_NAME, MeshFile, harness_name};
-
-/// The one file in a project that may hold a token.
-const SECRET_FILE: &str = ".env.meshwire";
+use crate::harness::headless::SECRET_FILE;
+use crate::mesh_file::{FILE_NAME, MeshFile};
 
 /// What `.mesh.json` says; that it can be read was seen before.
 pub(super) fn check_project(report: &mut Report, file: Option<&MeshFile>) {
@@ -30,27 +26,12 @@ pub(super) fn check_project(report: &mut Report, file: Option<&MeshFile>) {
             "run `meshwire init` to write it there",
         );
     }
-    match file.harness() {
-        // Read before: it is one that we know.
-        Ok(Some(harness)) => check_harness(report, harness),
-        Ok(None) | Err(_) => report.warn(
+    if matches!(file.harness(), Ok(None)) {
+        report.warn(
             "harness",
             format!("{FILE_NAME} names no harness"),
             "run `meshwire init --harness NAME`",
-        ),
-    }
-}
-
-/// The files of a harness, as `init` writes them.
-fn check_harness(report: &mut Report, harness: Harness) {
-    let name = harness_name(harness);
-    match harness {
-        Harness::Generic => report.ok("harness", "generic needs no files of its own"),
-        _ => report.warn(
-            "harness",
-            format!("this version of meshwire writes no files for {name}, and so checks none"),
-            "see whether there is a newer version",
-        ),
+        );
     }
 }
 

@@ -103,7 +103,8 @@ pub(super) fn fill(
     Ok(written.chain(harness).collect())
 }
 
-fn current_folder() -> Outcome<PathBuf> {
+/// Where we are.
+pub(super) fn current_folder() -> Outcome<PathBuf> {
     std::env::current_dir()
         .map_err(|error| Failure::failed(format!("cannot tell the current folder: {error}")))
 }

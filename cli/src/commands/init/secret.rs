@@ -1,15 +1,13 @@
 //! The token of an agent's own, for what runs where nobody is signed in.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use meshwire_protocol::{CreateToken, ErrorCode, Harness, MeshId, Registered};
 
 use crate::client::Client;
 use crate::credentials::Token;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::files;
-use crate::harness::headless::SECRET_FILE;
-use crate::server_url::ServerUrl;
+use crate::harness::headless::{SECRET_FILE, token_in};
 use crate::settings::Settings;
 use crate::wiring::ledger::{Ledger, User};
 
@@ -24,49 +22,31 @@ pub(super) enum Secret {
     New(Token, String),
 }
 
-/// Where it is kept.
-pub(super) fn path(folder: &Path) -> PathBuf {
-    folder.join(SECRET_FILE)
-}
-
 /// Whether the harness keeps one in this project: of two harnesses only the first does.
 pub(super) fn is_kept_for(harness: Harness, ledger: &Ledger, user: &User, folder: &Path) -> bool {
-    let held = ledger.files.get(path(folder).to_string_lossy().as_ref());
+    let held = ledger.files.get(folder.join(SECRET_FILE).to_string_lossy().as_ref());
     matches!(harness, Harness::Hermes | Harness::Pi)
         && held.is_none_or(|record| record.is_for(user))
 }
 
-/// The token in the file, when it is one of this server.
-pub(super) fn in_file(folder: &Path, url: &ServerUrl) -> Outcome<Option<Token>> {
-    let text = files::read(&path(folder))?.unwrap_or_default();
-    let get = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.map(str::trim)
-    };
-    let (Some(token), Some(of)) = (get("MESHWIRE_TOKEN"), get("MESHWIRE_URL")) else {
-        return Ok(None);
-    };
-    // It may have been put there by whoever wrote the project.
-    if ServerUrl::parse(of, SECRET_FILE).ok().as_ref() != Some(url) {
-        return Ok(None);
-    }
-    Ok(Token::parse(token, SECRET_FILE).ok())
-}
-
-/// Keeps the token that is there while it works, else makes one.
+/// Keeps the token that is there while it works, else makes one. `before` is the id of the one that was made last.
 pub(super) async fn own(
     settings: &Settings,
     client: &Client,
     mesh: &MeshId,
     registered: &Registered,
     folder: &Path,
+    before: Option<&str>,
 ) -> Outcome<Secret> {
-    if let Some(token) = in_file(folder, &settings.url)? {
+    if let Some(token) = token_in(folder, &settings.url)? {
         match Client::new(settings.url.clone(), Some(token.clone()))?.me().await {
             Ok(me) if me.token.agent_id.as_ref() == Some(&registered.agent_id) => {
                 return Ok(Secret::Kept(token));
             }
-            // Another agent's, or one that has ended.
+            // Another agent's: ours of before, when the project has changed its mesh or its agent.
+            Ok(me) if before == Some(me.token.id.as_str()) => {
+                Client::new(settings.url.clone(), Some(token))?.revoke_token("current").await?;
+            }
             Ok(_) => {}
             Err(failure) if failure.exit() == Exit::Refused => {}
             Err(failure) => return Err(failure),
@@ -97,7 +77,7 @@ pub(super) async fn revoke(settings: &Settings, folder: &Path, id: &str, url: &s
     if settings.url.to_string() != url {
         return Err(Failure::failed(format!("the project is on {} now", settings.url)));
     }
-    let done = match in_file(folder, &settings.url)? {
+    let done = match token_in(folder, &settings.url)? {
         Some(token) => {
             Client::new(settings.url.clone(), Some(token))?.revoke_token("current").await
         }

@@ -26,13 +26,16 @@ pub(super) struct Told<'a> {
 }
 
 /// What would change.
-pub(super) fn dry_run(file: &MeshFile, plan: &Plan) -> Outcome<()> {
+pub(super) fn dry_run(args: &Init, file: &MeshFile, plan: &Plan) -> Outcome<()> {
     let mut text = String::new();
     if let Some(new) = file.new_text()? {
         let old = crate::files::read(file.path())?;
         text = diff::unified(file.path(), old.as_deref(), (!file.is_empty()).then_some(&new));
     }
     text += &plan.diff();
+    if args.output.json {
+        return print_json(&json!({"dry_run": true, "diff": text, "notes": plan.notes}));
+    }
     for told in &plan.notes {
         note(&clean_line(told));
     }
@@ -134,7 +137,9 @@ pub(super) fn undone(args: &Init, plan: &Plan, file: Option<&Path>, agent: &str)
     for told in &plan.notes {
         note(&format!("note: {}", clean_line(told)));
     }
-    note(agent);
+    if !agent.is_empty() {
+        note(agent);
+    }
     Ok(())
 }
 

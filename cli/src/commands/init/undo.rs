@@ -13,20 +13,26 @@ use crate::wiring::ledger::{Ledger, User};
 use crate::wiring::plan::Plan;
 
 pub(super) async fn run(args: &Init, mut settings: Settings, harness: Harness) -> Outcome<()> {
-    let Some(mut file) = settings.mesh_file.take() else {
-        return Err(Failure::usage(
-            "there is no .mesh.json in this folder or above, so nothing is wired in",
-        )
-        .hint("run this in the project that was wired in"));
+    let before = settings.home.wiring()?;
+    let mut file = match settings.mesh_file.take() {
+        Some(file) => file,
+        // Perhaps somebody has removed it by hand.
+        None => MeshFile::new_in(&project::current_folder()?),
     };
     let folder = project::folder(&file);
     let user = User::new(&folder, &harness_name(harness));
+    if !file.is_on_disk() && !before.knows(&user) {
+        return Err(Failure::usage(format!(
+            "there is no .mesh.json in this folder or above, and {} was not wired in here",
+            harness_name(harness)
+        ))
+        .hint("run this in the project that was wired in"));
+    }
     let agent = how_to_remove(&settings, &file, harness)?;
-    let before = settings.home.wiring()?;
     let taken_out = forget(&mut file, &before, &user, harness)?;
     if args.dry_run {
         let plan = Plan::undo(&forgotten(&before, &user), &user, &folder)?;
-        return tell::dry_run(&file, &plan);
+        return tell::dry_run(args, &file, &plan);
     }
     let mut untold = Vec::new();
     if let Some((id, url)) = before.users.get(&user.key()).and_then(|done| done.token.clone())
@@ -46,7 +52,7 @@ pub(super) async fn run(args: &Init, mut settings: Settings, harness: Harness) -
     if taken_out {
         changed = Some(file.path().to_owned()).filter(|_| matches!(file.new_text(), Ok(Some(_))));
         file.save_or_remove()?;
-    } else {
+    } else if file.is_on_disk() {
         plan.notes.push(format!(
             "{} stays as it was: it was wired in by somebody else",
             file.path().display()

@@ -8,13 +8,14 @@ use super::secret::{self, Secret};
 use super::{Init, join, project, tell};
 use crate::credentials::Token;
 use crate::delivery::wake_of;
-use crate::failure::{Failure, Outcome};
-use crate::harness::{Places, wiring};
+use crate::failure::Outcome;
+use crate::harness::{Places, headless, wiring};
 use crate::identity::{self, Wanted};
 use crate::mesh_file::harness_name;
 use crate::settings::Settings;
-use crate::wiring::ledger::{Done, Ledger, User};
+use crate::wiring::ledger::{Done, User};
 use crate::wiring::plan::Plan;
+use crate::wiring::{Place, disk};
 
 pub(super) async fn run(
     args: &Init,
@@ -32,20 +33,22 @@ pub(super) async fn run(
     let folder = project::folder(&file);
     let user = User::new(&folder, &harness_name(harness));
     let real_name = identity::real_name(&settings, &mesh, &wanted)?;
-    let mut places = places(&folder, &settings.url.to_string(), &mesh, real_name)?;
+    let mut places = Places::here(&folder, &mesh, &settings.url, real_name)?;
 
     let ledger = settings.home.wiring()?;
+    places.server = ledger.server_name(&user);
     let secret = secret::is_kept_for(harness, &ledger, &user, &folder);
     if secret {
         // What it will be is known later; where it goes to is seen now.
-        let kept = secret::in_file(&folder, &settings.url)?;
+        let kept = headless::token_in(&folder, &settings.url)?;
         places.token = Some(kept.map_or_else(Token::placeholder, Ok)?);
     }
     // First what may fail, then the server, then the files: a run that fails leaves nothing half done.
     let plan = Plan::put(&wiring(harness, &places)?.files, &ledger, &user, &folder)?;
+    check_writable(file.path(), &folder)?;
     let written = project::fill(&mut file, &settings, &mesh, &agent, harness)?;
     if args.dry_run {
-        return tell::dry_run(&file, &plan);
+        return tell::dry_run(args, &file, &plan);
     }
     let client = settings.client()?;
     join::come_in(&client, &mesh).await?;
@@ -55,7 +58,10 @@ pub(super) async fn run(
     places.agent.clone_from(&registered.name);
     let (mut made, mut told) = (None, None);
     if secret {
-        places.token = match secret::own(&settings, &client, &mesh, &registered, &folder).await? {
+        let before = ledger.users.get(&user.key()).and_then(|done| done.token.as_ref());
+        let before = before.map(|(id, _)| id.as_str());
+        let own = secret::own(&settings, &client, &mesh, &registered, &folder, before);
+        places.token = match own.await? {
             Secret::Kept(token) => Some(token),
             Secret::New(token, id) => {
                 made = Some((id, settings.url.to_string()));
@@ -69,9 +75,18 @@ pub(super) async fn run(
     }
     let mut wiring = wiring(harness, &places)?;
     wiring.notes.extend(told);
+    if places.program.contains("_npx") {
+        wiring.notes.push(
+            "this program runs from the cache of npx, which is emptied now and then: run `npm install -g \
+             meshwire`, and `meshwire init` again."
+                .into(),
+        );
+    }
     let plan = settings.home.with_wiring(|ledger| {
         let mut ledger = ledger.clone();
-        remember(&mut ledger, &user, written, made);
+        let done = ledger.users.entry(user.key()).or_default();
+        done.program.clone_from(&places.program);
+        remember(done, written, made);
         Plan::put(&wiring.files, &ledger, &user, &folder)?.apply(&settings.home)
     })?;
     let changed = file.new_text()?.is_some();
@@ -92,25 +107,13 @@ async fn mesh(args: &Init, settings: &Settings) -> Outcome<MeshId> {
     }
 }
 
-fn places(folder: &Path, url: &str, mesh: &MeshId, agent: String) -> Outcome<Places> {
-    let text = |path: &Path| {
-        path.to_str().map(str::to_owned).ok_or_else(|| {
-            Failure::failed(format!("{} is not UTF-8, which harnesses need", path.display()))
-        })
-    };
-    let home = etcetera::home_dir()
-        .map_err(|_| Failure::failed("cannot find your home folder").hint("set HOME"))?;
-    Places::here(text(&home)?, text(folder)?, mesh.clone(), url.to_owned(), agent)
+/// Written last: seen now that it can be.
+fn check_writable(path: &Path, project: &Path) -> Outcome<()> {
+    disk::read(path, Place::Project, project).map(drop)
 }
 
 /// What was written into `.mesh.json`, so that just this can be taken out again.
-fn remember(
-    ledger: &mut Ledger,
-    user: &User,
-    written: Vec<String>,
-    token: Option<(String, String)>,
-) {
-    let done: &mut Done = ledger.users.entry(user.key()).or_default();
+fn remember(done: &mut Done, written: Vec<String>, token: Option<(String, String)>) {
     for key in written {
         if !done.mesh_file.contains(&key) {
             done.mesh_file.push(key);

@@ -15,6 +15,7 @@ mod durability;
 mod exchange;
 mod extensions;
 mod hooks;
+mod mcp;
 mod npm;
 mod operations;
 mod program;

@@ -79,3 +79,6 @@ fn server_of_mesh(harness: Harness, places: &Places) -> Value {
     let args = mcp(harness).into_iter().chain(mesh.map(str::to_owned));
     Value::object([("command", places.program.as_str().into()), ("args", Value::texts(args))])
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,3 +109,30 @@ impl Edit {
         Self { path: path.iter().map(|&key| key.to_owned()).collect(), what }
     }
 }
+
+/// Merges into a text twice, and undoes it: by the way back, and by taking the values out.
+#[cfg(test)]
+pub(crate) fn try_out(
+    edit: &FileEdit,
+    old: Option<&str>,
+    user: &ledger::User,
+) -> crate::failure::Outcome<(String, [String; 2])> {
+    let merged = merge::merge(edit, old, None, user)?;
+    let again = merge::merge(edit, Some(&merged.text), Some(&merged.record), user)?;
+    assert_eq!(again.text, merged.text);
+    assert_eq!(again.record, merged.record);
+    let mut lost = merged.record.clone();
+    if let ledger::Held::Some(puts) = &mut lost.content {
+        puts.lead_back(None, "");
+    }
+    let mut backs = [merged.record, lost].map(|record| {
+        let undone = undo::undo(&edit.path, Some(&merged.text), &record, user).unwrap();
+        assert!(undone.record.is_none());
+        match undone.fate {
+            undo::Fate::Stays => merged.text.clone(),
+            undo::Fate::Becomes(text) => text,
+            undo::Fate::Goes => String::new(),
+        }
+    });
+    Ok((merged.text, std::mem::take(&mut backs)))
+}

@@ -34,7 +34,7 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
         notes: Vec::new(),
         steps: vec![
             "Start Codex in this folder, and trust the folder when it asks.".into(),
-            "Type /hooks there and trust those of meshwire: Codex runs no hook before that.".into(),
+            "Trust the hooks of meshwire when Codex asks, or with /hooks there: it runs none before that.".into(),
         ],
     })
 }

@@ -25,6 +25,12 @@ impl Format {
         }
     }
 
+    /// What a text says.
+    #[cfg(test)]
+    pub(crate) fn said(self, text: &str) -> String {
+        self.parse(&text.replace("\r\n", "\n")).unwrap().value().to_string()
+    }
+
     /// Reads a text, whose lines end with `\n`. The document is an object at its top.
     pub(super) fn parse(self, text: &str) -> Result<Box<dyn Document>, Slip> {
         let document: Box<dyn Document> = match self {

@@ -9,21 +9,27 @@ use yaml_edit::{Mapping, Sequence};
 use super::document::{Blocked, Document, Slip};
 use super::value::Value;
 
-pub(super) struct Yaml(yaml_edit::Document);
+pub(super) struct Yaml {
+    /// Nothing while there is nothing but comments, which cannot be added to.
+    document: Option<yaml_edit::Document>,
+    /// What there is then.
+    comments: String,
+}
 
 impl Yaml {
     pub(super) fn parse(text: &str) -> Result<Self, Slip> {
-        let read = read(text)?;
-        let text = if read.is_null() { &format!("{text}{{}}\n") } else { text };
+        if read(text)?.as_object().is_some_and(serde_json::Map::is_empty) && !text.contains('{') {
+            return Ok(Self { document: None, comments: text.to_owned() });
+        }
         match yaml_edit::Document::from_str(text) {
-            Ok(document) => Ok(Self(document)),
-            // Read well by others: what it cannot be is changed by us.
+            Ok(document) => Ok(Self { document: Some(document), comments: String::new() }),
             Err(error) => Err(Slip::at(text, 0, error.to_string())),
         }
     }
 
     fn mapping(&self, path: &[String]) -> Option<Mapping> {
-        path.iter().try_fold(self.0.as_mapping()?, |mapping, key| mapping.get_mapping(key.as_str()))
+        let top = self.document.as_ref()?.as_mapping()?;
+        path.iter().try_fold(top, |mapping, key| mapping.get_mapping(key.as_str()))
     }
 
     fn sequence(&self, path: &[String]) -> Option<Sequence> {
@@ -34,10 +40,11 @@ impl Yaml {
 
 /// As other programs read it.
 fn read(text: &str) -> Result<Json, Slip> {
-    yaml_serde::from_str(text).map_err(|error| {
+    let read: Json = yaml_serde::from_str(text).map_err(|error| {
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
         Slip { line, column, what: error.to_string() }
-    })
+    })?;
+    Ok(if read.is_null() { Json::Object(serde_json::Map::new()) } else { read })
 }
 
 impl Document for Yaml {
@@ -46,17 +53,23 @@ impl Document for Yaml {
     }
 
     fn set(&mut self, path: &[String], value: &Value) -> Result<(), Blocked> {
+        // With what is to stand in it: an empty mapping would be written as `{}`.
+        let nested = |path: &[String]| {
+            path.iter().rev().fold(value.clone(), |value, key| {
+                Value::Object(vec![(key.clone(), value)])
+            })
+        };
+        let Some(document) = &self.document else {
+            let end = if self.comments.is_empty() || self.comments.ends_with('\n') { "" } else { "\n" };
+            let text = format!("{}{end}{}", self.comments, block(&nested(path), 0));
+            self.document = Some(yaml_edit::Document::from_str(&text).map_err(|_| Blocked)?);
+            return Ok(());
+        };
         let (key, above) = path.split_last().ok_or(Blocked)?;
-        let mut mapping = self.0.as_mapping().ok_or(Blocked)?;
+        let mut mapping = document.as_mapping().ok_or(Blocked)?;
         for (depth, key) in above.iter().enumerate() {
             if !mapping.contains_key(key.as_str()) {
-                // With what is to stand in it: an empty mapping would be written as `{}`.
-                let inner = path[depth + 1..]
-                    .iter()
-                    .rev()
-                    .fold(value.clone(), |value, key| Value::Object(vec![(key.clone(), value)]));
-                set(&mapping, key, &inner)?;
-                return Ok(());
+                return set(&mapping, key, &nested(&path[depth + 1..]));
             }
             mapping = mapping.get_mapping(key.as_str()).ok_or(Blocked)?;
         }
@@ -83,7 +96,10 @@ impl Document for Yaml {
     }
 
     fn text(&self) -> String {
-        self.0.to_string()
+        match &self.document {
+            Some(document) => document.to_string(),
+            None => self.comments.clone(),
+        }
     }
 }
 

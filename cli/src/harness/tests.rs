@@ -156,7 +156,9 @@ fn each_file_of_settings_from_what_was_there_and_back() {
 /// What a text says, and its comments.
 fn meant(content: &Content, text: &str) -> (String, Vec<String>) {
     let comment = |line: &str| {
-        ["# ", "// ", "/* "].iter().find_map(|mark| Some(line[line.find(mark)?..].trim().to_owned()))
+        ["# ", "// ", "/* "]
+            .iter()
+            .find_map(|mark| Some(line[line.find(mark)?..].trim().to_owned()))
     };
     let comments = text.lines().filter_map(comment);
     let said = match content {

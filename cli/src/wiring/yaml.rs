@@ -55,12 +55,13 @@ impl Document for Yaml {
     fn set(&mut self, path: &[String], value: &Value) -> Result<(), Blocked> {
         // With what is to stand in it: an empty mapping would be written as `{}`.
         let nested = |path: &[String]| {
-            path.iter().rev().fold(value.clone(), |value, key| {
-                Value::Object(vec![(key.clone(), value)])
-            })
+            path.iter()
+                .rev()
+                .fold(value.clone(), |value, key| Value::Object(vec![(key.clone(), value)]))
         };
         let Some(document) = &self.document else {
-            let end = if self.comments.is_empty() || self.comments.ends_with('\n') { "" } else { "\n" };
+            let end =
+                if self.comments.is_empty() || self.comments.ends_with('\n') { "" } else { "\n" };
             let text = format!("{}{end}{}", self.comments, block(&nested(path), 0));
             self.document = Some(yaml_edit::Document::from_str(&text).map_err(|_| Blocked)?);
             return Ok(());

@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use meshwire_protocol::{MeshId, check_token, mask_token};
+use meshwire_protocol::{MeshId, check_token, finish_token, mask_token};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -31,6 +31,12 @@ impl Token {
             Failure::refused(format!("{from} is {error}")).hint("run `meshwire login` to get one")
         })?;
         Ok(Self(text.to_owned()))
+    }
+
+    /// One that stands for a token that is not made yet, and that no server takes.
+    pub(crate) fn placeholder() -> Outcome<Self> {
+        let token = finish_token(&"0".repeat(30));
+        token.map(Self).map_err(|_| Failure::failed("cannot make the form of a token"))
     }
 
     /// The secret itself: for the Authorization header, and nothing else.
@@ -245,7 +251,6 @@ fn write_json(path: &Path, value: &impl Serialize) -> Outcome<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use meshwire_protocol::finish_token;
 
     fn entry(url: &str) -> Entry {
         Entry {

@@ -136,3 +136,6 @@ pub(crate) fn try_out(
     });
     Ok((merged.text, std::mem::take(&mut backs)))
 }
+
+#[cfg(test)]
+mod tests;

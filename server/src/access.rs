@@ -81,9 +81,8 @@ impl Action {
             Rule { scope: Some(scope), role: Some(role), bound: true }
         }
         match self {
-            A::WhoAmI | A::RevokeOwnToken | A::ListMeshes => any(),
             // Each tool asks again, for the action of the call that does the same.
-            A::UseTools => any(),
+            A::WhoAmI | A::RevokeOwnToken | A::ListMeshes | A::UseTools => any(),
             A::ListTokens | A::CreateToken | A::RevokeToken | A::CreateMesh => {
                 account(Scope::Admin)
             }

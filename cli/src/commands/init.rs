@@ -11,6 +11,7 @@ use crate::settings::{Flags, Settings, checked_agent};
 
 mod join;
 mod project;
+mod secret;
 mod tell;
 mod undo;
 mod wire;
@@ -57,7 +58,7 @@ pub(crate) async fn run(args: Init, flags: &Flags) -> Outcome<()> {
     let mut settings = Settings::load(flags)?;
     let harness = harness(&settings, args.harness.as_deref())?;
     if args.undo {
-        return undo::run(&args, settings, harness);
+        return undo::run(&args, settings, harness).await;
     }
     let named = args.agent.as_deref().map(|name| checked_agent(name, "--agent")).transpose()?;
     if let Some(token) = &args.token {

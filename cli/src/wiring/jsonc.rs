@@ -1,7 +1,9 @@
 //! JSON, with comments and trailing commas where a harness takes them.
 
+mod remove;
+
 use jsonc_parser::ParseOptions;
-use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstObjectProp, CstRootNode};
+use jsonc_parser::cst::{CstInputValue, CstObject, CstObjectProp, CstRootNode};
 use serde_json::Value as Json;
 
 use super::document::{Blocked, Document, Slip};
@@ -32,6 +34,13 @@ impl Jsonc {
             root.object_value_or_set();
         }
         Ok(Self(root))
+    }
+
+    /// The parser's own tree would take comments of the neighbours along.
+    fn take(&mut self, path: &[String], element: Option<usize>) -> Result<(), Blocked> {
+        let text = remove::remove(&self.text(), path, element).ok_or(Blocked)?;
+        *self = Self::parse(&text).map_err(|_| Blocked)?;
+        Ok(())
     }
 
     fn object(&self, path: &[String]) -> Option<CstObject> {
@@ -79,8 +88,7 @@ impl Document for Jsonc {
     }
 
     fn remove(&mut self, path: &[String]) -> Result<(), Blocked> {
-        self.property(path).ok_or(Blocked)?.remove();
-        Ok(())
+        self.take(path, None)
     }
 
     fn push(&mut self, path: &[String], value: &Value) -> Result<(), Blocked> {
@@ -90,10 +98,7 @@ impl Document for Jsonc {
     }
 
     fn remove_element(&mut self, path: &[String], index: usize) -> Result<(), Blocked> {
-        let list = self.property(path).and_then(|found| found.array_value()).ok_or(Blocked)?;
-        let element: CstNode = list.elements().into_iter().nth(index).ok_or(Blocked)?;
-        element.remove();
-        Ok(())
+        self.take(path, Some(index))
     }
 
     fn text(&self) -> String {

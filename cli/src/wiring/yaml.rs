@@ -23,7 +23,8 @@ impl Yaml {
         }
         match yaml_edit::Document::from_str(text) {
             Ok(document) => Ok(Self { document: Some(document), comments: String::new() }),
-            Err(error) => Err(Slip::at(text, 0, error.to_string())),
+            // Others can read it, such as one with directives.
+            Err(_) => Err(Slip::at(text, 0, "it is written in a way that we cannot change")),
         }
     }
 
@@ -108,6 +109,7 @@ fn set(mapping: &Mapping, key: &str, value: &Value) -> Result<(), Blocked> {
     match value {
         Value::Text(text) => mapping.set(key, text.as_str()),
         Value::Bool(bool) => mapping.set(key, *bool),
+        Value::Number(number) => mapping.set(key, number.parse::<i64>().map_err(|_| Blocked)?),
         _ => {
             let text = block(value, 0);
             let value = yaml_edit::Document::from_str(&text).map_err(|_| Blocked)?;

@@ -5,6 +5,7 @@
 
 mod device;
 mod doctor;
+mod headless;
 mod json;
 mod listen;
 mod offline;

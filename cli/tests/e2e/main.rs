@@ -14,6 +14,7 @@ mod disk;
 mod durability;
 mod exchange;
 mod extensions;
+mod guide;
 mod hooks;
 mod mcp;
 mod npm;

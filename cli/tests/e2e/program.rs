@@ -32,7 +32,9 @@ impl Computer {
     }
 
     fn prepare(&self, command: &mut Command) {
-        let path = format!("{}:/usr/bin:/bin", programs().display());
+        // A Node of a version that we know, before the one of the system.
+        let node = std::env::var("MESHWIRE_TEST_NODE").map(|folder| folder + ":");
+        let path = format!("{}:{}/usr/bin:/bin", programs().display(), node.unwrap_or_default());
         command
             .env_clear()
             .env("HOME", self.home.path())

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use meshwire_protocol::Harness;
 
-use super::{Init, project, tell};
+use super::{Init, project, secret, tell};
 use crate::failure::{Failure, Outcome};
 use crate::identity::{self, Wanted};
 use crate::mesh_file::{MeshFile, harness_name};
@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::wiring::ledger::{Ledger, User};
 use crate::wiring::plan::Plan;
 
-pub(super) fn run(args: &Init, mut settings: Settings, harness: Harness) -> Outcome<()> {
+pub(super) async fn run(args: &Init, mut settings: Settings, harness: Harness) -> Outcome<()> {
     let Some(mut file) = settings.mesh_file.take() else {
         return Err(Failure::usage(
             "there is no .mesh.json in this folder or above, so nothing is wired in",
@@ -28,10 +28,20 @@ pub(super) fn run(args: &Init, mut settings: Settings, harness: Harness) -> Outc
         let plan = Plan::undo(&forgotten(&before, &user), &user, &folder)?;
         return tell::dry_run(&file, &plan);
     }
+    let mut untold = Vec::new();
+    if let Some((id, url)) = before.users.get(&user.key()).and_then(|done| done.token.clone())
+        && let Err(failure) = secret::revoke(&settings, &folder, &id, &url).await
+    {
+        // The files go all the same: what they hold must not stay behind.
+        untold.push(format!(
+            "the token of this harness could not be revoked at {url} ({failure}): run `meshwire token revoke {id}`"
+        ));
+    }
     let mut plan = settings.home.with_wiring(|ledger| {
         let after = forgotten(ledger, &user);
         Plan::undo(&after, &user, &folder)?.apply(&settings.home)
     })?;
+    plan.notes.extend(untold);
     let mut changed = None;
     if taken_out {
         changed = Some(file.path().to_owned()).filter(|_| matches!(file.new_text(), Ok(Some(_))));

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use meshwire_protocol::{Harness, MeshId};
 
+use super::secret::{self, Secret};
 use super::{Init, join, project, tell};
+use crate::credentials::Token;
 use crate::delivery::wake_of;
 use crate::failure::{Failure, Outcome};
 use crate::harness::{Places, wiring};
@@ -32,9 +34,15 @@ pub(super) async fn run(
     let real_name = identity::real_name(&settings, &mesh, &wanted)?;
     let mut places = places(&folder, &settings.url.to_string(), &mesh, real_name)?;
 
+    let ledger = settings.home.wiring()?;
+    let secret = secret::is_kept_for(harness, &ledger, &user, &folder);
+    if secret {
+        // What it will be is known later; where it goes to is seen now.
+        let kept = secret::in_file(&folder, &settings.url)?;
+        places.token = Some(kept.map_or_else(Token::placeholder, Ok)?);
+    }
     // First what may fail, then the server, then the files: a run that fails leaves nothing half done.
-    let plan =
-        Plan::put(&wiring(harness, &places)?.files, &settings.home.wiring()?, &user, &folder)?;
+    let plan = Plan::put(&wiring(harness, &places)?.files, &ledger, &user, &folder)?;
     let written = project::fill(&mut file, &settings, &mesh, &agent, harness)?;
     if args.dry_run {
         return tell::dry_run(&file, &plan);
@@ -45,10 +53,25 @@ pub(super) async fn run(
     let registered =
         identity::register_awake(&settings, &client, &mesh, &wanted, Some(harness), wake).await?;
     places.agent.clone_from(&registered.name);
-    let wiring = wiring(harness, &places)?;
+    let (mut made, mut told) = (None, None);
+    if secret {
+        places.token = match secret::own(&settings, &client, &mesh, &registered, &folder).await? {
+            Secret::Kept(token) => Some(token),
+            Secret::New(token, id) => {
+                made = Some((id, settings.url.to_string()));
+                Some(token)
+            }
+            Secret::None(why) => {
+                told = Some(why);
+                None
+            }
+        };
+    }
+    let mut wiring = wiring(harness, &places)?;
+    wiring.notes.extend(told);
     let plan = settings.home.with_wiring(|ledger| {
         let mut ledger = ledger.clone();
-        remember(&mut ledger, &user, written);
+        remember(&mut ledger, &user, written, made);
         Plan::put(&wiring.files, &ledger, &user, &folder)?.apply(&settings.home)
     })?;
     let changed = file.new_text()?.is_some();
@@ -81,11 +104,19 @@ fn places(folder: &Path, url: &str, mesh: &MeshId, agent: String) -> Outcome<Pla
 }
 
 /// What was written into `.mesh.json`, so that just this can be taken out again.
-fn remember(ledger: &mut Ledger, user: &User, written: Vec<String>) {
+fn remember(
+    ledger: &mut Ledger,
+    user: &User,
+    written: Vec<String>,
+    token: Option<(String, String)>,
+) {
     let done: &mut Done = ledger.users.entry(user.key()).or_default();
     for key in written {
         if !done.mesh_file.contains(&key) {
             done.mesh_file.push(key);
         }
+    }
+    if token.is_some() {
+        done.token = token;
     }
 }

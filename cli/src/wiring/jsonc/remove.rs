@@ -1,0 +1,76 @@
+//! Takes a property or an element out of a text of JSON, with its comma and its line, and nothing else: every comment
+//! around it stays.
+
+use std::ops::Range;
+
+use jsonc_parser::ast::{ObjectPropName, Value};
+use jsonc_parser::common::Ranged;
+use jsonc_parser::tokens::{Token, TokenAndRange};
+use jsonc_parser::{CollectOptions, CommentCollectionStrategy, parse_to_ast};
+
+use super::OPTIONS;
+
+/// The text without what stands at a path, or without an element of the list there.
+pub(super) fn remove(text: &str, path: &[String], element: Option<usize>) -> Option<String> {
+    let collect = CollectOptions { comments: CommentCollectionStrategy::AsTokens, tokens: true };
+    let parsed = parse_to_ast(text, &collect, &OPTIONS).ok()?;
+    let range = place(parsed.value.as_ref()?, path, element)?;
+    let comma = comma(&parsed.tokens?, &range);
+    let mut gone: Vec<_> = std::iter::once(range).chain(comma).collect();
+    gone.sort_by_key(|range| range.start);
+    let mut new = text.to_owned();
+    for range in gone.iter().rev() {
+        new.replace_range(range.clone(), "");
+    }
+    let comma_before = gone.first().filter(|_| gone.len() == 2).map_or(0, |first| {
+        // What went before it moves its place.
+        if text[first.clone()].starts_with(',') { 1 } else { 0 }
+    });
+    let at = gone[comma_before].start - comma_before;
+    Some(without_blank(&new, at))
+}
+
+fn place(value: &Value, path: &[String], element: Option<usize>) -> Option<Range<usize>> {
+    let Some((key, below)) = path.split_first() else {
+        let element = value.as_array()?.elements.get(element?)?;
+        return Some(element.start()..element.end());
+    };
+    let name = |name: &ObjectPropName| match name {
+        ObjectPropName::String(text) => text.value == *key,
+        ObjectPropName::Word(_) => false,
+    };
+    // Of two equal keys the last one counts.
+    let property = value.as_object()?.properties.iter().rev().find(|found| name(&found.name))?;
+    if below.is_empty() && element.is_none() {
+        return Some(property.start()..property.end());
+    }
+    place(&property.value, below, element)
+}
+
+/// The comma that goes along: the one behind it, or, when it is the last and has none, the one before.
+fn comma(tokens: &[TokenAndRange], range: &Range<usize>) -> Option<Range<usize>> {
+    let speaks = |token: &&TokenAndRange| {
+        !matches!(token.token, Token::CommentLine(_) | Token::CommentBlock(_))
+    };
+    let after = tokens.iter().filter(speaks).find(|token| token.start() >= range.end);
+    let before = tokens.iter().rev().filter(speaks).find(|token| token.end() <= range.start);
+    [after, before]
+        .into_iter()
+        .flatten()
+        .find(|token| token.token == Token::Comma)
+        .map(|token| token.start()..token.end())
+}
+
+/// Without the blank that was around something on its line, or without the line when there is nothing else on it.
+fn without_blank(text: &str, at: usize) -> String {
+    let blank = |c: char| c == ' ' || c == '\t';
+    let before = text[..at].trim_end_matches(blank);
+    let after = text[at..].trim_start_matches(blank);
+    match (before.is_empty() || before.ends_with('\n'), after.strip_prefix('\n')) {
+        (true, Some(after)) => format!("{before}{after}"),
+        // Something else is on the line: as much blank as before it.
+        (true, None) => text.to_owned(),
+        (false, Some(_)) => format!("{before}{after}"),
+        (false, None) => format!("{before}{}", &text[at..]),
+    }
+}

@@ -1,0 +1,152 @@
+//! `init --harness hermes` and `pi`: the environment file with a token of the agent's own.
+
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::support::{AGENT, Computer, MESH, Reply, Server, me, mesh, token};
+
+/// A token that is the agent's own.
+fn own(number: usize) -> String {
+    meshwire_protocol::finish_token(&format!("{number:030}")).unwrap()
+}
+
+/// A server that makes tokens, and on which each works until it is ended.
+fn server() -> Server {
+    server_that(true)
+}
+
+/// The same, which may fail to end one.
+fn server_that(ends: bool) -> Server {
+    let made = AtomicUsize::new(0);
+    let ended = Mutex::new(Vec::new());
+    Server::start(move |request| {
+        let bearer = request.header("authorization").unwrap_or_default().replace("Bearer ", "");
+        if ended.lock().unwrap().contains(&bearer) {
+            return Reply::problem(401, "token_revoked");
+        }
+        match request.line.as_str() {
+            "GET /me" if bearer == token() => Reply::Json(200, me()),
+            "GET /me" => {
+                let mut me = me();
+                me["token"]["agent_id"] = json!(AGENT);
+                Reply::Json(200, me)
+            }
+            "GET /mesh/kR9xQpLmW3aZ" => Reply::Json(200, mesh()),
+            "POST /mesh/kR9xQpLmW3aZ/agents" => Reply::Json(
+                201,
+                json!({"agent_id": AGENT, "name": request.body["name"], "cursor": 0}),
+            ),
+            "POST /tokens" => {
+                let number = made.fetch_add(1, Ordering::SeqCst);
+                Reply::Json(
+                    201,
+                    json!({"id": format!("tok{number:09}"), "name": "n", "suffix": "abcdef",
+                        "scopes": ["read"], "mesh_id": MESH, "agent_id": AGENT,
+                        "created_at": "2026-01-02T09:41:23Z", "last_used_at": null,
+                        "expires_at": null, "token": own(number)}),
+                )
+            }
+            "DELETE /tokens/current" if !ends => Reply::problem(500, "internal_error"),
+            "DELETE /tokens/current" => {
+                ended.lock().unwrap().push(bearer);
+                Reply::Json(204, Value::Null)
+            }
+            _ => Reply::problem(404, "not_found"),
+        }
+    })
+}
+
+fn tokens_made(server: &Server) -> usize {
+    server.lines().iter().filter(|line| *line == "POST /tokens").count()
+}
+
+#[test]
+fn the_token_is_made_once_kept_while_it_works_and_ended() {
+    for harness in ["hermes", "pi"] {
+        let server = server();
+        let computer = Computer::new().signed_in(&server.url);
+        fs::write(computer.project(".gitignore"), "target").unwrap();
+        let done = computer.run(&["init", "--harness", harness]);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert!(!done.out.contains("mw_") && !done.err.contains("mw_"), "{done:?}");
+        let path = computer.project(".env.meshwire");
+        let text = fs::read_to_string(&path).unwrap();
+        for line in [
+            format!("MESHWIRE_TOKEN={}", own(0)),
+            format!("MESHWIRE_URL={}", server.url),
+            format!("MESHWIRE_MESH_ID={MESH}"),
+            format!("MESHWIRE_AGENT_NAME={harness}-agent"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let ignored = fs::read_to_string(computer.project(".gitignore")).unwrap();
+        assert_eq!(ignored, "target\n.env.meshwire\n");
+        assert!(computer.project("MESHWIRE_SKILL.md").exists());
+        let request = server.seen().into_iter().find(|seen| seen.line == "POST /tokens").unwrap();
+        assert_eq!(
+            (&request.body["mesh_id"], &request.body["agent_id"]),
+            (&json!(MESH), &json!(AGENT))
+        );
+
+        assert_eq!(computer.run(&["init"]).code, Some(0));
+        assert_eq!(tokens_made(&server), 1);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+
+        let done = computer.run(&["init", "--undo"]);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let last = server.seen().pop().unwrap();
+        assert_eq!(last.line, "DELETE /tokens/current");
+        assert_eq!(last.header("authorization"), Some(format!("Bearer {}", own(0)).as_str()));
+        assert!(!path.exists() && !computer.project("MESHWIRE_SKILL.md").exists());
+        assert_eq!(fs::read_to_string(computer.project(".gitignore")).unwrap(), "target");
+        let ledger = fs::read_to_string(computer.home(".meshwire/wiring.json")).unwrap();
+        assert!(!ledger.contains("mw_"), "{ledger}");
+    }
+}
+
+#[test]
+fn a_token_that_works_no_more_is_replaced() {
+    let server = server();
+    let computer = Computer::new().signed_in(&server.url);
+    assert_eq!(computer.run(&["init", "--harness", "hermes"]).code, Some(0));
+    let path = computer.project(".env.meshwire");
+    // Ended elsewhere.
+    let client = reqwest::blocking::Client::new();
+    client.delete(format!("{}/tokens/current", server.url)).bearer_auth(own(0)).send().unwrap();
+    let done = computer.run(&["init"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(fs::read_to_string(&path).unwrap().contains(&own(1)));
+    assert_eq!(tokens_made(&server), 2);
+}
+
+#[test]
+fn a_second_harness_leaves_the_environment_file_to_the_first() {
+    let server = server();
+    let computer = Computer::new().signed_in(&server.url);
+    assert_eq!(computer.run(&["init", "--harness", "hermes"]).code, Some(0));
+    let text = fs::read_to_string(computer.project(".env.meshwire")).unwrap();
+    assert_eq!(computer.run(&["init", "--harness", "pi"]).code, Some(0));
+    assert_eq!(tokens_made(&server), 1);
+    assert_eq!(computer.run(&["init", "--harness", "pi", "--undo"]).code, Some(0));
+    assert_eq!(fs::read_to_string(computer.project(".env.meshwire")).unwrap(), text);
+    assert!(computer.project("MESHWIRE_SKILL.md").exists());
+}
+
+#[test]
+fn a_token_that_cannot_be_ended_now_is_named_and_no_longer_kept() {
+    let server = server_that(false);
+    let computer = Computer::new().signed_in(&server.url);
+    assert_eq!(computer.run(&["init", "--harness", "pi"]).code, Some(0));
+    let done = computer.run(&["init", "--undo"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.err.contains("meshwire token revoke tok000000000"), "{done:?}");
+    assert!(!computer.project(".env.meshwire").exists());
+}

@@ -1,14 +1,14 @@
 //! The extensions of harnesses, run by Node or Python against stand-ins of these harnesses, and by the real
 //! programs of ours against a real server.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use crate::npm::{install_locally, root};
 use crate::program::{Computer, Running};
 use crate::push::{all_is_read, send, unread, wired};
-use crate::service::{Service, programs};
+use crate::service::Service;
 
 /// A stand-in for a harness, with what it prints.
 struct Harness(Running);
@@ -49,20 +49,16 @@ fn script(name: &str) -> String {
     root().join("cli/tests/js").join(name).display().to_string()
 }
 
-/// The extension of a harness as `init` writes it, with the path of the program in it.
-fn extension(computer: &Computer, harness: &str, program: &Path) -> PathBuf {
-    let source =
-        |name: &str| std::fs::read_to_string(root().join("cli/harness").join(name)).unwrap();
+/// The extension that `init` writes, under a name that Node takes for a module.
+fn extension(computer: &Computer, harness: &str, file: &str) -> PathBuf {
+    computer.does(&format!("meshwire init --harness {harness} --agent eve"));
     let path = computer.home.path().join(format!("{harness}.mjs"));
-    let program = json!(program.to_str().unwrap());
-    let text = format!("const PROGRAM = {program};\n{}{}", source("program.js"), source(harness));
-    std::fs::write(&path, text).unwrap();
+    std::fs::copy(computer.home.path().join(file), &path).unwrap();
     path
 }
 
-fn program() -> PathBuf {
-    programs().join("meshwire")
-}
+const OPENCODE: &str = ".config/opencode/plugins/meshwire.js";
+const PI: &str = ".pi/agent/extensions/meshwire.ts";
 
 /// Waits until the stand-in's listener is the one that is pushed into: a message that is sent is then
 /// acknowledged without anybody's doing.
@@ -169,7 +165,7 @@ fn opencode_gets_messages_in_the_session_that_was_used_last() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path());
     let computer = wired(&service, "opencode");
-    let plugin = extension(&computer, "opencode.js", &program());
+    let plugin = extension(&computer, "opencode", OPENCODE);
     let start = format!("node {} {}", script("opencode.mjs"), plugin.display());
     let mut opencode = Harness::start(&computer, &start);
     assert_eq!(opencode.tells("hooks"), json!(["event"]));
@@ -211,7 +207,7 @@ fn pi_gets_the_tools_and_the_messages() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path());
     let computer = wired(&service, "pi");
-    let file = extension(&computer, "pi.js", &program());
+    let file = extension(&computer, "pi", PI);
     let start = format!("node {} {}", script("pi.mjs"), file.display());
     let mut pi = Harness::start(&computer, &start);
     assert_tools(&pi.tells("tools"), "meshwire_");
@@ -244,11 +240,8 @@ fn hermes_gets_messages_between_its_turns() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path());
     let computer = wired(&service, "hermes");
-    let folder = computer.home.path().join("plugin");
-    std::fs::create_dir(&folder).unwrap();
-    let source = std::fs::read_to_string(root().join("cli/harness/hermes/__init__.py")).unwrap();
-    let text = source.replace("{{program}}", program().to_str().unwrap());
-    std::fs::write(folder.join("__init__.py"), text).unwrap();
+    computer.does("meshwire init --harness hermes --agent eve");
+    let folder = computer.home.path().join(".hermes/plugins/meshwire");
     let start = format!("python3 -B {} {}", script("hermes.py"), folder.display());
     let mut hermes = Harness::start(&computer, &start);
     assert_eq!(hermes.tells("hooks"), json!(["on_session_end", "pre_llm_call"]));
@@ -285,8 +278,12 @@ fn an_extension_is_silent_outside_a_mesh_and_says_once_what_is_missing() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path());
     let computer = wired(&service, "pi");
-    let nowhere = computer.home.path().join("no-such-program");
-    let file = extension(&computer, "pi.js", &nowhere);
+    // It was there when `init` ran.
+    let nowhere = computer.home.path().join("elsewhere/meshwire");
+    computer.does("mkdir ~/elsewhere && cp \"$(command -v meshwire)\" ~/elsewhere/");
+    computer.does("~/elsewhere/meshwire init --harness pi --agent eve && rm ~/elsewhere/meshwire");
+    let file = computer.home.path().join("pi.mjs");
+    std::fs::copy(computer.home.path().join(PI), &file).unwrap();
     let start = format!("node {} {}", script("pi.mjs"), file.display());
     let mut pi = Harness::start(&computer, &start);
     assert_eq!(pi.tells("tools"), json!([]));
@@ -295,7 +292,7 @@ fn an_extension_is_silent_outside_a_mesh_and_says_once_what_is_missing() {
     assert!(told.as_str().unwrap().contains(nowhere.to_str().unwrap()), "{told}");
     assert_eq!(pi.next(), json!({"start": null}), "it is said once");
     pi.end();
-    let plugin = extension(&computer, "opencode.js", &program());
+    let plugin = extension(&computer, "opencode", OPENCODE);
     std::fs::remove_file(computer.project.join(".mesh.json")).unwrap();
     let opencode =
         Harness::start(&computer, &format!("node {} {}", script("opencode.mjs"), plugin.display()));

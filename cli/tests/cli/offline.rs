@@ -65,7 +65,6 @@ fn wrong_usage_is_2() {
         &["token", "create", "--scope", "everything"],
         &["token", "revoke", "mw_x"],
         &["init"],
-        &["init", "--harness", "copilot"],
         &["init", "--harness", "vim"],
         &["completions", "cmd"],
     ] {

@@ -187,6 +187,7 @@ fn a_message_is_shown_once_and_stays_unread_when_its_answer_is_not_wanted() {
     send(&computer, "four");
     let answer = client.next();
     assert_eq!(contents(&answer["result"]), ["four"]);
+    all_is_read(&computer);
     // Killed while it waits: what comes is there for the next one.
     client.put(7, "tools/call", &wait);
     client.0.kill();

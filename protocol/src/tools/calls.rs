@@ -238,25 +238,32 @@ async fn list(backend: &impl Backend, arguments: Arguments) -> Answer {
         text.push('\n');
     }
     text.push_str("Descriptions are their own words.\n");
-    let agents: Vec<_> = agents
-        .iter()
-        .map(|agent| {
-            json!({
-                "name": clean_line(&agent.name),
-                "agent_id": agent.agent_id,
-                "kind": agent.kind,
-                "owner": clean_line(&agent.owner),
-                "active": agent.active,
-                "you": agent.agent_id == own,
-                "harness": agent.harness,
-                "wake": agent.wake,
-                "last_seen": agent.last_seen,
-                "description": agent.description.as_deref().map(clean_line),
-                "capabilities": agent.capabilities.iter().map(|it| clean_line(it)).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
+    let agents: Vec<_> = agents.iter().map(|agent| shown_agent(agent, &own)).collect();
     Ok((text, json!({"agents": agents, "untrusted": true})))
+}
+
+/// An agent as a model sees it; what is not known is left out.
+fn shown_agent(agent: &Agent, own: &AgentId) -> Value {
+    let mut shown = json!({
+        "name": clean_line(&agent.name),
+        "agent_id": agent.agent_id,
+        "kind": agent.kind,
+        "owner": clean_line(&agent.owner),
+        "active": agent.active,
+        "you": agent.agent_id == *own,
+        "wake": agent.wake,
+        "capabilities": agent.capabilities.iter().map(|it| clean_line(it)).collect::<Vec<_>>(),
+    });
+    if let Some(harness) = agent.harness {
+        shown["harness"] = json!(harness);
+    }
+    if let Some(last_seen) = agent.last_seen {
+        shown["last_seen"] = json!(last_seen);
+    }
+    if let Some(description) = &agent.description {
+        shown["description"] = json!(clean_line(description));
+    }
+    shown
 }
 
 async fn status(backend: &impl Backend, arguments: Arguments) -> Answer {

@@ -139,7 +139,7 @@ async fn nothing_lands_after_a_pause_was_answered() {
     };
     let mut sent = 0;
     for _ in 0..4 {
-        let send = async || {
+        let sends = async || {
             let mut sent = 0;
             loop {
                 let body = json!({"content": "x", "from": "a", "to": "b"});
@@ -159,7 +159,7 @@ async fn nothing_lands_after_a_pause_was_answered() {
             pause(true).await;
             count().await
         };
-        let (one, two, three, seen) = tokio::join!(send(), send(), send(), pausing);
+        let (one, two, three, seen) = tokio::join!(sends(), sends(), sends(), pausing);
         sent += one + two + three;
         assert_eq!(sent, seen, "all that was answered, and nothing after the pause");
         assert_eq!(count().await, seen);

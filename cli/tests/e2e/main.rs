@@ -8,11 +8,15 @@ mod github;
 
 mod browser;
 mod chromium;
+mod codex;
 mod device;
 mod disk;
 mod durability;
 mod exchange;
+mod extensions;
+mod guide;
 mod hooks;
+mod mcp;
 mod npm;
 mod operations;
 mod program;

@@ -26,4 +26,5 @@ mod service;
 mod tokens;
 mod users;
 mod webdriver;
+mod wiring;
 mod with_github;

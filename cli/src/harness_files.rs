@@ -82,6 +82,11 @@ pub(crate) fn hermes_plugin(program: &str) -> Vec<HarnessFile> {
     ]
 }
 
+/// `SKILL.md` for agents that have the tools.
+pub(crate) fn skill() -> &'static str {
+    SKILL
+}
+
 /// `MESHWIRE_SKILL.md` for agents that have the command line and `.env.meshwire`.
 pub(crate) fn headless_skill() -> &'static str {
     HEADLESS

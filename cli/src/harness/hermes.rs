@@ -2,13 +2,19 @@
 
 use meshwire_protocol::Harness;
 
-use super::places::{Places, own, settings};
+use super::places::{Os, Places, own, settings};
 use super::{NAME, Wiring, headless, server};
 use crate::harness_files;
 use crate::wiring::{Edit, Format};
 
 pub(super) fn wiring(places: &Places) -> Wiring {
-    let home = |path: &str| places.home(None, ".hermes", path);
+    let vars = &places.vars;
+    let home = |path: &str| match (places.os, &vars.hermes_home) {
+        (Os::Windows, None) => {
+            places.home(vars.local_app_data.as_deref(), "AppData/Local", &format!("hermes/{path}"))
+        }
+        (_, named) => places.home(named.as_deref(), ".hermes", path),
+    };
     let mut files = vec![settings(
         home("config.yaml"),
         Format::Yaml,

@@ -6,11 +6,11 @@ use super::{Wiring, headless};
 use crate::harness_files;
 
 pub(super) fn wiring(places: &Places) -> Wiring {
-    let home = |path: &str| places.home(None, ".pi", path);
+    let home = |path: &str| places.home(places.vars.pi_agent.as_deref(), ".pi/agent", path);
     let extension = harness_files::pi_extension(&places.program);
     let mut files = vec![
-        own(home("agent/extensions/meshwire.ts"), extension),
-        own(home("agent/skills/meshwire/SKILL.md"), harness_files::skill().to_owned()),
+        own(home("extensions/meshwire.ts"), extension),
+        own(home("skills/meshwire/SKILL.md"), harness_files::skill().to_owned()),
     ];
     files.extend(headless::files(places));
     let mut steps = vec!["Restart Pi in this folder.".into()];

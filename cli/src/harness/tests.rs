@@ -81,7 +81,10 @@ fn variables_move_the_files() {
         codex_home: Some("/c/codex".to_owned()),
         claude_config: Some("/c/claude".to_owned()),
         xdg_config: Some("/c/xdg".to_owned()),
+        hermes_home: Some("/c/hermes".to_owned()),
+        pi_agent: Some("/c/pi".to_owned()),
         app_data: Some("/c/ignored".to_owned()),
+        local_app_data: Some("/c/ignored".to_owned()),
     };
     let mut text = String::new();
     for harness in [
@@ -90,6 +93,8 @@ fn variables_move_the_files() {
         Harness::Claude,
         Harness::ClaudeDesktop,
         Harness::Opencode,
+        Harness::Hermes,
+        Harness::Pi,
     ] {
         for file in wiring(harness, &places).files {
             let _ = writeln!(text, "{}", file.path.display());

@@ -114,3 +114,13 @@ pub(crate) fn remove(path: &Path) -> Outcome<()> {
         _ => Ok(()),
     }
 }
+
+/// Removes a folder of ours, unless somebody has put something there. What Python compiled from our files is ours.
+pub(crate) fn remove_folder(folder: &Path) {
+    let compiled = folder.join("__pycache__");
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    if entries.map(|entry| entry.path()).eq([compiled.clone()]) && !compiled.is_symlink() {
+        let _ = fs::remove_dir_all(compiled);
+    }
+    let _ = fs::remove_dir(folder);
+}

@@ -121,7 +121,7 @@ impl Plan {
         let going: Vec<_> =
             self.ledger.folders.iter().filter(|folder| gone(folder)).cloned().collect();
         for folder in going.iter().rev() {
-            let _ = std::fs::remove_dir(folder);
+            disk::remove_folder(folder);
             self.ledger.folders.remove(folder);
         }
         if self.ledger.folders.len() == before { Ok(()) } else { home.save_wiring(&self.ledger) }

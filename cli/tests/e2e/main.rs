@@ -16,6 +16,7 @@ mod exchange;
 mod extensions;
 mod guide;
 mod hooks;
+mod init;
 mod mcp;
 mod npm;
 mod operations;

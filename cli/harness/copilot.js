@@ -19,7 +19,7 @@ async function startCopilotExtension({ joinSession, program, url, pollInterval, 
     tools: offered.map((tool) => ({
       name: copilotName(tool.name),
       description: copilotName(tool.description ?? ""),
-      parameters: tool.inputSchema,
+      parameters: JSON.parse(copilotName(JSON.stringify(tool.inputSchema))),
       // Always in the model's request, not only after a search for tools.
       defer: "never",
       skipPermission: tool.annotations?.readOnlyHint === true,
@@ -45,10 +45,14 @@ async function startCopilotExtension({ joinSession, program, url, pollInterval, 
       ...interval("--heartbeat-interval", heartbeatInterval),
     ],
     deliver: async ({ text, summary }) => {
-      failing = true;
-      // Without a source it would be the user's own prompt.
-      await session.send({ prompt: text, source: "agent-meshwire", mode: "enqueue", displayPrompt: summary });
       failing = false;
+      try {
+        // Without a source it would be the user's own prompt.
+        await session.send({ prompt: text, source: "agent-meshwire", mode: "enqueue", displayPrompt: summary });
+      } catch (error) {
+        failing = true;
+        throw error;
+      }
     },
     tell,
     told: problem,
@@ -60,7 +64,7 @@ async function startCopilotExtension({ joinSession, program, url, pollInterval, 
   return session;
 }
 
-/** The tools of this extension are named `mesh_…`. */
+/** The tools of this extension are named `mesh_…`, also where one is mentioned by another. */
 function copilotName(text) {
   return text.replaceAll("meshwire_", "mesh_");
 }

@@ -5,23 +5,6 @@ export default async function (pi) {
   if (!inMesh(cwd)) return;
   const tools = new Tools({ program: PROGRAM, harness: "pi", cwd });
   let problem;
-  try {
-    for (const tool of await tools.list()) {
-      pi.registerTool({
-        name: tool.name,
-        label: tool.title ?? tool.name,
-        description: tool.description ?? "",
-        parameters: tool.inputSchema,
-        execute: async (_id, params) => {
-          const { text, failed } = await tools.call(tool.name, params);
-          if (failed) throw new Error(text);
-          return { content: [{ type: "text", text }], details: {} };
-        },
-      });
-    }
-  } catch (error) {
-    problem = error.message;
-  }
   let stop;
   pi.on("session_start", (_event, context) => {
     const tell = (text) => context?.ui?.notify?.(text, "warning");
@@ -47,4 +30,21 @@ export default async function (pi) {
     stop = undefined;
     tools.stop();
   });
+  try {
+    for (const tool of await tools.list()) {
+      pi.registerTool({
+        name: tool.name,
+        label: tool.title ?? tool.name,
+        description: tool.description ?? "",
+        parameters: tool.inputSchema,
+        execute: async (_id, params) => {
+          const { text, failed } = await tools.call(tool.name, params);
+          if (failed) throw new Error(text);
+          return { content: [{ type: "text", text }], details: {} };
+        },
+      });
+    }
+  } catch (error) {
+    problem = error.message;
+  }
 }

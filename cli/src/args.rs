@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents, completions, doctor, history, hook, inbox, init, integrate, listen, login, logout,
+    agents, completions, doctor, history, hook, inbox, init, integrate, listen, login, logout, mcp,
     mesh, send, status, token, whoami,
 };
 use crate::settings::Flags;
@@ -117,6 +117,8 @@ pub(crate) enum Command {
     Doctor(doctor::Doctor),
     /// Print the API guide, filled in for the mesh
     Integrate(integrate::Integrate),
+    /// Offer the mesh to a model, as an MCP server
+    Mcp(mcp::Mcp),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }

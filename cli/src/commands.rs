@@ -14,6 +14,7 @@ pub(crate) mod integrate;
 pub(crate) mod listen;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod mcp;
 pub(crate) mod mesh;
 pub(crate) mod send;
 pub(crate) mod status;
@@ -39,6 +40,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome<()> {
         Command::Agents(args) => Box::pin(agents::run(&args, &flags)).await,
         Command::Status(args) => Box::pin(status::run(&args, &flags)).await,
         Command::Doctor(args) => Box::pin(doctor::run(&args, &flags)).await,
+        Command::Mcp(args) => Box::pin(mcp::run(args, &flags)).await,
         Command::Integrate(args) => Box::pin(integrate::run(&args, &flags)).await,
         Command::Completions(args) => completions::run(&args),
     }

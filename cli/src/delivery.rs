@@ -16,8 +16,11 @@ mod pusher;
 mod wake;
 
 pub(crate) use agent::Wired;
-pub(crate) use frame::Push;
+pub(crate) use frame::{length, push_of, push_within};
 pub(crate) use inbox::{Inbox, Unread};
 pub(crate) use lock::SessionLock;
-pub(crate) use pusher::{Deliver, Pusher};
+pub(crate) use pusher::{Deliver, Delivered, Pusher};
 pub(crate) use wake::wake_of;
+
+/// What is handed to a harness at once.
+pub(crate) use meshwire_protocol::tools::Framed as Push;

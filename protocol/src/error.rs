@@ -155,6 +155,62 @@ pub struct Problem {
 mod tests {
     use super::*;
 
+    /// Programs rely on a code and its status: neither changes, and none goes.
+    #[test]
+    fn codes_and_their_statuses_stay() {
+        let codes: Vec<(u16, Vec<&str>)> = vec![
+            (400, vec!["invalid_request", "message_too_large", "invalid_grant"]),
+            (401, vec!["unauthorized", "token_expired", "token_revoked"]),
+            (
+                403,
+                vec![
+                    "insufficient_scope",
+                    "not_a_member",
+                    "not_your_agent",
+                    "forbidden",
+                    "origin_refused",
+                ],
+            ),
+            (
+                404,
+                vec![
+                    "not_found",
+                    "mesh_not_found",
+                    "agent_not_found",
+                    "message_not_found",
+                    "token_not_found",
+                    "member_not_found",
+                    "invite_not_found",
+                    "request_not_found",
+                ],
+            ),
+            (405, vec!["method_not_allowed"]),
+            (408, vec!["request_timeout"]),
+            (
+                409,
+                vec![
+                    "agent_name_taken",
+                    "owner_must_stay",
+                    "mesh_paused",
+                    "limit_reached",
+                    "no_agent_online",
+                ],
+            ),
+            (410, vec!["invite_expired"]),
+            (413, vec!["payload_too_large"]),
+            (422, vec!["idempotency_key_reused"]),
+            (429, vec!["rate_limited", "loop_suspected"]),
+            (431, vec!["headers_too_large"]),
+            (500, vec!["internal_error"]),
+            (503, vec!["store_unavailable"]),
+        ];
+        for (status, names) in codes {
+            for name in names {
+                assert_eq!(ErrorCode::parse(name).map(ErrorCode::status), Some(status), "{name}");
+            }
+        }
+    }
+
     #[test]
     fn codes_read_back() {
         for &code in ErrorCode::ALL {

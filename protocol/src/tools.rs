@@ -13,5 +13,5 @@ mod handler;
 
 pub use self::calls::{Backend, Here, Refusal, Unread};
 pub use self::definitions::{Definition, INSTRUCTIONS, MAX_TOOL_WAIT_SECONDS, PREFIX, definitions};
-pub use self::framing::{frame, how_many_fit, summary};
+pub use self::framing::{Framed, Item, frame, how_many_fit};
 pub use self::handler::Tools;

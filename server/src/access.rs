@@ -20,6 +20,7 @@ use crate::error::{ApiError, Result};
 #[expect(missing_docs, reason = "the names say it, and the table below says the rest")]
 pub enum Action {
     WhoAmI,
+    UseTools,
     ListTokens,
     CreateToken,
     RevokeToken,
@@ -80,7 +81,8 @@ impl Action {
             Rule { scope: Some(scope), role: Some(role), bound: true }
         }
         match self {
-            A::WhoAmI | A::RevokeOwnToken | A::ListMeshes => any(),
+            // Each tool asks again, for the action of the call that does the same.
+            A::WhoAmI | A::RevokeOwnToken | A::ListMeshes | A::UseTools => any(),
             A::ListTokens | A::CreateToken | A::RevokeToken | A::CreateMesh => {
                 account(Scope::Admin)
             }

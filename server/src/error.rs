@@ -1,6 +1,7 @@
 //! Every error that a program or a person gets from the server, made in one place.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -111,6 +112,31 @@ impl ApiError {
         self.0.hint.as_deref()
     }
 
+    /// In words, for who gets no HTTP answer: what was wrong, and what to do next. A fault of ours goes to the log.
+    pub fn into_words(self) -> (String, Option<String>) {
+        self.log_cause();
+        let mut said = self.0.detail;
+        for (field, reason) in &self.0.errors {
+            if !said.contains(reason.as_str()) {
+                let _ = write!(said, " `{field}` {reason}.");
+            }
+        }
+        if let Some(seconds) = self.0.retry_after {
+            let _ = write!(said, " Try again in {seconds} s.");
+        }
+        (said, self.0.hint)
+    }
+
+    fn log_cause(&self) {
+        if let Some(cause) = &self.0.cause {
+            tracing::error!(
+                code = self.0.code.as_str(),
+                cause = %chain(cause),
+                "a request failed"
+            );
+        }
+    }
+
     /// No such mesh, or none that this token may know of.
     pub fn mesh_not_found(mesh: &str) -> Self {
         Self::new(ErrorCode::MeshNotFound, format!("There is no mesh {}.", shown(mesh)))
@@ -206,14 +232,8 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Inner { code, detail, errors, hint, reason, retry_after, cause } = *self.0;
-        if let Some(cause) = &cause {
-            tracing::error!(
-                code = code.as_str(),
-                cause = %chain(cause),
-                "a request failed"
-            );
-        }
+        self.log_cause();
+        let Inner { code, detail, errors, hint, reason, retry_after, .. } = *self.0;
         let problem = Problem {
             kind: format!("/docs/errors#{}", code.as_str()),
             title: code.title().to_owned(),

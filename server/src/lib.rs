@@ -11,6 +11,7 @@ mod counts;
 pub mod error;
 pub mod extract;
 pub mod listen;
+pub mod log;
 pub mod mesh;
 pub mod metrics;
 pub mod pages;

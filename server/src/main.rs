@@ -13,11 +13,14 @@ use meshwire_server::clock::Clock;
 use meshwire_server::settings::{Args, Command, LogFormat, Settings};
 use meshwire_server::store::Store as _;
 use meshwire_server::store::sqlite::SqliteStore;
-use meshwire_server::{listen, request_id, routes, sign_in, users};
+use meshwire_server::{listen, log, request_id, routes, sign_in, users};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use url::Url;
 
 /// Connections of those who read metrics.
@@ -56,7 +59,7 @@ fn start(mut args: Args) -> Result<()> {
     let settings = Settings::check(args)?;
     let filter = EnvFilter::try_new(&settings.log)
         .with_context(|| format!("MESHWIRE_LOG: {:?} is not a log filter", settings.log))?;
-    let log = tracing_subscriber::fmt()
+    let writer = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // Where the log cannot be written, saying so on stderr would end in a panic: a full disk often holds
         // the log as well.
@@ -64,9 +67,13 @@ fn start(mut args: Args) -> Result<()> {
         .with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => {
-            log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+            let writer = writer.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+            writer.finish().with(filter_fn(log::may_write)).init();
         }
-        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
+        LogFormat::Json => {
+            let writer = writer.json().flatten_event(true).with_span_list(false);
+            writer.finish().with(filter_fn(log::may_write)).init();
+        }
     }
     request_id::log_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()

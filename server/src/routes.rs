@@ -5,6 +5,7 @@ mod agents;
 mod document;
 mod guide;
 mod layers;
+mod mcp;
 mod members;
 mod meshes;
 mod messages;
@@ -39,6 +40,7 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn(pages::html_errors));
     Router::new()
         .merge(api().into_router().method_not_allowed_fallback(method_not_allowed))
+        .merge(mcp::router().method_not_allowed_fallback(method_not_allowed))
         .merge(pages)
         .layer(middleware::from_fn_with_state(app.clone(), layers::limit_visits))
         .layer(CatchPanicLayer::custom(layers::panicked))

@@ -473,6 +473,30 @@ async fn a_trickle_does_not_extend_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_crowd_that_trickles_its_heads_hinders_nobody() {
+    let limits = Limits { header_deadline: Duration::from_secs(2), ..Limits::default() };
+    let server = Server::start(limits).await;
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(server.send("GET / HTTP/1.1\r\nHost: a\r\n").await);
+    }
+    let begun = Instant::now();
+    for byte in b"X-Slow: yes" {
+        for slow in &mut crowd {
+            slow.send([*byte]).await;
+        }
+        // A connection of its own each time: it is accepted, read and answered among them.
+        assert_eq!(server.send(GOOD).await.answer().await.body, "hello");
+    }
+    // The crowd was there all the time: it is cut off only now.
+    for slow in &mut crowd {
+        assert_eq!(slow.answer().await.status, 408);
+        slow.closed().await;
+    }
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn the_deadline_does_not_count_while_an_answer_is_owed() {
     let server = Server::start(short()).await;
     for goes_on in [true, false] {

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use clap::Args;
 use meshwire_protocol::Harness;
+use meshwire_protocol::clean::clean_line;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::delivery::{Push, SessionLock, Unread, Wired, codex};
+use crate::delivery::{Push, SessionLock, Unread, Wired, codex, length, push_within};
 use crate::failure::Outcome;
 use crate::mesh_file::parse_harness;
 use crate::output::{note, print};
 use crate::settings::{Flags, Settings};
-use meshwire_protocol::clean::clean_line;
 
 /// A harness waits for us, and its user with it: a server that is slower than this is away.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -23,6 +23,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const LARGEST_INPUT: u64 = 4 * 1024 * 1024;
 /// Messages that are read at once.
 const PAGE: u32 = 100;
+/// Claude Code shows no more than 10,000 characters of what a hook says, and a preview of what is longer. Others
+/// have no limit that is known; what is shown at once is bounded anyway.
+const LONGEST: usize = 9_500;
 
 /// Tell a harness what is unread, at an event of its own.
 #[derive(Debug, Args)]
@@ -71,6 +74,17 @@ async fn tell(args: &Hook, flags: &Flags) -> Outcome<()> {
     // Slower than that is away, and quietly so.
     let Ok(taken) = taken else { return Ok(()) };
     let Some((unread, push)) = taken? else { return Ok(()) };
+    if length(&push.text) > LONGEST {
+        // Left for the tool. No turn is kept from ending for it.
+        if answer != Answer::Block && answer != Answer::Deny && answer != Answer::FollowUp {
+            let text = format!(
+                "MeshWire: a long message from another agent is unread; read it with meshwire_get_messages. {}",
+                push.summary
+            );
+            print(&answer.write(event, &text))?;
+        }
+        return Ok(());
+    }
     print(&answer.write(event, &push.text))?;
     // What is not told now is told by the next one who takes from the inbox.
     let _ = tokio::time::timeout(FAREWELL, unread.acknowledge()).await;
@@ -82,11 +96,11 @@ async fn take(settings: &Settings, wired: &Wired) -> Outcome<Option<(Unread, Pus
     let client = settings.client()?.impatient();
     let Some(agent) = wired.look_up(settings, &client).await? else { return Ok(None) };
     let id = agent.agent_id;
-    if SessionLock::try_acquire(&settings.home, client.url(), &wired.mesh, &id)?.is_none() {
+    if SessionLock::is_elsewhere(&settings.home, client.url(), &wired.mesh, &id)? {
         return Ok(None);
     }
     let mut unread = wired.inbox(settings, client, id)?.take(PAGE).await?;
-    Ok(Push::of(&mut unread)?.map(|push| (unread, push)))
+    Ok(push_within(&mut unread, wired.harness, LONGEST)?.map(|push| (unread, push)))
 }
 
 fn read_input() -> Input {

@@ -13,12 +13,12 @@ use crate::output::{Style, note};
 use crate::settings::{Flags, Settings};
 
 mod exec;
-mod harness;
+pub(super) mod harness;
 mod session;
 mod stop;
 
 use session::{Session, Sink};
-use stop::Stop;
+pub(super) use stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use sha2::{Digest as _, Sha256};
+use meshwire_protocol::Harness;
 use tokio::process::Command;
 use tokio::sync::watch;
 
-use super::{Deliver, Inbox, Push, Pusher};
+use super::lock::file_name_of;
+use super::{Deliver, Delivered, Inbox, Push, Pusher};
 use crate::credentials::Home;
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Readers};
@@ -47,7 +48,7 @@ pub(crate) async fn push(
     // Whoever reads our errors is Codex, which shows them to nobody.
     let mut link = Link::new(inbox.client().url().to_string()).quiet();
     let mut way = Queue { thread, first };
-    Pusher::new(home, inbox).run(&mut link, &mut way).await
+    Pusher::new(home, inbox, Harness::Codex).run(&mut link, &mut way).await
 }
 
 async fn told(thread: &mut watch::Receiver<Option<String>>) -> String {
@@ -82,8 +83,7 @@ fn note_path(home: &Home) -> Outcome<PathBuf> {
     let folder = std::env::current_dir()
         .and_then(std::fs::canonicalize)
         .map_err(|error| Failure::failed(format!("cannot tell the current folder: {error}")))?;
-    let digest = Sha256::digest(folder.as_os_str().as_encoded_bytes());
-    let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let name = file_name_of(folder.as_os_str().as_encoded_bytes());
     Ok(home.run_folder()?.join(format!("codex-{name}")))
 }
 
@@ -102,14 +102,15 @@ struct Queue {
 }
 
 impl Deliver for Queue {
-    async fn deliver(&mut self, push: &Push) -> Outcome<Result<(), String>> {
+    async fn deliver(&mut self, push: &Push) -> Outcome<Delivered> {
         let told = self.thread.borrow().clone().filter(|thread| is_thread(thread));
         let thread = told.unwrap_or_else(|| self.first.clone());
-        Ok(queue(&thread, &push.text).await)
+        Ok(if queue(&thread, &push.text).await { Delivered::Taken } else { Delivered::Failed })
     }
 }
 
-async fn queue(thread: &str, text: &str) -> Result<(), String> {
+/// Whether Codex has taken it, which its exit code tells.
+async fn queue(thread: &str, text: &str) -> bool {
     // On Windows npm installs it as a script, which is only found by its whole name.
     let mut command = Command::new(if cfg!(windows) { "codex.cmd" } else { "codex" });
     command
@@ -119,12 +120,8 @@ async fn queue(thread: &str, text: &str) -> Result<(), String> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    match tokio::time::timeout(HAND_OVER, command.status()).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(format!("codex queue ended with {status}")),
-        Ok(Err(error)) => Err(format!("codex queue cannot be started: {error}")),
-        Err(_) => Err("codex queue did not end in time".to_owned()),
-    }
+    let ended = tokio::time::timeout(HAND_OVER, command.status()).await;
+    matches!(ended, Ok(Ok(status)) if status.success())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 
+use meshwire_protocol::limits::MAX_PAGE;
 use meshwire_protocol::{AgentId, From, MeshId, MessageId};
 
 use super::lock::{self, Part};
@@ -32,6 +33,9 @@ pub(crate) struct Unread {
     pub(crate) more: bool,
     /// What is acknowledged.
     cursor: MessageId,
+    /// How far was looked, and whether there is more behind that.
+    end: MessageId,
+    more_after_end: bool,
     inbox: Inbox,
     lock: File,
 }
@@ -71,22 +75,24 @@ impl Inbox {
             gap: page.gap,
             more: page.more,
             cursor: page.cursor,
+            end: page.cursor,
+            more_after_end: page.more,
             inbox: self.clone(),
             lock,
         })
     }
 
-    /// Waits up to so many seconds until there is something unread. It is a hint only: another program may
-    /// take it first. Acknowledges nothing.
-    pub(crate) async fn wait(&self, seconds: u64) -> Outcome<Seen> {
-        let mut page = self.read(None, seconds, 1).await?;
+    /// Waits up to so many seconds until there is something unread, or something after `after`. It is a hint
+    /// only: another program may take it first. Acknowledges nothing.
+    pub(crate) async fn wait(&self, after: Option<MessageId>, seconds: u64) -> Outcome<Seen> {
+        let mut page = self.read(after, seconds, 1).await?;
         while page.messages.is_empty() && page.more {
             page = self.read(Some(page.cursor), seconds, 1).await?;
         }
         Ok(Seen { message: !page.messages.is_empty(), cursor: page.cursor })
     }
 
-    /// What is acknowledged up to here was handed over. It may be called late: it never takes back what was
+    /// What stands before this was handed over. It may be called late: it never takes back what was
     /// acknowledged meanwhile, which setting the cursor could.
     pub(crate) async fn acknowledge(&self, cursor: MessageId) -> Outcome<()> {
         let after = Some(From::Id(cursor));
@@ -115,11 +121,6 @@ impl Inbox {
 }
 
 impl Unread {
-    /// Whether there is nothing to hand over.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-    }
-
     /// Leaves all but the first messages for later: neither handed over now nor acknowledged.
     pub(crate) fn truncate(&mut self, length: usize) -> Outcome<()> {
         if length == 0 || length >= self.messages.len() {
@@ -131,6 +132,16 @@ impl Unread {
             self.more = true;
         }
         Ok(())
+    }
+
+    /// Up to where there is something unread, with what was left for later.
+    pub(crate) async fn end(&self) -> Outcome<MessageId> {
+        let (mut end, mut more) = (self.end, self.more_after_end);
+        while more {
+            let page = self.inbox.read(Some(end), 0, MAX_PAGE).await?;
+            (end, more) = (page.cursor, page.more);
+        }
+        Ok(end)
     }
 
     /// Up to where they are acknowledged.

@@ -1,5 +1,6 @@
 //! Locks between the programs of one computer. The kernel frees them when a program ends, however it does.
 
+use std::fmt::Write as _;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
@@ -35,10 +36,17 @@ pub(super) fn path(
     Ok(home.run_folder()?.join(format!("{part}-{}.lock", name(server, mesh, agent))))
 }
 
-/// A name for an agent on this computer, of a form that every file system takes.
-pub(super) fn name(server: &ServerUrl, mesh: &MeshId, agent: &AgentId) -> String {
-    let digest = Sha256::digest(format!("{server}\n{mesh}\n{agent}"));
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+/// A name for an agent on this computer.
+fn name(server: &ServerUrl, mesh: &MeshId, agent: &AgentId) -> String {
+    file_name_of(format!("{server}\n{mesh}\n{agent}").as_bytes())
+}
+
+/// A name for something, of a form that every file system takes.
+pub(super) fn file_name_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(16).fold(String::new(), |mut name, byte| {
+        let _ = write!(name, "{byte:02x}");
+        name
+    })
 }
 
 /// Waits for a lock; it is held until the file is dropped. Who stops waiting leaves nothing behind.
@@ -114,19 +122,33 @@ impl SessionLock {
         agent: &AgentId,
     ) -> Outcome<Self> {
         let path = path(home, Part::Session, server, mesh, agent)?;
-        Ok(Self { _file: acquire(path).await? })
+        let mut file = acquire(path).await?;
+        // For its hooks. Who cannot read it takes it for another session's.
+        let _ = file.set_len(0);
+        let _ = file.write_all(session_name().unwrap_or_default().as_bytes());
+        Ok(Self { _file: file })
     }
 
-    /// Takes it if no other session has it.
-    pub(crate) fn try_acquire(
+    /// Whether another session than the one that has started this program is pushed into.
+    pub(crate) fn is_elsewhere(
         home: &Home,
         server: &ServerUrl,
         mesh: &MeshId,
         agent: &AgentId,
-    ) -> Outcome<Option<Self>> {
+    ) -> Outcome<bool> {
         let path = path(home, Part::Session, server, mesh, agent)?;
-        Ok(try_acquire(&path)?.map(|file| Self { _file: file }))
+        if try_acquire(&path)?.is_some() {
+            return Ok(false);
+        }
+        let holder = std::fs::read_to_string(&path).unwrap_or_default();
+        Ok(session_name().is_none_or(|mine| mine != holder))
     }
+}
+
+/// A name for the session of the harness that has started this program, if the harness gives it one that its
+/// hooks have too: Claude Code's process.
+fn session_name() -> Option<String> {
+    std::env::var("CLAUDE_PID").ok().filter(|id| !id.is_empty()).map(|id| format!("claude {id}"))
 }
 
 #[cfg(test)]
@@ -146,17 +168,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path().join(".meshwire"));
         let (server, mesh, agent) = agent();
+        let is_live = || SessionLock::is_elsewhere(&home, &server, &mesh, &agent).unwrap();
+        assert!(!is_live());
         let first = SessionLock::acquire(&home, &server, &mesh, &agent).await.unwrap();
-        assert!(SessionLock::try_acquire(&home, &server, &mesh, &agent).unwrap().is_none());
+        assert!(is_live());
         let mut second =
             Box::pin(async { SessionLock::acquire(&home, &server, &mesh, &agent).await.unwrap() });
         let early = tokio::time::timeout(std::time::Duration::from_millis(50), &mut second).await;
         assert!(early.is_err(), "both have it");
         drop(first);
         let second = second.await;
-        assert!(SessionLock::try_acquire(&home, &server, &mesh, &agent).unwrap().is_none());
+        assert!(is_live());
         drop(second);
-        assert!(SessionLock::try_acquire(&home, &server, &mesh, &agent).unwrap().is_some());
+        assert!(!is_live());
     }
 
     #[tokio::test]
@@ -173,7 +197,7 @@ mod tests {
             (&server, &other_mesh, &agent),
             (&server, &mesh, &other_agent),
         ] {
-            assert!(SessionLock::try_acquire(&home, server, mesh, agent).unwrap().is_some());
+            assert!(!SessionLock::is_elsewhere(&home, server, mesh, agent).unwrap());
         }
     }
 

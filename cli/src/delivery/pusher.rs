@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use meshwire_protocol::MessageId;
+use meshwire_protocol::{Harness, MessageId};
 use tokio::time::Instant;
 
-use super::{Inbox, Push, SessionLock};
+use super::{Inbox, Push, SessionLock, Unread, push_of};
 use crate::credentials::Home;
 use crate::failure::Outcome;
 use crate::link::{Link, may_pass};
@@ -24,13 +24,24 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(2),
     Duration::from_secs(5),
     Duration::from_secs(15),
-    Duration::from_secs(60),
+    Duration::from_mins(1),
 ];
+
+/// What has become of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// The session has it.
+    Taken,
+    /// The session knows that there is something, and reads it by a hook or a tool.
+    Announced,
+    /// The session does not take it.
+    Failed,
+}
 
 /// A way into a session.
 pub(crate) trait Deliver {
-    /// Hands a push over. The session has it when this is done, or it has failed and why.
-    async fn deliver(&mut self, push: &Push) -> Outcome<Result<(), String>>;
+    /// Hands a push over.
+    async fn deliver(&mut self, push: &Push) -> Outcome<Delivered>;
 
     /// Whether a push of which it was said that it failed has been taken after all.
     fn taken_late(&mut self) -> bool {
@@ -46,13 +57,14 @@ pub(crate) trait Deliver {
 pub(crate) struct Pusher {
     inbox: Inbox,
     home: Home,
+    harness: Harness,
     wait: u64,
 }
 
 impl Pusher {
-    /// What comes into this inbox.
-    pub(crate) fn new(home: Home, inbox: Inbox) -> Self {
-        Self { inbox, home, wait: WAIT_SECONDS }
+    /// Of an agent that this harness runs.
+    pub(crate) fn new(home: Home, inbox: Inbox, harness: Harness) -> Self {
+        Self { inbox, home, harness, wait: WAIT_SECONDS }
     }
 
     /// With another length of a poll.
@@ -99,13 +111,20 @@ impl Pusher {
         failures: &mut usize,
     ) -> Outcome<MessageId> {
         let mut cursor = None;
+        // Up to where the session was told that there is something to read.
+        let mut announced = None;
         let mut empty_answers = 0;
         loop {
             let asked = Instant::now();
-            let seen =
-                link.keep_trying(may_pass, async || self.inbox.wait(self.wait).await).await?;
+            let seen = link
+                .keep_trying(may_pass, async || self.inbox.wait(announced, self.wait).await)
+                .await?;
             if !seen.message {
-                if cursor.is_some_and(|cursor| cursor < seen.cursor) {
+                if announced.is_some() {
+                    if self.take(link).await?.messages.is_empty() {
+                        announced = None;
+                    }
+                } else if cursor.is_some_and(|cursor| cursor < seen.cursor) {
                     // Over what was not for this agent, lest it be kept for us.
                     link.keep_trying(may_pass, async || self.inbox.acknowledge(seen.cursor).await)
                         .await?;
@@ -118,17 +137,29 @@ impl Pusher {
                 continue;
             }
             tokio::time::sleep(GATHER).await;
+            announced = None;
             loop {
-                let mut unread =
-                    link.keep_trying(may_pass, async || self.inbox.take(PAGE).await).await?;
-                let Some(push) = Push::of(&mut unread)? else { break };
-                if way.deliver(&push).await?.is_err() {
-                    return Ok(unread.cursor());
+                let mut unread = self.take(link).await?;
+                let Some(push) = push_of(&mut unread, self.harness)? else { break };
+                match way.deliver(&push).await? {
+                    Delivered::Taken => {
+                        *failures = 0;
+                        // If the server cannot be told now, the next one to take from the inbox tells it.
+                        let _ = unread.acknowledge().await;
+                    }
+                    Delivered::Announced => {
+                        *failures = 0;
+                        let end = async || unread.end().await;
+                        announced = Some(link.keep_trying(may_pass, end).await?);
+                        break;
+                    }
+                    Delivered::Failed => return Ok(unread.cursor()),
                 }
-                *failures = 0;
-                // If the server cannot be told now, the next one to take from the inbox tells it.
-                let _ = unread.acknowledge().await;
             }
         }
+    }
+
+    async fn take(&self, link: &mut Link) -> Outcome<Unread> {
+        link.keep_trying(may_pass, async || self.inbox.take(PAGE).await).await
     }
 }

@@ -179,14 +179,18 @@ fn meant(content: &Content, text: &str) -> (String, Vec<String>) {
 /// Long files by their first lines.
 fn shortened(text: &str) -> String {
     let mut short = String::new();
-    for file in text.split_inclusive("=== ") {
-        let lines: Vec<_> = file.split_inclusive('\n').collect();
-        if lines.len() > 60 {
-            short.extend(lines[..8].iter().copied());
-            let _ = writeln!(short, "… {} lines more", lines.len() - 9);
-            short.push_str(lines[lines.len() - 1]);
-        } else {
-            short.push_str(file);
+    let mut lines = text.split_inclusive('\n').peekable();
+    while let Some(head) = lines.next() {
+        short.push_str(head);
+        let mut file = Vec::new();
+        // In a source, the same may stand within a line.
+        while let Some(line) = lines.next_if(|line| !line.starts_with("=== ")) {
+            file.push(line);
+        }
+        let shown = if file.len() > 60 { 8 } else { file.len() };
+        short.extend(file[..shown].iter().copied());
+        if shown < file.len() {
+            let _ = writeln!(short, "… and so on");
         }
     }
     short

@@ -89,9 +89,10 @@ pub(super) trait Document {
     fn text(&self) -> String;
 }
 
-/// What stands at a path.
+/// What stands at a path. A key without a value, as in templates whose lines are all comments, is nothing.
 pub(super) fn at<'a>(value: &'a Json, path: &[String]) -> Option<&'a Json> {
-    path.iter().try_fold(value, |value, key| value.as_object()?.get(key))
+    let found = path.iter().try_fold(value, |value, key| value.as_object()?.get(key));
+    found.filter(|found| !found.is_null())
 }
 
 /// What a document should say after a change: what a real one is held against.
@@ -103,6 +104,9 @@ impl Document for Json {
     fn set(&mut self, path: &[String], value: &Value) -> Result<(), Blocked> {
         let mut place = self;
         for key in path {
+            if place.is_null() {
+                *place = Json::Object(serde_json::Map::new());
+            }
             place = place
                 .as_object_mut()
                 .ok_or(Blocked)?

@@ -73,6 +73,11 @@ impl Document for Jsonc {
         let mut object = self.0.object_value().ok_or(Blocked)?;
         for key in above {
             object = match property(&object, key) {
+                Some(found)
+                    if found.value().is_some_and(|value| value.as_null_keyword().is_some()) =>
+                {
+                    found.object_value_or_set()
+                }
                 Some(found) => found.object_value().ok_or(Blocked)?,
                 None => object
                     .append(key, CstInputValue::Object(Vec::new()))

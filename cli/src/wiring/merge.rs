@@ -139,6 +139,14 @@ fn settings(
     let mut model = document.value();
     let mut changed = false;
     for Edit { path: keys, what } in edits {
+        if let Some(key) = other_kind(at(&model, keys), what) {
+            return Err(Failure::failed(format!(
+                "{}: {} is a server of another kind, with a {key:?}, which we did not write",
+                path.display(),
+                keys.join(".")
+            ))
+            .hint("rename or remove that entry, and run this again; nothing was changed"));
+        }
         let one = put(document.as_mut(), &mut model, keys, what, puts, user).map_err(|Blocked| {
             Failure::failed(format!(
                 "{}: {} cannot be set: something else than an object or a list stands there or above",
@@ -157,6 +165,15 @@ fn settings(
         text.push('\n');
     }
     Ok(keep_ends(old, &text))
+}
+
+/// The key that makes the server that stands there one that is reached by its address, where ours is a program: merged,
+/// they would be neither.
+fn other_kind(found: Option<&Json>, what: &What) -> Option<&'static str> {
+    let What::Is(Value::Object(keys)) = what else { return None };
+    let found = found?.as_object()?;
+    let ours = keys.iter().any(|(key, _)| key == "command");
+    ["url", "httpUrl", "serverUrl"].into_iter().find(|&key| ours && found.contains_key(key))
 }
 
 /// Makes one change, in the document and in what it should say. Says whether there was one to make.

@@ -6,7 +6,7 @@ use std::str::FromStr as _;
 use serde_json::Value as Json;
 use yaml_edit::{Mapping, Sequence};
 
-use super::document::{Blocked, Document, Slip};
+use super::document::{Blocked, Document, Slip, at};
 use super::value::Value;
 
 pub(super) struct Yaml {
@@ -68,9 +68,10 @@ impl Document for Yaml {
             return Ok(());
         };
         let (key, above) = path.split_last().ok_or(Blocked)?;
+        let said = self.value();
         let mut mapping = document.as_mapping().ok_or(Blocked)?;
         for (depth, key) in above.iter().enumerate() {
-            if !mapping.contains_key(key.as_str()) {
+            if at(&said, &path[..=depth]).is_none() {
                 return set(&mapping, key, &nested(&path[depth + 1..]));
             }
             mapping = mapping.get_mapping(key.as_str()).ok_or(Blocked)?;

@@ -14,7 +14,7 @@ fn own(number: usize) -> String {
 }
 
 /// A server that makes tokens, and on which each works until it is ended.
-fn server() -> Server {
+pub(crate) fn server() -> Server {
     server_that(true)
 }
 

@@ -36,6 +36,7 @@ fn answer(request: &Request) -> Reply {
         "GET /me" => (200, me()),
         "GET /tokens" => (200, json!({"tokens": [token_row()]})),
         "POST /tokens" => (201, created),
+        "DELETE /tokens/tttttttttttt" | "DELETE /mesh/MESH" => (204, Value::Null),
         "GET /mesh" => (200, json!({"meshes": [mesh()]})),
         "POST /mesh" => (201, mesh()),
         "GET /mesh/MESH" => (200, mesh()),
@@ -124,6 +125,35 @@ fn scopes_and_agents_of_a_token_are_given_in_either_way() {
         assert_eq!((done.code, done.out), (Some(0), format!("{}\n", token())), "{args:?}");
         assert_eq!(server.seen().last().unwrap().body, body, "{args:?}");
     }
+}
+
+#[test]
+fn tokens_are_listed_by_their_ends_and_revoked_by_their_ids() {
+    let server = Server::start(answer);
+    let computer = Computer::new().signed_in(&server.url);
+    let done = computer.run(&["token", "list"]);
+    assert!(done.out.starts_with("🕸 Your tokens (1)\n"), "{done:?}");
+    assert!(done.out.contains("tttttttttttt mw_••••••••••••abcdef \"cli\""), "{done:?}");
+    let done = computer.run(&["token", "revoke", "tttttttttttt"]);
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "✓ Revoked token: tttttttttttt\n"));
+    assert_eq!(server.lines().last().unwrap(), "DELETE /tokens/tttttttttttt");
+    // A token is not taken for its id: it would stand in a URL.
+    let before = server.seen().len();
+    let done = computer.run(&["token", "revoke", &token()]);
+    assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{done:?}");
+    assert_eq!(server.seen().len(), before);
+}
+
+#[test]
+fn a_deleted_mesh_is_kept_no_longer() {
+    let server = Server::start(answer);
+    let computer = Computer::new().signed_in(&server.url);
+    let kept = || std::fs::read_to_string(computer.home(".meshwire/credentials.json")).unwrap();
+    assert!(kept().contains(MESH));
+    let done = computer.run(&["mesh", "delete", MESH]);
+    assert_eq!((done.code, done.out), (Some(0), format!("✓ Deleted mesh: {MESH}\n")));
+    assert_eq!(server.lines(), [format!("DELETE /mesh/{MESH}")]);
+    assert!(!kept().contains(MESH), "{}", kept());
 }
 
 #[test]

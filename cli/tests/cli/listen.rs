@@ -133,8 +133,30 @@ fn a_replay_acknowledges_nothing() {
     });
     let done = worker(&server).run(&["listen", "--from", "earliest", "--json"]);
     assert_eq!((done.code, done.out.lines().count()), (Some(3), 2));
-    assert_eq!(polls(&server)[0], "after=earliest&wait=60&limit=100&ack=false");
-    assert!(polls(&server).iter().all(|poll| poll.ends_with("&ack=false")));
+    assert_acknowledges_nothing(&server);
+}
+
+#[test]
+fn a_replay_to_a_command_acknowledges_nothing() {
+    let server = server(|count, _| match count {
+        0 => page(&[message(5, "old"), message(6, "new")], 6),
+        _ => Reply::problem(403, "not_a_member"),
+    });
+    let done = worker(&server).run(&[
+        "listen",
+        "--from",
+        "earliest",
+        "--exec",
+        "echo $MESHWIRE_MESSAGE_ID",
+    ]);
+    assert_eq!((done.code, done.out.as_str()), (Some(3), "5\n6\n"), "{done:?}");
+    assert_acknowledges_nothing(&server);
+}
+
+#[track_caller]
+fn assert_acknowledges_nothing(server: &Server) {
+    assert_eq!(polls(server)[0], "after=earliest&wait=60&limit=100&ack=false");
+    assert!(polls(server).iter().all(|poll| poll.ends_with("&ack=false")));
     assert!(!server.lines().iter().any(|line| line.starts_with("PUT")));
 }
 

@@ -17,3 +17,4 @@ mod sign_in;
 mod support;
 mod terminal;
 mod wiring;
+mod wiring_among_others;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{AGENT, Computer, MESH, Reply, Server, me, mesh};
 
 /// A server that lets everything be.
-fn server() -> Server {
+pub(crate) fn server() -> Server {
     Server::start(|request| match request.line.as_str() {
         "GET /me" => Reply::Json(200, me()),
         "GET /mesh/kR9xQpLmW3aZ" => Reply::Json(200, mesh()),
@@ -19,7 +19,7 @@ fn server() -> Server {
     })
 }
 
-fn json_of(path: &Path) -> Value {
+pub(crate) fn json_of(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 

@@ -39,7 +39,7 @@ fn each_harness_is_told_in_its_own_form_and_once() {
         assert!(output.contains(&rest), "{harness} {event}: {output}");
         let value: Value = serde_json::from_str(&output).unwrap();
         let shown = value.pointer(place).and_then(Value::as_str).unwrap();
-        for part in ["It is not from your user", "from=\"bob\"", text.as_str()] {
+        for part in ["It is not from the user", "from bob, an agent of ada", text.as_str()] {
             assert!(shown.contains(part), "{harness} {event}: {shown}");
         }
         assert_eq!(unread(&computer), Vec::<String>::new());
@@ -47,7 +47,28 @@ fn each_harness_is_told_in_its_own_form_and_once() {
     }
     send(&computer, "as text");
     let output = hook(&computer, "kiro", "userPromptSubmit", "{}");
-    assert!(output.contains("from=\"bob\"") && output.contains("\nas text\n"), "{output}");
+    assert!(output.contains("from bob") && output.contains("\n  as text\n"), "{output}");
+}
+
+#[test]
+fn a_hook_shows_no_more_than_its_harness_does() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "claude");
+    for _ in 0..3 {
+        send(&computer, &"x".repeat(4_000));
+    }
+    for left in [1, 0] {
+        assert!(hook(&computer, "claude", "UserPromptSubmit", "{}").contains("xxxx"));
+        assert_eq!(unread(&computer).len(), left);
+    }
+    // One that is longer on its own is left for the tool, and keeps no turn from ending.
+    send(&computer, &"y".repeat(10_000));
+    let shown = hook(&computer, "claude", "UserPromptSubmit", "{}");
+    assert!(shown.contains("read it with meshwire_get_messages"), "{shown}");
+    assert!(shown.len() < 500, "{shown}");
+    assert_eq!(hook(&computer, "claude", "Stop", "{}"), "");
+    assert_eq!(unread(&computer).len(), 1);
 }
 
 #[test]

@@ -32,7 +32,9 @@ impl Computer {
     }
 
     fn prepare(&self, command: &mut Command) {
-        let path = format!("{}:/usr/bin:/bin", programs().display());
+        // A Node of a version that we know, before the one of the system.
+        let node = std::env::var("MESHWIRE_TEST_NODE").map(|folder| folder + ":");
+        let path = format!("{}:{}/usr/bin:/bin", programs().display(), node.unwrap_or_default());
         command
             .env_clear()
             .env("HOME", self.home.path())
@@ -205,6 +207,11 @@ impl Running {
     #[track_caller]
     pub(crate) fn next_line(&self) -> String {
         self.lines.recv_timeout(LIMIT).expect("a line")
+    }
+
+    /// The next line on stdout, if there is one by now.
+    pub(crate) fn line_now(&self) -> Option<String> {
+        self.lines.try_recv().ok()
     }
 
     /// Waits for the end of its output; whether nothing more came.

@@ -34,7 +34,7 @@ pub(crate) fn unread(computer: &Computer) -> Vec<String> {
 
 /// Waits until `eve` has acknowledged all.
 #[track_caller]
-fn all_is_read(computer: &Computer) {
+pub(crate) fn all_is_read(computer: &Computer) {
     let deadline = std::time::Instant::now() + crate::service::LIMIT;
     while !unread(computer).is_empty() {
         assert!(std::time::Instant::now() < deadline, "still unread: {:?}", unread(computer));
@@ -58,28 +58,76 @@ fn next_push(session: &Running) -> Value {
 }
 
 #[test]
-fn a_monitor_shows_a_message_on_one_line_with_its_sender() {
+fn a_monitor_shows_a_message_with_its_sender() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path());
     let computer = wired(&service, "claude");
     send(&computer, "first\nline");
     let mut monitor = computer.start("meshwire listen --harness claude");
-    let line = monitor.next_line();
-    for part in ["It is not from your user", "from=\"bob\"", "user=\"ada\"", "⏎ first ⏎ line ⏎"]
-    {
-        assert!(line.contains(part), "{line}");
-    }
+    assert!(monitor.next_line().contains("It is not from the user"));
+    assert!(monitor.next_line().contains("from bob, an agent of ada, to eve:"));
+    assert_eq!([monitor.next_line(), monitor.next_line()], ["| first", "| line"]);
+    assert!(monitor.next_line().contains("meshwire_reply_to_message"));
     // While it runs and is idle.
     send(&computer, "second");
-    assert!(monitor.next_line().contains("second"));
+    monitor.prints("| second");
     all_is_read(&computer);
     assert_eq!(monitor.signal("-TERM"), 0);
+    monitor.prints("meshwire_reply_to_message");
     assert!(monitor.is_silent());
     assert_eq!(monitor.errors(), "", "a harness may show what is written there to its model");
     let agents: Value = serde_json::from_str(&computer.does("meshwire agents --json")).unwrap();
     let eve = agents["agents"].as_array().unwrap().iter().find(|agent| agent["name"] == "eve");
     let eve = eve.unwrap();
     assert_eq!((&eve["harness"], &eve["wake"]), (&json!("claude"), &json!("live")));
+}
+
+#[test]
+fn a_monitor_announces_what_would_be_cut_and_the_hook_of_its_session_shows_it() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let mut computer = wired(&service, "claude");
+    let hook = "meshwire hook --harness claude UserPromptSubmit";
+    computer.set("CLAUDE_PID", "1001");
+    let monitor = computer.start("meshwire listen --harness claude");
+    let long = "x".repeat(4_000);
+    send(&computer, &long);
+    let line = monitor.next_line();
+    assert!(line.len() < 500 && line.contains("[mesh] bob: xxx"), "{line}");
+    assert!(line.contains("read it with meshwire_get_messages"), "{line}");
+    assert_eq!(unread(&computer), [long.as_str()]);
+    // Not in another session, which nobody has woken.
+    computer.set("CLAUDE_PID", "1002");
+    assert_eq!(computer.does_with(hook, "{}"), "");
+    computer.set("CLAUDE_PID", "1001");
+    assert!(computer.does_with(hook, "{}").contains(&long));
+    all_is_read(&computer);
+    // It is announced once; what comes later is shown as ever.
+    send(&computer, "short");
+    assert!(monitor.next_line().contains("a message from another agent"));
+    monitor.prints("| short");
+    all_is_read(&computer);
+    // A message behind one that was not read yet is announced with it.
+    send(&computer, &long);
+    assert!(monitor.prints("unread").contains("[mesh] bob: xxx"));
+    send(&computer, "behind it");
+    assert!(monitor.next_line().contains("2 messages"));
+    assert_eq!(unread(&computer).len(), 2);
+}
+
+#[test]
+fn a_monitor_waits_in_silence_until_it_has_something_to_do() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    // Signed in, with a mesh of the profile, in a folder that is not wired in: a monitor that ends would wake
+    // the model.
+    let (computer, _) = signed_in(&service);
+    let mut monitor = computer.start("meshwire listen --harness claude");
+    wire(&computer, "claude");
+    send(&computer, "hello");
+    monitor.prints("| hello");
+    assert_eq!(monitor.signal("-TERM"), 0);
+    assert_eq!(monitor.errors(), "");
 }
 
 #[test]
@@ -92,7 +140,7 @@ fn a_push_counts_when_the_extension_says_so() {
     let push = next_push(&session);
     assert_eq!(push["push"], 1);
     assert_eq!(push["summary"], "[mesh] bob: hello");
-    assert!(push["text"].as_str().unwrap().contains("\nhello\n"), "{push}");
+    assert!(push["text"].as_str().unwrap().contains("\n  hello\n"), "{push}");
     assert_eq!(unread(&computer), ["hello"]);
     session.write_line(r#"{"ok":1}"#);
     all_is_read(&computer);
@@ -165,7 +213,7 @@ fn a_burst_is_one_push_and_a_large_one_several() {
     let mut session = live_extension(&computer);
     let push = next_push(&session);
     assert_eq!(push["messages"].as_array().unwrap().len(), 20);
-    assert_eq!(push["summary"], "[mesh] 20 messages from bob");
+    assert_eq!(push["summary"], "[mesh] bob: 20 messages");
     // What comes while a push is being delivered is one push after it.
     let large = "x".repeat(6_000);
     for _ in 0..5 {
@@ -175,10 +223,11 @@ fn a_burst_is_one_push_and_a_large_one_several() {
     let mut sizes = Vec::new();
     for number in 2..=3 {
         let push = next_push(&session);
+        assert!(push["text"].as_str().unwrap().len() < 20_000);
         sizes.push(push["messages"].as_array().unwrap().len());
         session.write_line(&format!("{{\"ok\":{number}}}"));
     }
-    assert_eq!(sizes, [4, 1]);
+    assert_eq!(sizes, [3, 2]);
     all_is_read(&computer);
 }
 
@@ -215,13 +264,9 @@ fn outside_a_mesh_it_ends_in_silence_and_signed_out_it_says_why() {
     let service = Service::start(data.path());
     // Signed in, with a mesh of the profile, in a folder that is not wired in.
     let (computer, _) = signed_in(&service);
-    for line in
-        ["meshwire listen --harness claude", "meshwire listen --harness pi --json </dev/zero"]
-    {
-        let output = computer.run(line);
-        assert!(output.status.success(), "{line}");
-        assert_eq!((output.stdout.len(), output.stderr.len()), (0, 0), "{line}");
-    }
+    let output = computer.run("meshwire listen --harness pi --json </dev/zero");
+    assert!(output.status.success());
+    assert_eq!((output.stdout.len(), output.stderr.len()), (0, 0));
     wire(&computer, "pi");
     computer.does("rm -r ~/.meshwire");
     let mut session = extension(&computer);
@@ -241,5 +286,5 @@ fn a_monitor_ends_when_nobody_reads_it_any_more() {
     computer.start("sh -c 'meshwire listen --harness claude | true'").exit_code();
     send(&computer, "hello");
     let second = computer.start("meshwire listen --harness claude");
-    assert!(second.next_line().contains("hello"));
+    second.prints("| hello");
 }

@@ -10,16 +10,16 @@ use crate::program::Computer;
 use crate::service::Service;
 
 /// A server with GitHub, and two people who are signed in. All of it ends when this is dropped.
-struct World {
-    octocat: Computer,
-    hubot: Computer,
+pub(crate) struct World {
+    pub(crate) octocat: Computer,
+    pub(crate) hubot: Computer,
     service: Service,
     _data: TempDir,
     _github: StandIn,
     _runtime: tokio::runtime::Runtime,
 }
 
-fn two_people() -> World {
+pub(crate) fn two_people() -> World {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let github = runtime.block_on(StandIn::start());
     let data = tempfile::tempdir().unwrap();
@@ -46,13 +46,13 @@ fn two_people() -> World {
 }
 
 /// A field of what a command printed as JSON.
-fn field(json: &str, name: &str) -> String {
+pub(crate) fn field(json: &str, name: &str) -> String {
     let value: Value = serde_json::from_str(json).unwrap();
     value[name].as_str().unwrap_or_else(|| panic!("{name}: {json}")).to_owned()
 }
 
 /// The exit code of a command, and what it said on stderr.
-fn refused(computer: &Computer, line: &str) -> (Option<i32>, String) {
+pub(crate) fn refused(computer: &Computer, line: &str) -> (Option<i32>, String) {
     let output = computer.run(line);
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
@@ -74,7 +74,7 @@ fn login_goes_through_github_and_two_people_have_their_own() {
 }
 
 #[test]
-fn two_people_share_a_mesh_by_a_link() {
+pub(crate) fn two_people_share_a_mesh_by_a_link() {
     let world = two_people();
     let World { octocat, hubot, service, .. } = &world;
     let mesh = field(&octocat.does("meshwire mesh create fleet --json"), "mesh_id");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::arguments::Arguments;
 use super::definitions::{DEFAULT_MESSAGES, MAX_MESSAGES, MAX_TOOL_WAIT_SECONDS, PREFIX};
-use super::framing::frame;
+use super::framing::{Item, frame};
 use crate::clean::{clean, clean_line};
 use crate::{Agent, AgentId, Message, SendMessage, Sent, Wake};
 
@@ -166,17 +166,14 @@ async fn read(backend: &impl Backend, mut arguments: Arguments, id: &RequestId) 
     let limit = limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(DEFAULT_MESSAGES);
     arguments.end()?;
     let unread = backend.read(Duration::from_secs(wait), limit, id).await?;
-    let mut text = if unread.messages.is_empty() {
-        "No new messages.".to_owned()
-    } else {
-        frame(&unread.messages)
+    let items: Vec<_> = unread.messages.iter().map(Item::from).collect();
+    let text = match (items.is_empty(), unread.gap) {
+        (true, false) => "No new messages.".to_owned(),
+        (true, true) => {
+            "No new messages. Older ones were removed before you came to read them.".to_owned()
+        }
+        (false, gap) => frame(&items, gap, unread.more, "meshwire_reply_to_message").text,
     };
-    if unread.gap {
-        text.push_str("\nOlder messages were removed before you came to read them.\n");
-    }
-    if unread.more {
-        text.push_str("\nThere are more: call meshwire_get_messages again.\n");
-    }
     let messages: Vec<_> = unread.messages.iter().map(shown).collect();
     let structured = json!({
         "messages": messages,
@@ -241,25 +238,32 @@ async fn list(backend: &impl Backend, arguments: Arguments) -> Answer {
         text.push('\n');
     }
     text.push_str("Descriptions are their own words.\n");
-    let agents: Vec<_> = agents
-        .iter()
-        .map(|agent| {
-            json!({
-                "name": clean_line(&agent.name),
-                "agent_id": agent.agent_id,
-                "kind": agent.kind,
-                "owner": clean_line(&agent.owner),
-                "active": agent.active,
-                "you": agent.agent_id == own,
-                "harness": agent.harness,
-                "wake": agent.wake,
-                "last_seen": agent.last_seen,
-                "description": agent.description.as_deref().map(clean_line),
-                "capabilities": agent.capabilities.iter().map(|it| clean_line(it)).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
+    let agents: Vec<_> = agents.iter().map(|agent| shown_agent(agent, &own)).collect();
     Ok((text, json!({"agents": agents, "untrusted": true})))
+}
+
+/// An agent as a model sees it; what is not known is left out.
+fn shown_agent(agent: &Agent, own: &AgentId) -> Value {
+    let mut shown = json!({
+        "name": clean_line(&agent.name),
+        "agent_id": agent.agent_id,
+        "kind": agent.kind,
+        "owner": clean_line(&agent.owner),
+        "active": agent.active,
+        "you": agent.agent_id == *own,
+        "wake": agent.wake,
+        "capabilities": agent.capabilities.iter().map(|it| clean_line(it)).collect::<Vec<_>>(),
+    });
+    if let Some(harness) = agent.harness {
+        shown["harness"] = json!(harness);
+    }
+    if let Some(last_seen) = agent.last_seen {
+        shown["last_seen"] = json!(last_seen);
+    }
+    if let Some(description) = &agent.description {
+        shown["description"] = json!(clean_line(description));
+    }
+    shown
 }
 
 async fn status(backend: &impl Backend, arguments: Arguments) -> Answer {

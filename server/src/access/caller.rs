@@ -65,9 +65,7 @@ impl FromRequestParts<App> for InMesh {
         let principal = Principal::of(app, parts).await?;
         let mut path = path_variables(parts, app).await?;
         let mesh = path.remove("mesh").unwrap_or_default();
-        let hash = principal.token.hash;
-        let (roster, member) = admit(app, &principal, &mesh, action).await?;
-        Ok(Self { principal, roster, member, path, action, hash })
+        Ok(Self { path, ..Self::enter(app, principal, &mesh, action).await? })
     }
 }
 
@@ -113,6 +111,18 @@ async fn admit(
 }
 
 impl InMesh {
+    /// A caller who wants to do something in a mesh that no path names, when they may.
+    pub async fn enter(
+        app: &App,
+        principal: Principal,
+        mesh: &str,
+        action: Action,
+    ) -> Result<Self> {
+        let hash = principal.token.hash;
+        let (roster, member) = admit(app, &principal, mesh, action).await?;
+        Ok(Self { principal, roster, member, path: HashMap::new(), action, hash })
+    }
+
     /// The mesh.
     pub fn mesh(&self) -> &MeshId {
         &self.roster.mesh.id

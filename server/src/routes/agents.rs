@@ -213,7 +213,7 @@ fn check_fields(fields: &AgentChange) -> Result<()> {
     Ok(())
 }
 
-fn shown_agent(app: &App, caller: &InMesh, agent: &AgentRow) -> Agent {
+pub(super) fn shown_agent(app: &App, caller: &InMesh, agent: &AgentRow) -> Agent {
     let (last_seen, active) = app.meshes.presence(caller.mesh(), agent);
     let own = agent.user == caller.principal.user.id;
     Agent {

@@ -5,6 +5,8 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use meshwire_protocol::limits::{MAX_CONTENT_BYTES, MAX_METADATA_BYTES, MAX_WAIT_SECONDS};
+use meshwire_protocol::tools::definitions;
+use serde_json::json;
 
 use super::paths::MeshPath;
 use crate::access::InMesh;
@@ -21,6 +23,7 @@ struct Guide<'a> {
     max_content: usize,
     max_metadata: usize,
     max_wait: u64,
+    tools: String,
 }
 
 /// The integration guide of a mesh
@@ -46,9 +49,25 @@ pub(super) async fn integrate(State(app): State<App>, caller: InMesh) -> Result<
         max_content: MAX_CONTENT_BYTES,
         max_metadata: MAX_METADATA_BYTES,
         max_wait: MAX_WAIT_SECONDS,
+        tools: tools(),
     };
     let text = guide.render().map_err(|error| crate::store::StoreError::Fault(error.into()))?;
     Ok(([(CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response())
+}
+
+/// The tools as definitions for function calling.
+fn tools() -> String {
+    let tools: Vec<_> = definitions()
+        .into_iter()
+        .map(|tool| {
+            json!({
+                "name": tool.full_name(),
+                "description": tool.description,
+                "parameters": tool.input,
+            })
+        })
+        .collect();
+    format!("{:#}", serde_json::Value::from(tools))
 }
 
 /// A name as it may stand in Markdown that a model reads: what has a meaning there is escaped.

@@ -138,7 +138,7 @@ fn check_name(name: &str) -> Result<()> {
     check_mesh_name(name).map_err(|error| ApiError::field("name", error.to_string()))
 }
 
-fn shown_mesh(app: &App, roster: &Roster, role: Role) -> Mesh {
+pub(super) fn shown_mesh(app: &App, roster: &Roster, role: Role) -> Mesh {
     let (mut agents, mut active) = (0, 0);
     for agent in roster.agents.iter().filter(|agent| agent.kind == AgentKind::Agent) {
         agents += 1;

@@ -121,7 +121,7 @@ pub(super) async fn inbox(
 }
 
 /// Reads for as long as the caller may.
-async fn read(
+pub(super) async fn read(
     app: &App,
     caller: &InMesh,
     agent: &AgentId,

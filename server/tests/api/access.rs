@@ -2,6 +2,7 @@
 
 mod swap;
 mod table;
+mod tools;
 mod world;
 
 use std::collections::BTreeSet;

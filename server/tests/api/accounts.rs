@@ -15,6 +15,10 @@ async fn health_answers_without_a_token() {
     assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(body["region"], "local");
     Answer::of(server.request(Method::GET, "/ready")).await.expect(200);
+
+    let elsewhere = Server::with(&["--region", "eu-1"]).await;
+    let body = Answer::of(elsewhere.request(Method::GET, "/health")).await.expect(200);
+    assert_eq!(body["region"], "eu-1");
 }
 
 #[tokio::test]

@@ -317,6 +317,19 @@ async fn another_member_s_inbox_is_closed() {
     ada.agent(&mesh, "b").await;
     ada.get(&format!("/mesh/{mesh}/agents/nobody/messages")).await.problem(404, "agent_not_found");
     ada.get(&format!("/mesh/{mesh}/agents/@bob/messages")).await.problem(404, "agent_not_found");
+
+    let bob = server.user("bob").await;
+    let link = ada.post(&format!("/mesh/{mesh}/invites"), json!({})).await.expect(201);
+    bob.post(&format!("/mesh/{mesh}/join"), json!({"invite": link["code"]})).await.expect(200);
+    bob.agent(&mesh, "worker").await;
+    bob.inbox(&mesh, "@bob", "").await;
+    // Not even the owner of the mesh reads or moves it.
+    for agent in ["worker", "@bob"] {
+        let path = format!("/mesh/{mesh}/agents/{agent}");
+        ada.get(&format!("{path}/messages")).await.problem(403, "not_your_agent");
+        let cursor = json!({"cursor": "latest"});
+        ada.put(&format!("{path}/cursor"), cursor).await.problem(403, "not_your_agent");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

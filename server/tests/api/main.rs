@@ -14,6 +14,7 @@ mod inbox;
 mod limits;
 mod log;
 mod loops;
+mod mcp;
 mod members;
 mod meshes;
 mod messages;

@@ -126,6 +126,48 @@ async fn a_paused_mesh_takes_no_messages_and_can_be_read() {
 }
 
 #[tokio::test]
+async fn nothing_lands_after_a_pause_was_answered() {
+    let server = Server::start().await;
+    let (ada, mesh) = server.mesh_of_two().await;
+    let path = format!("/mesh/{mesh}/messages");
+    let pause = async |paused: bool| {
+        ada.patch(&format!("/mesh/{mesh}"), json!({"paused": paused})).await.expect(200);
+    };
+    let count = async || {
+        let page = ada.get(&format!("{path}?limit=1000")).await.expect(200);
+        page["messages"].as_array().unwrap().len()
+    };
+    let mut sent = 0;
+    for _ in 0..4 {
+        let sends = async || {
+            let mut sent = 0;
+            loop {
+                let body = json!({"content": "x", "from": "a", "to": "b"});
+                let answer = ada.post(&path, body).await;
+                if answer.status != 201 {
+                    answer.problem(409, "mesh_paused");
+                    return sent;
+                }
+                sent += 1;
+            }
+        };
+        let begun = sent;
+        let pausing = async {
+            while count().await < begun + 5 {
+                tokio::task::yield_now().await;
+            }
+            pause(true).await;
+            count().await
+        };
+        let (one, two, three, seen) = tokio::join!(sends(), sends(), sends(), pausing);
+        sent += one + two + three;
+        assert_eq!(sent, seen, "all that was answered, and nothing after the pause");
+        assert_eq!(count().await, seen);
+        pause(false).await;
+    }
+}
+
+#[tokio::test]
 async fn a_deleted_mesh_takes_its_tokens_along() {
     let server = Server::start().await;
     let ada = server.user("ada").await;

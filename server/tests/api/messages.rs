@@ -64,6 +64,44 @@ async fn without_from_a_person_speaks() {
 }
 
 #[tokio::test]
+async fn via_is_the_kind_of_credential() {
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    let mesh = ada.mesh().await;
+    let agent = ada.agent(&mesh, "a").await;
+    for (body, via) in [
+        (json!({"name": "x"}), "account"),
+        (json!({"name": "x", "mesh_id": mesh}), "mesh"),
+        (json!({"name": "x", "mesh_id": mesh, "agent_id": agent}), "agent"),
+    ] {
+        let created = ada.post("/tokens", body).await.expect(201);
+        let user = ada.with_token(created["token"].as_str().unwrap().to_owned());
+        let path = format!("/mesh/{mesh}/messages");
+        let sent = user.post(&path, json!({"from": "a", "content": "x"})).await.expect(201);
+        assert_eq!(sent["via"], via);
+        let claimed = json!({"from": "a", "content": "x", "via": "session"});
+        user.post(&path, claimed).await.problem(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn a_reply_is_to_a_message_that_the_sender_may_see() {
+    let server = Server::start().await;
+    let (ada, mesh) = server.mesh_of_two().await;
+    let bob = server.user("bob").await;
+    let link = ada.post(&format!("/mesh/{mesh}/invites"), json!({})).await.expect(201);
+    bob.post(&format!("/mesh/{mesh}/join"), json!({"invite": link["code"]})).await.expect(200);
+    let path = format!("/mesh/{mesh}/messages");
+    let direct = ada.send(&mesh, "a", "b", "between us").await;
+    let reply = json!({"reply_to": direct, "content": "x"});
+    let unseen = bob.post(&path, reply).await.problem(404, "message_not_found");
+    assert!(unseen["errors"]["reply_to"].is_string(), "{unseen}");
+    let broadcast = ada.send(&mesh, "a", "all", "to everyone").await;
+    let reply = json!({"reply_to": broadcast, "content": "x"});
+    assert_eq!(bob.post(&path, reply).await.expect(201)["to"], "a");
+}
+
+#[tokio::test]
 async fn addresses_are_found_or_refused() {
     let server = Server::start().await;
     let (ada, bob) = (server.user("ada").await, server.user("bob").await);
@@ -118,6 +156,12 @@ async fn content_and_metadata_have_limits() {
     let metadata = |size: usize| json!({"content": "x", "metadata": {"k": "v".repeat(size - 8)}});
     ada.post(&path, metadata(4_096)).await.expect(201);
     ada.post(&path, metadata(4_097)).await.problem(400, "message_too_large");
+    // What the server adds for a reply does not count.
+    let first = ada.post(&path, json!({"content": "x"})).await.expect(201);
+    let mut full = metadata(4_096);
+    full["reply_to"] = first["id"].clone();
+    let reply = ada.post(&path, full).await.expect(201);
+    assert_eq!(reply["metadata"]["reply_to"], first["id"]);
     for metadata in [json!([]), json!("x"), json!({"reply_to": 1})] {
         let body = json!({"content": "x", "metadata": metadata});
         let problem = ada.post(&path, body).await.problem(400, "invalid_request");
@@ -145,6 +189,11 @@ async fn a_reply_goes_to_the_sender_and_counts_hops() {
         .await
         .expect(201);
     assert_eq!(own["to"], "b", "an answer to one's own message goes where that one went");
+    let broadcast = ada.send(&mesh, "a", "all", "news").await;
+    for (from, to) in [("a", "all"), ("b", "a")] {
+        let body = json!({"from": from, "reply_to": broadcast, "content": "more"});
+        assert_eq!(ada.post(&path, body).await.expect(201)["to"], to, "from {from}");
+    }
     let elsewhere = json!({"from": "b", "reply_to": first, "to": "all", "content": "x"});
     assert_eq!(ada.post(&path, elsewhere).await.expect(201)["to"], "all");
     let person = json!({"reply_to": reply["id"], "content": "thanks"});
@@ -226,7 +275,11 @@ async fn a_bad_key_is_refused() {
     for key in ["", &"k".repeat(256)] {
         send_with_key(&ada, mesh.as_str(), key, &body).await.problem(400, "invalid_request");
     }
-    send_with_key(&ada, mesh.as_str(), &"k".repeat(255), &body).await.expect(201);
+    for key in ["k".repeat(255), "!~ a".to_owned()] {
+        send_with_key(&ada, mesh.as_str(), &key, &body).await.expect(201);
+    }
+    let tab = send_with_key(&ada, mesh.as_str(), "a\tb", &body).await;
+    assert!(tab.problem(400, "invalid_request")["errors"]["Idempotency-Key"].is_string());
 }
 
 #[tokio::test]

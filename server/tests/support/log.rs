@@ -4,6 +4,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
 /// Stands in the passwords and messages of tests. `infra/test.sh` looks for it, and for tokens and codes, in the
 /// logs of the whole run.
 pub(crate) const CANARY: &str = "CaNaRy5f1e";
@@ -22,6 +26,8 @@ pub(crate) fn start() -> &'static Path {
             .with_env_filter("debug,meshwire_server=trace")
             .with_ansi(false)
             .with_writer(Arc::new(file))
+            .finish()
+            .with(filter_fn(meshwire_server::log::may_write))
             .init();
         path
     })

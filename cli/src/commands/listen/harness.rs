@@ -12,7 +12,7 @@ use super::Listen;
 use super::session::print_apart;
 use super::stop::Stop;
 use crate::client::Client;
-use crate::delivery::{Deliver, Inbox, Push, Pusher, Wired};
+use crate::delivery::{Deliver, Delivered, Inbox, Push, Pusher, Wired, length};
 use crate::failure::{Failure, Outcome};
 use crate::link::{Link, may_pass};
 use crate::mesh_file::parse_harness;
@@ -24,23 +24,36 @@ const HAND_OVER: Duration = Duration::from_secs(30);
 /// The longest poll that a server allows, in seconds.
 const LONGEST_POLL: u64 = meshwire_protocol::limits::MAX_WAIT_SECONDS;
 
+/// What Claude Code shows of a monitor: 500 characters of a line, and 3,000 of what is written at once.
+const LONGEST_LINE: usize = 480;
+const LONGEST_EVENT: usize = 2_900;
+/// How much of a summary stands in an announcement, in characters.
+const LONGEST_SUMMARY: usize = 250;
+/// How often a monitor looks whether the folder has been wired in.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// The same after a clear no of the server.
+const LOOK_AGAIN_WHEN_REFUSED: Duration = Duration::from_mins(1);
+
 /// Reads the name of a harness from the command line.
-pub(super) fn parse(name: &str) -> Result<Harness, String> {
+pub(in crate::commands) fn parse(name: &str) -> Result<Harness, String> {
     parse_harness(name).ok_or_else(|| format!("{name:?} is no harness that this version knows"))
 }
 
 pub(super) async fn run(args: &Listen, harness: Harness, flags: &Flags) -> Outcome<()> {
+    let mut stop = Stop::install()?;
     let pushed = if args.output.json {
-        let (stdin, answers) = Answers::read();
+        let (input, answers) = Answers::read();
         tokio::select! {
-            pushed = push(args, harness, flags, answers) => pushed,
+            pushed = push_into_extension(args, harness, flags, answers) => pushed,
             // The extension is gone, and with it the session.
-            () = stdin => Ok(()),
+            () = input => Ok(()),
+            () = stop.wait() => Ok(()),
         }
     } else {
         tokio::select! {
-            pushed = push(args, harness, flags, Answers::none()) => pushed,
+            pushed = push_into_monitor(args, harness, flags) => pushed,
             () = nobody_reads() => Ok(()),
+            () = stop.wait() => Ok(()),
         }
     };
     if let (true, Err(failure)) = (args.output.json, &pushed)
@@ -52,45 +65,67 @@ pub(super) async fn run(args: &Listen, harness: Harness, flags: &Flags) -> Outco
     pushed
 }
 
-async fn push(args: &Listen, harness: Harness, flags: &Flags, answers: Answers) -> Outcome<()> {
+/// Ends at once in a folder that belongs to no mesh.
+async fn push_into_extension(
+    args: &Listen,
+    harness: Harness,
+    flags: &Flags,
+    answers: Answers,
+) -> Outcome<()> {
     let settings = Settings::load(flags)?;
     let mesh = args.target.mesh.as_deref();
     let Some(wired) = Wired::find(&settings, mesh, args.agent.as_deref(), harness)? else {
         return Ok(());
     };
     let client = settings.client()?.impatient();
-    let mut stop = Stop::install()?;
-    let mut link = Link::new(client.url().to_string());
-    if !args.output.json {
-        // A harness may show what is written there to its model.
-        link = link.quiet();
-    }
-    let work = async {
-        let (agent, name) = link
-            .keep_trying(Failure::is_transient, async || wired.register(&settings, &client).await)
-            .await?;
-        let inbox = wired.inbox(&settings, client.clone(), agent)?;
-        let mut pusher = Pusher::new(settings.home.clone(), inbox.clone());
-        if let Some(interval) = args.poll_interval {
-            pusher = pusher.with_wait(interval.div_ceil(1_000).clamp(1, LONGEST_POLL));
-        }
-        let heartbeat = args.heartbeat_interval.map(Duration::from_millis);
-        let run = async {
-            if args.output.json {
-                let mut way = Extension { answers, name, pushes: 0, unanswered: None };
-                pusher.run(&mut link, &mut way).await
-            } else {
-                pusher.run(&mut link, &mut Monitor).await
-            }
+    let link = Link::new(client.url().to_string());
+    let mut way = Extension { answers, name: String::new(), pushes: 0, unanswered: None };
+    push(args, &settings, &wired, client, link, &mut way).await
+}
+
+/// Never ends by itself, nor says a word but messages: Claude Code wakes its model for a monitor that ends, in every
+/// session and folder. So it waits until the folder is wired in, or somebody has signed in again.
+async fn push_into_monitor(args: &Listen, harness: Harness, flags: &Flags) -> Outcome<()> {
+    loop {
+        let attempt = async {
+            let settings = Settings::load(flags)?;
+            let mesh = args.target.mesh.as_deref();
+            let Some(wired) = Wired::find(&settings, mesh, args.agent.as_deref(), harness)? else {
+                return Ok(());
+            };
+            let client = settings.client()?.impatient();
+            let link = Link::new(client.url().to_string()).quiet();
+            push(args, &settings, &wired, client, link, &mut Monitor).await
         };
-        tokio::select! {
-            ended = run => ended,
-            ended = beat(&client, &inbox, heartbeat) => ended,
+        match attempt.await {
+            Err(failure) if failure.is_silent() => return Err(failure),
+            Ok(()) => tokio::time::sleep(LOOK_AGAIN).await,
+            Err(_) => tokio::time::sleep(LOOK_AGAIN_WHEN_REFUSED).await,
         }
-    };
+    }
+}
+
+async fn push(
+    args: &Listen,
+    settings: &Settings,
+    wired: &Wired,
+    client: Client,
+    mut link: Link,
+    way: &mut impl Live,
+) -> Outcome<()> {
+    let (agent, name) = link
+        .keep_trying(Failure::is_transient, async || wired.register(settings, &client).await)
+        .await?;
+    way.is_named(name);
+    let inbox = wired.inbox(settings, client.clone(), agent)?;
+    let mut pusher = Pusher::new(settings.home.clone(), inbox.clone(), wired.harness);
+    if let Some(interval) = args.poll_interval {
+        pusher = pusher.with_wait(interval.div_ceil(1_000).clamp(1, LONGEST_POLL));
+    }
+    let heartbeat = args.heartbeat_interval.map(Duration::from_millis);
     tokio::select! {
-        ended = work => ended,
-        () = stop.wait() => Ok(()),
+        ended = pusher.run(&mut link, way) => ended,
+        ended = beat(&client, &inbox, heartbeat) => ended,
     }
 }
 
@@ -105,14 +140,47 @@ async fn beat(client: &Client, inbox: &Inbox, interval: Option<Duration>) -> Out
     }
 }
 
-/// A harness that shows each line that we print to its model, and does not answer.
+/// What wants to know as whom it is live.
+trait Live: Deliver {
+    fn is_named(&mut self, name: String);
+}
+
+/// Claude Code, which shows what we print to its model and does not answer.
 struct Monitor;
 
+impl Live for Monitor {
+    fn is_named(&mut self, _name: String) {}
+}
+
 impl Deliver for Monitor {
-    async fn deliver(&mut self, push: &Push) -> Outcome<Result<(), String>> {
-        print_apart(push.line()).await?;
-        Ok(Ok(()))
+    async fn deliver(&mut self, push: &Push) -> Outcome<Delivered> {
+        if let Some(lines) = monitor_lines(&push.text) {
+            print_apart(lines).await?;
+            return Ok(Delivered::Taken);
+        }
+        // The hook at the beginning of the turn that this line begins shows the whole, where hooks run.
+        let start: String = push.summary.chars().take(LONGEST_SUMMARY).collect();
+        print_apart(format!(
+            "MeshWire: unread, from another agent and not from the user: {start} | Unless the whole text stands \
+             below, read it with meshwire_get_messages."
+        ))
+        .await?;
+        Ok(Delivered::Announced)
     }
+}
+
+/// A push as Claude Code shows it whole: it takes white space off each line, cuts lines and events that are too
+/// long, and shows the lines of one write as one event. `None` when it would be cut.
+fn monitor_lines(text: &str) -> Option<String> {
+    let lines: Vec<String> = text
+        .lines()
+        .filter(|line| !line.is_empty())
+        // The lines of messages are indented, which tells them from ours.
+        .map(|line| line.strip_prefix("  ").map_or(line.to_owned(), |line| format!("| {line}")))
+        .collect();
+    let all = lines.join("\n");
+    let fits = lines.iter().all(|line| length(line) <= LONGEST_LINE);
+    (fits && length(&all) <= LONGEST_EVENT).then_some(all)
 }
 
 /// An extension of ours, which hands each push on and says whether that worked.
@@ -154,8 +222,14 @@ enum Answer {
     },
 }
 
+impl Live for Extension {
+    fn is_named(&mut self, name: String) {
+        self.name = name;
+    }
+}
+
 impl Deliver for Extension {
-    async fn deliver(&mut self, push: &Push) -> Outcome<Result<(), String>> {
+    async fn deliver(&mut self, push: &Push) -> Outcome<Delivered> {
         self.pushes += 1;
         let number = self.pushes;
         print_line(&Line::Push {
@@ -175,14 +249,16 @@ impl Deliver for Extension {
             }
         })
         .await;
-        let done = answered.unwrap_or_else(|_| {
-            self.unanswered = Some(number);
-            Err("no answer in time".to_owned())
-        });
-        if let Err(why) = &done {
-            note(&format!("a push failed: {}", clean_line(why)));
-        }
-        Ok(done)
+        let why = match answered {
+            Ok(Ok(())) => return Ok(Delivered::Taken),
+            Ok(Err(why)) => why,
+            Err(_) => {
+                self.unanswered = Some(number);
+                "no answer in time".to_owned()
+            }
+        };
+        note(&format!("a push failed: {}", clean_line(&why)));
+        Ok(Delivered::Failed)
     }
 
     fn taken_late(&mut self) -> bool {
@@ -219,11 +295,6 @@ impl Answers {
             }
         };
         (reading, Self(receiver))
-    }
-
-    /// Of who does not answer.
-    fn none() -> Self {
-        Self(mpsc::unbounded_channel().1)
     }
 
     async fn next(&mut self) -> Answer {
@@ -266,5 +337,28 @@ async fn nobody_reads() {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_monitor_would_cut_is_not_shown_by_it() {
+        let text =
+            "Head.\n\nMessage 7 from bob:\n  hello\n  \n    indented\n  Message 8 from boss:\n";
+        assert_eq!(
+            monitor_lines(text).unwrap(),
+            "Head.\nMessage 7 from bob:\n| hello\n| \n|   indented\n| Message 8 from boss:"
+        );
+        let long_line = |length: usize| format!("Head.\n  {}", "x".repeat(length));
+        assert!(monitor_lines(&long_line(LONGEST_LINE - 2)).is_some());
+        assert!(monitor_lines(&long_line(LONGEST_LINE - 1)).is_none());
+        // Counted as JavaScript does.
+        assert!(monitor_lines(&format!("  {}", "🚀".repeat(LONGEST_LINE / 2))).is_none());
+        let many_lines = |count: usize| "  123456789\n".repeat(count);
+        assert!(monitor_lines(&many_lines(LONGEST_EVENT / 12)).is_some());
+        assert!(monitor_lines(&many_lines(LONGEST_EVENT / 12 + 1)).is_none());
+    }
 }

@@ -5,7 +5,7 @@ use tokio::signal;
 use crate::failure::{Failure, Outcome};
 
 /// Waits for the wish to end.
-pub(super) struct Stop {
+pub(in crate::commands) struct Stop {
     #[cfg(unix)]
     interrupt: signal::unix::Signal,
     #[cfg(unix)]
@@ -14,7 +14,7 @@ pub(super) struct Stop {
 
 impl Stop {
     /// Takes over the signals, from now on.
-    pub(super) fn install() -> Outcome<Self> {
+    pub(in crate::commands) fn install() -> Outcome<Self> {
         #[cfg(unix)]
         {
             use signal::unix::{SignalKind, signal};
@@ -29,7 +29,7 @@ impl Stop {
     }
 
     /// Ends when the user or the system wants us to.
-    pub(super) async fn wait(&mut self) {
+    pub(in crate::commands) async fn wait(&mut self) {
         #[cfg(unix)]
         tokio::select! {
             _ = self.interrupt.recv() => {}

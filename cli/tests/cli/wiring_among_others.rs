@@ -1,0 +1,70 @@
+//! `init --harness` beside what others did: servers of another kind, keys without a value.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::headless;
+use crate::support::Computer;
+use crate::wiring::{json_of, server};
+
+#[test]
+fn a_server_of_another_kind_is_not_mixed_with_ours() {
+    let server = server();
+    for (harness, path, text, key) in [
+        (
+            "gemini",
+            ".gemini/settings.json",
+            r#"{"mcpServers":{"meshwire":{"httpUrl":"x"}}}"#,
+            "httpUrl",
+        ),
+        ("codex", ".codex/config.toml", "[mcp_servers.meshwire]\nurl = \"x\"\n", "url"),
+        ("hermes", ".hermes/config.yaml", "mcp_servers:\n  meshwire: {url: x}\n", "url"),
+        (
+            "opencode",
+            ".config/opencode/opencode.jsonc",
+            r#"{"mcp":{"meshwire":{"url":"x"}}}"#,
+            "url",
+        ),
+    ] {
+        let computer = Computer::new().signed_in(&server.url);
+        let path = computer.home(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        let done = computer.run(&["init", "--harness", harness]);
+        assert_eq!(done.code, Some(1), "{done:?}");
+        assert!(done.err.contains("meshwire is a server of another kind"), "{done:?}");
+        assert!(done.err.contains(&format!("{key:?}")), "{done:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        assert!(!computer.project(".mesh.json").exists());
+    }
+}
+
+#[test]
+fn a_key_without_a_value_is_a_place_for_ours() {
+    let server = headless::server();
+    let computer = Computer::new().signed_in(&server.url);
+    let text =
+        "model: x\nmcp_servers:\n  # one: {command: y}\nplugins:\n  enabled: # none yet\nlast: 1\n";
+    let path = computer.home(".hermes/config.yaml");
+    fs::create_dir(computer.home(".hermes")).unwrap();
+    fs::write(&path, text).unwrap();
+    let done = computer.run(&["init", "--harness", "hermes"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let new = fs::read_to_string(&path).unwrap();
+    for line in text.lines() {
+        assert!(new.contains(line.trim_end_matches(" # none yet")), "{line}: {new}");
+    }
+    assert!(new.contains("# none yet") && new.contains("command: \""), "{new}");
+    assert_eq!(computer.run(&["init", "--undo"]).code, Some(0));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+
+    let computer = Computer::new().signed_in(&server.url);
+    let path = computer.home(".gemini/settings.json");
+    fs::create_dir(computer.home(".gemini")).unwrap();
+    fs::write(&path, r#"{"mcpServers": null, "hooks": {"AfterAgent": null}}"#).unwrap();
+    assert_eq!(computer.run(&["init", "--harness", "gemini"]).code, Some(0));
+    let new = json_of(&path);
+    assert_eq!(new["mcpServers"]["meshwire"]["args"], json!(["mcp", "--harness", "gemini"]));
+    assert_eq!(new["hooks"]["AfterAgent"].as_array().unwrap().len(), 1);
+}

@@ -18,3 +18,4 @@ mod support;
 mod terminal;
 mod wiring;
 mod wiring_among_others;
+mod wiring_places;

@@ -23,7 +23,6 @@ use meshwire_protocol::Harness;
 
 pub(crate) use places::Places;
 
-use crate::failure::Outcome;
 use crate::mesh_file::harness_name;
 use crate::wiring::{FileEdit, Value};
 
@@ -42,7 +41,7 @@ pub(crate) struct Wiring {
 }
 
 /// What a harness needs here.
-pub(crate) fn wiring(harness: Harness, places: &Places) -> Outcome<Wiring> {
+pub(crate) fn wiring(harness: Harness, places: &Places) -> Wiring {
     match harness {
         Harness::Claude => claude::wiring(places),
         Harness::ClaudeDesktop => claude_desktop::wiring(places),
@@ -57,7 +56,7 @@ pub(crate) fn wiring(harness: Harness, places: &Places) -> Outcome<Wiring> {
         Harness::Vscode => vscode::wiring(places),
         Harness::Windsurf => windsurf::wiring(places),
         // What to do is said, not done.
-        Harness::Generic => Ok(Wiring { files: Vec::new(), notes: Vec::new(), steps: Vec::new() }),
+        Harness::Generic => Wiring { files: Vec::new(), notes: Vec::new(), steps: Vec::new() },
     }
 }
 

@@ -43,6 +43,10 @@ const HARNESS_MARKS: &[(&str, Harness)] = &[
     ("COPILOT_AGENT_SESSION_ID", Harness::Copilot),
     // opencode sets it to 1.
     ("OPENCODE", Harness::Opencode),
+    // Pi sets it to true.
+    ("PI_CODING_AGENT", Harness::Pi),
+    // Hermes hands it to what its terminal tool runs.
+    ("HERMES_SESSION_ID", Harness::Hermes),
 ];
 
 /// What the environment says. A variable that is set to nothing says nothing.

@@ -2,20 +2,19 @@
 
 use super::Wiring;
 use super::places::{Places, own};
-use crate::failure::Outcome;
 use crate::harness_files;
 
-pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
+pub(super) fn wiring(places: &Places) -> Wiring {
     let files = harness_files::claude_plugin(&places.program).into_iter().map(|file| {
         let path = format!("skills/meshwire/{}", file.path);
         own(places.home(places.vars.claude_config.as_deref(), ".claude", &path), file.text)
     });
-    Ok(Wiring {
+    Wiring {
         files: files.collect(),
         notes: Vec::new(),
         steps: vec![
             "Restart Claude Code in this folder; `claude mcp list` shows plugin:meshwire:meshwire."
                 .into(),
         ],
-    })
+    }
 }

@@ -4,13 +4,12 @@ use meshwire_protocol::Harness;
 
 use super::places::{Places, settings};
 use super::{NAME, Wiring, server};
-use crate::failure::Outcome;
 use crate::harness_files::hook_command;
 use crate::wiring::{Edit, Format, Value};
 
 const EVENTS: [&str; 3] = ["SessionStart", "UserPromptSubmit", "Stop"];
 
-pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
+pub(super) fn wiring(places: &Places) -> Wiring {
     let home = |path: &str| places.home(places.vars.codex_home.as_deref(), ".codex", path);
     let hooks = EVENTS.map(|event| {
         let command = hook_command(&places.program, Harness::Codex, event);
@@ -22,7 +21,7 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
         let element = Value::object([("hooks", Value::List(vec![hook]))]);
         Edit::has(&["hooks", event], element, &format!("hook --harness codex {event}"))
     });
-    Ok(Wiring {
+    Wiring {
         files: vec![
             settings(
                 home("config.toml"),
@@ -36,5 +35,5 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
             "Start Codex in this folder, and trust the folder when it asks.".into(),
             "Trust the hooks of meshwire when Codex asks, or with /hooks there: it runs none before that.".into(),
         ],
-    })
+    }
 }

@@ -5,11 +5,10 @@ use meshwire_protocol::Harness;
 
 use super::places::{Places, own, settings};
 use super::{NAME, Wiring, mcp};
-use crate::failure::Outcome;
 use crate::harness_files;
 use crate::wiring::{Edit, Format, Value};
 
-pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
+pub(super) fn wiring(places: &Places) -> Wiring {
     let home = |path: &str| places.home(places.vars.copilot_home.as_deref(), ".copilot", path);
     let server = Value::object([
         ("type", "local".into()),
@@ -17,7 +16,7 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
         ("args", Value::texts(mcp(Harness::Copilot))),
         ("tools", Value::texts(["*"])),
     ]);
-    Ok(Wiring {
+    Wiring {
         files: vec![
             own(
                 home("extensions/meshwire/extension.mjs"),
@@ -36,5 +35,5 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
                 .into(),
         ],
         steps: vec!["Restart Copilot CLI in this folder.".into()],
-    })
+    }
 }

@@ -4,18 +4,17 @@ use meshwire_protocol::Harness;
 
 use super::places::{Places, settings};
 use super::{NAME, Wiring, server};
-use crate::failure::Outcome;
 use crate::harness_files::hook_command;
 use crate::wiring::{Edit, Format, Value};
 
-pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
+pub(super) fn wiring(places: &Places) -> Wiring {
     let home = |path: &str| places.home(None, ".cursor", path);
     let hook = Value::object([
         ("command", hook_command(&places.program, Harness::Cursor, "stop").into()),
         // How often in a row a message may make it go on.
         ("loop_limit", 10.into()),
     ]);
-    Ok(Wiring {
+    Wiring {
         files: vec![
             settings(
                 home("mcp.json"),
@@ -35,5 +34,5 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
         steps: vec![
             "Restart Cursor, open this folder, and switch meshwire on under Settings, MCP if it is off.".into(),
         ],
-    })
+    }
 }

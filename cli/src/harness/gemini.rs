@@ -4,13 +4,12 @@ use meshwire_protocol::Harness;
 
 use super::places::{Places, settings};
 use super::{NAME, Wiring, server};
-use crate::failure::Outcome;
 use crate::harness_files::hook_command;
 use crate::wiring::{Edit, Format, Value};
 
 const EVENTS: [&str; 3] = ["SessionStart", "BeforeAgent", "AfterAgent"];
 
-pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
+pub(super) fn wiring(places: &Places) -> Wiring {
     let mut edits = vec![Edit::is(&["mcpServers", NAME], server(Harness::Gemini, places))];
     edits.extend(EVENTS.map(|event| {
         let hook = Value::object([
@@ -22,7 +21,7 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
         let element = Value::object([("hooks", Value::List(vec![hook]))]);
         Edit::has(&["hooks", event], element, &format!("hook --harness gemini {event}"))
     }));
-    Ok(Wiring {
+    Wiring {
         files: vec![settings(places.home(None, ".gemini", "settings.json"), Format::Json, edits)],
         notes: Vec::new(),
         steps: vec![
@@ -30,5 +29,5 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
              server and no hook."
                 .into(),
         ],
-    })
+    }
 }

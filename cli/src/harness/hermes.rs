@@ -2,14 +2,19 @@
 
 use meshwire_protocol::Harness;
 
-use super::places::{Places, own, settings};
+use super::places::{Os, Places, own, settings};
 use super::{NAME, Wiring, headless, server};
-use crate::failure::Outcome;
 use crate::harness_files;
 use crate::wiring::{Edit, Format};
 
-pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
-    let home = |path: &str| places.home(None, ".hermes", path);
+pub(super) fn wiring(places: &Places) -> Wiring {
+    let vars = &places.vars;
+    let home = |path: &str| match (places.os, &vars.hermes_home) {
+        (Os::Windows, None) => {
+            places.home(vars.local_app_data.as_deref(), "AppData/Local", &format!("hermes/{path}"))
+        }
+        (_, named) => places.home(named.as_deref(), ".hermes", path),
+    };
     let mut files = vec![settings(
         home("config.yaml"),
         Format::Yaml,
@@ -23,6 +28,7 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
             .into_iter()
             .map(|file| own(home(&format!("plugins/meshwire/{}", file.path)), file.text)),
     );
+    files.push(own(home("skills/meshwire/SKILL.md"), harness_files::skill().to_owned()));
     files.extend(headless::files(places));
     let mut steps = vec![
         "Restart Hermes in this folder; `hermes mcp test meshwire` tries the connection. It needs \
@@ -30,5 +36,5 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
             .into(),
     ];
     steps.extend(headless::step(places));
-    Ok(Wiring { files, notes: Vec::new(), steps })
+    Wiring { files, notes: Vec::new(), steps }
 }

@@ -5,20 +5,19 @@ use serde_json::json;
 
 use super::places::{Places, own, settings};
 use super::{NAME, Wiring, server};
-use crate::failure::{Failure, Outcome};
 use crate::harness_files::hook_command;
 use crate::wiring::{Edit, Format};
 
-pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
+pub(super) fn wiring(places: &Places) -> Wiring {
     let home = |path: &str| places.home(None, ".kiro", path);
-    Ok(Wiring {
+    Wiring {
         files: vec![
             settings(
                 home("settings/mcp.json"),
                 Format::Json,
                 vec![Edit::is(&["mcpServers", NAME], server(Harness::Kiro, places))],
             ),
-            own(home("agents/meshwire.json"), agent(places)?),
+            own(home("agents/meshwire.json"), agent(places)),
         ],
         notes: Vec::new(),
         steps: vec![
@@ -26,10 +25,10 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
              and is told at the start of a turn what is unread. Other agents have the tools only."
                 .into(),
         ],
-    })
+    }
 }
 
-fn agent(places: &Places) -> Outcome<String> {
+fn agent(places: &Places) -> String {
     let hook = |event: &str| {
         json!([{
             "command": hook_command(&places.program, Harness::Kiro, event),
@@ -43,7 +42,5 @@ fn agent(places: &Places) -> Outcome<String> {
         "includeMcpJson": true,
         "hooks": {"agentSpawn": hook("agentSpawn"), "userPromptSubmit": hook("userPromptSubmit")},
     });
-    serde_json::to_string_pretty(&agent)
-        .map(|text| text + "\n")
-        .map_err(|error| Failure::failed(format!("cannot write Kiro's agent: {error}")))
+    format!("{agent:#}\n")
 }

@@ -4,14 +4,13 @@ use meshwire_protocol::Harness;
 
 use super::places::{Places, own, settings};
 use super::{NAME, Wiring, mcp};
-use crate::failure::Outcome;
 use crate::harness_files;
 use crate::wiring::{Edit, Format, Value};
 
 /// It reads all of them; the first that is there is the one that the user keeps.
 const NAMES: [&str; 3] = ["opencode.json", "opencode.jsonc", "config.json"];
 
-pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
+pub(super) fn wiring(places: &Places) -> Wiring {
     let home = |path: &str| {
         let path = format!("opencode/{path}");
         // On every platform.
@@ -24,7 +23,7 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
         ("command", Value::texts(command)),
         ("enabled", true.into()),
     ]);
-    Ok(Wiring {
+    Wiring {
         files: vec![
             settings(
                 config.unwrap_or_else(|| home(NAMES[0])),
@@ -39,5 +38,5 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
              downloads what plugins need."
                 .into(),
         ],
-    })
+    }
 }

@@ -3,14 +3,17 @@
 
 use super::places::{Places, own};
 use super::{Wiring, headless};
-use crate::failure::Outcome;
 use crate::harness_files;
 
-pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
-    let path = places.home(None, ".pi", "agent/extensions/meshwire.ts");
-    let mut files = vec![own(path, harness_files::pi_extension(&places.program))];
+pub(super) fn wiring(places: &Places) -> Wiring {
+    let home = |path: &str| places.home(places.vars.pi_agent.as_deref(), ".pi/agent", path);
+    let extension = harness_files::pi_extension(&places.program);
+    let mut files = vec![
+        own(home("extensions/meshwire.ts"), extension),
+        own(home("skills/meshwire/SKILL.md"), harness_files::skill().to_owned()),
+    ];
     files.extend(headless::files(places));
     let mut steps = vec!["Restart Pi in this folder.".into()];
     steps.extend(headless::step(places));
-    Ok(Wiring { files, notes: Vec::new(), steps })
+    Wiring { files, notes: Vec::new(), steps }
 }

@@ -14,7 +14,7 @@ use crate::wiring::{Content, Edit, FileEdit, Format, Place};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Os {
     Linux,
-    MacOs,
+    Mac,
     Windows,
 }
 
@@ -24,7 +24,7 @@ impl Os {
         if cfg!(windows) {
             Self::Windows
         } else if cfg!(target_os = "macos") {
-            Self::MacOs
+            Self::Mac
         } else {
             Self::Linux
         }
@@ -40,10 +40,16 @@ pub(crate) struct Vars {
     pub(crate) codex_home: Option<String>,
     /// `CLAUDE_CONFIG_DIR`
     pub(crate) claude_config: Option<String>,
+    /// `HERMES_HOME`
+    pub(crate) hermes_home: Option<String>,
+    /// `PI_CODING_AGENT_DIR`
+    pub(crate) pi_agent: Option<String>,
     /// `XDG_CONFIG_HOME`
     pub(crate) xdg_config: Option<String>,
     /// `APPDATA`, on Windows.
     pub(crate) app_data: Option<String>,
+    /// `LOCALAPPDATA`, on Windows.
+    pub(crate) local_app_data: Option<String>,
 }
 
 impl Vars {
@@ -56,6 +62,9 @@ impl Vars {
             copilot_home: get("COPILOT_HOME"),
             codex_home: get("CODEX_HOME"),
             claude_config: get("CLAUDE_CONFIG_DIR"),
+            hermes_home: get("HERMES_HOME"),
+            pi_agent: get("PI_CODING_AGENT_DIR"),
+            local_app_data: get("LOCALAPPDATA"),
             xdg_config: get("XDG_CONFIG_HOME"),
             app_data: get("APPDATA"),
         }
@@ -134,7 +143,7 @@ impl Places {
     pub(crate) fn app_data(&self, path: &str) -> PathBuf {
         match self.os {
             Os::Linux => self.home(self.vars.xdg_config.as_deref(), ".config", path),
-            Os::MacOs => self.below(&self.home, &format!("Library/Application Support/{path}")),
+            Os::Mac => self.below(&self.home, &format!("Library/Application Support/{path}")),
             Os::Windows => self.home(self.vars.app_data.as_deref(), "AppData/Roaming", path),
         }
     }

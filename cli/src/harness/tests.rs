@@ -28,7 +28,7 @@ const ALL: [Harness; 12] = [
 pub(super) fn places(os: Os) -> Places {
     let (home, project, program) = match os {
         Os::Linux => ("/home/ada", "/home/ada/project", "/usr/local/bin/meshwire"),
-        Os::MacOs => ("/Users/ada", "/Users/ada/project", "/opt/homebrew/bin/meshwire"),
+        Os::Mac => ("/Users/ada", "/Users/ada/project", "/opt/homebrew/bin/meshwire"),
         Os::Windows => (r"C:\Users\ada", r"C:\Users\ada\project", r"C:\Program Files\meshwire.exe"),
     };
     let token = meshwire_protocol::finish_token("abcdefghijklmnopqrstuvwxyz0123").unwrap();
@@ -64,8 +64,8 @@ fn the_files_of_each_harness_on_each_platform() {
     let mut text = String::new();
     for harness in ALL {
         let _ = writeln!(text, "{}", harness_name(harness));
-        for os in [Os::Linux, Os::MacOs, Os::Windows] {
-            for file in wiring(harness, &places(os)).unwrap().files {
+        for os in [Os::Linux, Os::Mac, Os::Windows] {
+            for file in wiring(harness, &places(os)).files {
                 let _ = writeln!(text, "  {}", file.path.display());
             }
         }
@@ -81,7 +81,10 @@ fn variables_move_the_files() {
         codex_home: Some("/c/codex".to_owned()),
         claude_config: Some("/c/claude".to_owned()),
         xdg_config: Some("/c/xdg".to_owned()),
+        hermes_home: Some("/c/hermes".to_owned()),
+        pi_agent: Some("/c/pi".to_owned()),
         app_data: Some("/c/ignored".to_owned()),
+        local_app_data: Some("/c/ignored".to_owned()),
     };
     let mut text = String::new();
     for harness in [
@@ -90,15 +93,17 @@ fn variables_move_the_files() {
         Harness::Claude,
         Harness::ClaudeDesktop,
         Harness::Opencode,
+        Harness::Hermes,
+        Harness::Pi,
     ] {
-        for file in wiring(harness, &places).unwrap().files {
+        for file in wiring(harness, &places).files {
             let _ = writeln!(text, "{}", file.path.display());
         }
     }
     places.os = Os::Windows;
     places.home = r"C:\Users\ada".to_owned();
     places.vars = Vars { app_data: Some(r"D:\Roaming".to_owned()), ..Vars::default() };
-    for file in wiring(Harness::ClaudeDesktop, &places).unwrap().files {
+    for file in wiring(Harness::ClaudeDesktop, &places).files {
         let _ = writeln!(text, "{}", file.path.display());
     }
     insta::assert_snapshot!(text);
@@ -108,7 +113,7 @@ fn variables_move_the_files() {
 fn each_file_from_nothing() {
     for harness in ALL {
         let mut text = String::new();
-        for file in wiring(harness, &places(Os::Linux)).unwrap().files {
+        for file in wiring(harness, &places(Os::Linux)).files {
             let user = User::new(Path::new("/home/ada/project"), &harness_name(harness));
             let (new, _) = try_out(&file, None, &user).unwrap();
             let _ = writeln!(text, "=== {}\n{new}", file.path.display());
@@ -129,7 +134,7 @@ fn each_file_of_settings_from_what_was_there_and_back() {
         let mut places = places(Os::Linux);
         // opencode writes this one itself.
         places.exists = |path| path.extension().is_some_and(|end| end == "jsonc");
-        for file in wiring(harness, &places).unwrap().files {
+        for file in wiring(harness, &places).files {
             if matches!(file.content, Content::Own { .. }) {
                 continue;
             }

@@ -75,7 +75,7 @@ mod tests {
         let mut places = places(Os::Linux);
         places.home = folder.path().display().to_string();
         for (rules, trusted) in [
-            (r#"{}"#, false),
+            ("{}", false),
             (r#"{"/home/ada/project": "TRUST_FOLDER"}"#, true),
             (r#"{"/home/ada": "TRUST_FOLDER"}"#, true),
             (r#"{"/home/ada/proj": "TRUST_FOLDER"}"#, false),

@@ -5,17 +5,16 @@ use meshwire_protocol::Harness;
 
 use super::places::{Places, in_project};
 use super::{NAME, Wiring, mcp};
-use crate::failure::Outcome;
 use crate::wiring::{Content, Edit, Format, Value};
 
-pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
+pub(super) fn wiring(places: &Places) -> Wiring {
     let server = Value::object([
         ("type", "stdio".into()),
         ("command", places.program.as_str().into()),
         ("args", Value::texts(mcp(Harness::Vscode))),
     ]);
     let edits = vec![Edit::is(&["servers", NAME], server)];
-    Ok(Wiring {
+    Wiring {
         files: vec![in_project(
             places,
             ".vscode/mcp.json",
@@ -29,5 +28,5 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
         steps: vec![
             "Open .vscode/mcp.json in VS Code, press Start above meshwire, and trust it when it asks.".into(),
         ],
-    })
+    }
 }

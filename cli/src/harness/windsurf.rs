@@ -4,12 +4,11 @@ use meshwire_protocol::Harness;
 
 use super::places::{Places, settings};
 use super::{Wiring, server_of_mesh};
-use crate::failure::Outcome;
 use crate::wiring::{Edit, Format};
 
-pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
+pub(super) fn wiring(places: &Places) -> Wiring {
     let server = server_of_mesh(Harness::Windsurf, places);
-    Ok(Wiring {
+    Wiring {
         files: vec![settings(
             places.home(None, ".codeium", "windsurf/mcp_config.json"),
             Format::Json,
@@ -17,5 +16,5 @@ pub(super) fn wiring(places: &Places) -> Outcome<Wiring> {
         )],
         notes: Vec::new(),
         steps: vec!["Restart Windsurf, or press the refresh button of its MCP servers.".into()],
-    })
+    }
 }

@@ -162,6 +162,13 @@ fn harnesses_mark_their_shells() {
         ("GEMINI_CLI", Some(Harness::Gemini)),
         ("CODEX_THREAD_ID", Some(Harness::Codex)),
         ("CURSOR_AGENT", Some(Harness::Cursor)),
+        ("COPILOT_CLI", Some(Harness::Copilot)),
+        ("OPENCODE", Some(Harness::Opencode)),
+        ("PI_CODING_AGENT", Some(Harness::Pi)),
+        ("HERMES_SESSION_ID", Some(Harness::Hermes)),
+        // Where they keep their files is no sign of them.
+        ("PI_CODING_AGENT_DIR", None),
+        ("HERMES_HOME", None),
         ("CURSOR_TRACE_ID", None),
         ("TERM", None),
     ] {

@@ -89,7 +89,7 @@ pub(crate) struct Puts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) format: Option<Format>,
     /// In the order in which they were put.
-    pub(super) puts: Vec<Put>,
+    pub(super) values: Vec<Put>,
     /// The objects and lists that were made on the way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) made: Vec<Vec<String>>,
@@ -159,7 +159,7 @@ impl Ledger {
     /// The name of our server where each project needs one of its own: the plain one, when no other project has it.
     pub(crate) fn server_name(&self, user: &User) -> String {
         let puts = self.files.values().filter_map(|record| match &record.content {
-            Held::Some(puts) => Some(&puts.puts),
+            Held::Some(puts) => Some(&puts.values),
             Held::Own { .. } => None,
         });
         let servers: Vec<_> = puts
@@ -188,7 +188,7 @@ impl Record {
     pub(super) fn is_needed(&self) -> bool {
         match &self.content {
             Held::Own { users, .. } => !users.is_empty(),
-            Held::Some(puts) => !puts.puts.is_empty(),
+            Held::Some(puts) => !puts.values.is_empty(),
         }
     }
 
@@ -196,7 +196,7 @@ impl Record {
     pub(crate) fn is_for(&self, user: &User) -> bool {
         match &self.content {
             Held::Own { users, .. } => users.contains(user),
-            Held::Some(puts) => puts.puts.iter().any(|put| put.users.contains(user)),
+            Held::Some(puts) => puts.values.iter().any(|put| put.users.contains(user)),
         }
     }
 }
@@ -216,7 +216,7 @@ impl Puts {
     pub(super) fn original(&self, text: &str) -> Option<String> {
         match &self.back {
             Some(back) if back.sha256 == sha256(text) => back.way.apply(text),
-            None if self.puts.is_empty() => Some(text.to_owned()),
+            None if self.values.is_empty() => Some(text.to_owned()),
             _ => None,
         }
     }

@@ -200,7 +200,7 @@ fn put(
             let mut changed = false;
             for (key, value) in keys {
                 if found.as_object().ok_or(Blocked)?.get(key) != Some(&value.json()) {
-                    set(&[path, &[key.clone()]].concat(), value, puts)?;
+                    set(&[path, std::slice::from_ref(key)].concat(), value, puts)?;
                     changed = true;
                 }
             }
@@ -261,14 +261,14 @@ impl Puts {
             before,
             users: [user.clone()].into(),
         };
-        match self.puts.iter_mut().find(|old| old.stands_for(&new)) {
+        match self.values.iter_mut().find(|old| old.stands_for(&new)) {
             Some(old) => {
                 old.users.insert(user.clone());
                 if put {
                     old.value = new.value;
                 }
             }
-            None if put => self.puts.push(new),
+            None if put => self.values.push(new),
             None => {}
         }
     }

@@ -124,6 +124,6 @@ impl Plan {
             let _ = std::fs::remove_dir(folder);
             self.ledger.folders.remove(folder);
         }
-        if self.ledger.folders.len() != before { home.save_wiring(&self.ledger) } else { Ok(()) }
+        if self.ledger.folders.len() == before { Ok(()) } else { home.save_wiring(&self.ledger) }
     }
 }

@@ -1,5 +1,6 @@
 //! Whatever somebody wrote into a file of theirs: ours comes in, and goes out again.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
@@ -65,7 +66,7 @@ impl Hand {
 }
 
 /// JSON by hand, with comments and commas.
-fn json(value: &Json, hand: &mut Hand, depth: usize) -> String {
+fn json(value: &Json, hand: &mut Hand) -> String {
     let blank = |hand: &mut Hand| {
         hand.pick(&["", " ", "\n", "\n  ", " /* c */ ", " // c\n", "\n\n\t", ""]).to_owned()
     };
@@ -73,17 +74,11 @@ fn json(value: &Json, hand: &mut Hand, depth: usize) -> String {
         Json::Object(keys) => {
             let item = |(key, value): (&String, &Json)| {
                 let (before, after) = (blank(hand), blank(hand));
-                format!(
-                    "{}{before}:{after}{}",
-                    Json::from(key.as_str()),
-                    json(value, hand, depth + 1)
-                )
+                format!("{}{before}:{after}{}", Json::from(key.as_str()), json(value, hand))
             };
             ('{', '}', keys.iter().map(item).collect())
         }
-        Json::Array(list) => {
-            ('[', ']', list.iter().map(|value| json(value, hand, depth + 1)).collect())
-        }
+        Json::Array(list) => ('[', ']', list.iter().map(|value| json(value, hand)).collect()),
         _ => return value.to_string(),
     };
     let mut text = open.to_string();
@@ -114,13 +109,13 @@ fn toml(keys: &serde_json::Map<String, Json>, above: &str, hand: &mut Hand) -> S
     }
     for (key, value) in plain {
         text += hand.pick(&["", "# c\n", "\n", "\t", "  "]);
-        text += &format!("{} = {}", Json::from(key.as_str()), inline(value));
+        let _ = write!(text, "{} = {}", Json::from(key.as_str()), inline(value));
         text += hand.pick(&["\n", " # c\n", "\n\n"]);
     }
     for (key, table) in tables {
         let head = format!("{above}{}", Json::from(key.as_str()));
         text += hand.pick(&["", "\n", "# c\n", "\n  "]);
-        text += &format!("[{head}]{}", hand.pick(&["\n", " # c\n"]));
+        let _ = write!(text, "[{head}]{}", hand.pick(&["\n", " # c\n"]));
         text += &toml(table, &format!("{head}."), hand);
     }
     text
@@ -151,8 +146,12 @@ fn yaml(value: &Json, indent: usize, hand: &mut Hand) -> String {
             let mut text = String::new();
             for (key, value) in keys {
                 text += hand.pick(&["", "", "\n", "# c\n"]);
-                text +=
-                    &format!("{blank}{}:{}", Json::from(key.as_str()), below(value, indent, hand));
+                let _ = write!(
+                    text,
+                    "{blank}{}:{}",
+                    Json::from(key.as_str()),
+                    below(value, indent, hand)
+                );
             }
             text
         }
@@ -161,7 +160,7 @@ fn yaml(value: &Json, indent: usize, hand: &mut Hand) -> String {
             for value in list {
                 text += hand.pick(&["", "", "# c\n"]);
                 // On a line of its own: one way of several.
-                text += &format!("{blank}-{}", below(value, indent, hand));
+                let _ = write!(text, "{blank}-{}", below(value, indent, hand));
             }
             text
         }
@@ -279,7 +278,7 @@ proptest! {
         hand in prop::collection::vec(any::<u8>(), 1..40),
         crlf in any::<bool>(),
     ) {
-        let mut text = json(&value, &mut Hand(hand, 0), 0);
+        let mut text = json(&value, &mut Hand(hand, 0));
         if crlf {
             text = text.replace('\n', "\r\n");
         }

@@ -73,18 +73,18 @@ impl Puts {
         user: &User,
         notes: &mut Vec<String>,
     ) -> Outcome<Fate> {
-        for put in &mut self.puts {
+        for put in &mut self.values {
             put.users.remove(user);
         }
         let (gone, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.puts).into_iter().partition(|put| put.users.is_empty());
+            std::mem::take(&mut self.values).into_iter().partition(|put| put.users.is_empty());
         let (Some(old), false) = (old, gone.is_empty()) else {
-            self.puts = kept;
+            self.values = kept;
             return Ok(Fate::Stays);
         };
         let original = self.original(old).filter(|_| self.back.is_some());
-        self.puts = kept;
-        if self.puts.is_empty()
+        self.values = kept;
+        if self.values.is_empty()
             && let Some(original) = original
         {
             return Ok(if created { Fate::Goes } else { Fate::Becomes(original) });
@@ -99,7 +99,7 @@ impl Puts {
             }
             Some(format) => self.take_out(path, format, old, &gone, notes)?,
         };
-        if created && empty && self.puts.is_empty() {
+        if created && empty && self.values.is_empty() {
             return Ok(Fate::Goes);
         }
         let text = keep_ends(old, &text);
@@ -127,9 +127,9 @@ impl Puts {
         }
         // Innermost first, so that one that holds only another goes as well.
         self.made.sort_by_key(|made| std::cmp::Reverse(made.len()));
-        let puts = &self.puts;
+        let values = &self.values;
         self.made.retain(|made| {
-            if puts.iter().any(|put| put.path.starts_with(made)) {
+            if values.iter().any(|put| put.path.starts_with(made)) {
                 return true;
             }
             if at(&model, made).is_some_and(is_empty)
@@ -181,7 +181,7 @@ fn take(document: &mut dyn Document, model: &mut Json, put: &Put) -> Result<(), 
         return restore(document, model, &put.path, None);
     };
     for key in keys.keys() {
-        let path = [put.path.as_slice(), &[key.clone()]].concat();
+        let path = [put.path.as_slice(), std::slice::from_ref(key)].concat();
         if before.get(key) != found.get(key) {
             restore(document, model, &path, before.get(key))?;
         }
@@ -195,16 +195,13 @@ fn restore(
     path: &[String],
     before: Option<&Json>,
 ) -> Result<(), Blocked> {
-    match before {
-        Some(before) => {
-            let value = Value::from(before);
-            model.set(path, &value)?;
-            document.set(path, &value)
-        }
-        None => {
-            model.remove(path)?;
-            document.remove(path)
-        }
+    if let Some(before) = before {
+        let value = Value::from(before);
+        model.set(path, &value)?;
+        document.set(path, &value)
+    } else {
+        model.remove(path)?;
+        document.remove(path)
     }
 }
 

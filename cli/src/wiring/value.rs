@@ -25,11 +25,6 @@ impl Value {
         Self::List(texts.into_iter().map(|text| Self::Text(text.into())).collect())
     }
 
-    /// An empty object.
-    pub(crate) fn empty() -> Self {
-        Self::Object(Vec::new())
-    }
-
     /// For comparing, where order says nothing.
     pub(crate) fn json(&self) -> Json {
         match self {

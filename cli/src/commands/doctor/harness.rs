@@ -84,7 +84,7 @@ fn look(
     places.server = ledger.server_name(&user);
     places.token = headless::token_in(project, &url)?;
     let gone = (!Path::new(&places.program).exists()).then(|| places.program.clone());
-    let mut files = wiring(harness, &places)?.files;
+    let mut files = wiring(harness, &places).files;
     // The second of two harnesses leaves it to the first.
     files.retain(|file| {
         !file.path.ends_with(headless::SECRET_FILE) || ledger.holds(&file.path, &user)

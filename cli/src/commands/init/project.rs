@@ -16,14 +16,12 @@ pub(super) const KEYS: [&str; 5] = ["mesh_id", "workspace_name", "agent_name", "
 
 /// The project's file: the one of this folder or of one above, else a new one here.
 pub(super) fn file(settings: &mut Settings) -> Outcome<MeshFile> {
-    match settings.mesh_file.take() {
-        Some(file) => Ok(file),
-        None => {
-            let folder = current_folder()?;
-            warn_of(&folder);
-            Ok(MeshFile::new_in(&folder))
-        }
+    if let Some(file) = settings.mesh_file.take() {
+        return Ok(file);
     }
+    let folder = current_folder()?;
+    warn_of(&folder);
+    Ok(MeshFile::new_in(&folder))
 }
 
 /// A file in some folders does what few people mean.

@@ -44,7 +44,7 @@ pub(super) async fn run(
         places.token = Some(kept.map_or_else(Token::placeholder, Ok)?);
     }
     // First what may fail, then the server, then the files: a run that fails leaves nothing half done.
-    let plan = Plan::put(&wiring(harness, &places)?.files, &ledger, &user, &folder)?;
+    let plan = Plan::put(&wiring(harness, &places).files, &ledger, &user, &folder)?;
     check_writable(file.path(), &folder)?;
     let written = project::fill(&mut file, &settings, &mesh, &agent, harness)?;
     if args.dry_run {
@@ -73,7 +73,7 @@ pub(super) async fn run(
             }
         };
     }
-    let mut wiring = wiring(harness, &places)?;
+    let mut wiring = wiring(harness, &places);
     wiring.notes.extend(told);
     if places.program.contains("_npx") {
         wiring.notes.push(

@@ -22,11 +22,9 @@ pub(super) fn remove(text: &str, path: &[String], element: Option<usize>) -> Opt
     for range in gone.iter().rev() {
         new.replace_range(range.clone(), "");
     }
-    let comma_before = gone.first().filter(|_| gone.len() == 2).map_or(0, |first| {
-        // What went before it moves its place.
-        if text[first.clone()].starts_with(',') { 1 } else { 0 }
-    });
-    let at = gone[comma_before].start - comma_before;
+    // A comma that went before it moves its place.
+    let shift = usize::from(gone.len() == 2 && text[gone[0].clone()].starts_with(','));
+    let at = gone[shift].start - shift;
     Some(without_blank(&new, at))
 }
 

@@ -5,6 +5,7 @@
 //! calls. All of them go through an [`Inbox`]: they lock it, read from the kept cursor, hand over, acknowledge
 //! and unlock. So nothing is shown twice, and what was not handed over comes again.
 //!
+//! A harness that shows only so much of a push is told that there is something, and reads it by a hook or the tool.
 //! Of several live sessions of one agent one is pushed into: the one that holds the [`SessionLock`].
 
 mod agent;

@@ -23,9 +23,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const LARGEST_INPUT: u64 = 4 * 1024 * 1024;
 /// Messages that are read at once.
 const PAGE: u32 = 100;
-/// Claude Code shows no more than 10,000 characters of what a hook says, and a preview of what is longer. Others
-/// have no limit that is known; what is shown at once is bounded anyway.
-const LONGEST: usize = 9_500;
+/// Claude Code shows no more than 10,000 characters of what a hook says, and of what is longer a preview.
+const LONGEST_IN_CLAUDE: usize = 9_500;
 
 /// Tell a harness what is unread, at an event of its own.
 #[derive(Debug, Args)]
@@ -74,9 +73,9 @@ async fn tell(args: &Hook, flags: &Flags) -> Outcome<()> {
     // Slower than that is away, and quietly so.
     let Ok(taken) = taken else { return Ok(()) };
     let Some((unread, push)) = taken? else { return Ok(()) };
-    if length(&push.text) > LONGEST {
-        // Left for the tool. No turn is kept from ending for it.
-        if answer != Answer::Block && answer != Answer::Deny && answer != Answer::FollowUp {
+    if length(&push.text) > longest(harness) {
+        // Left for the tool; no turn is kept from ending for it.
+        if answer == Answer::Context {
             let text = format!(
                 "MeshWire: a long message from another agent is unread; read it with meshwire_get_messages. {}",
                 push.summary
@@ -100,7 +99,12 @@ async fn take(settings: &Settings, wired: &Wired) -> Outcome<Option<(Unread, Pus
         return Ok(None);
     }
     let mut unread = wired.inbox(settings, client, id)?.take(PAGE).await?;
-    Ok(push_within(&mut unread, wired.harness, LONGEST)?.map(|push| (unread, push)))
+    Ok(push_within(&mut unread, wired.harness, longest(wired.harness))?.map(|push| (unread, push)))
+}
+
+/// How much a harness shows of what a hook says. What is shown at once is bounded anyway.
+fn longest(harness: Harness) -> usize {
+    if harness == Harness::Claude { LONGEST_IN_CLAUDE } else { usize::MAX }
 }
 
 fn read_input() -> Input {

@@ -3,108 +3,42 @@
 The environment says where the server is: MESHWIRE_TEST_SET_UP is the one-time link that it printed.
 """
 
-import base64
-import contextlib
-import hashlib
-import http.client
-import http.cookiejar
 import itertools
-import json
 import os
+import pathlib
 import re
-import secrets
-import urllib.error
-import urllib.parse
-import urllib.request
+import sys
 
 import schemathesis
 
-SET_UP = os.environ["MESHWIRE_TEST_SET_UP"]
-BASE = SET_UP.split("/setup?")[0]
-PASSWORD = "correct horse battery staple"
+# Schemathesis loads this file by its path.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from account import Account
 
-
-class StayHere(urllib.request.HTTPRedirectHandler):
-    """The last redirect of a sign-in leads to a command line that does not listen."""
-
-    def redirect_request(self, *_):
-        return None
-
-
-browser = urllib.request.build_opener(
-    urllib.request.ProxyHandler({}),
-    urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
-    StayHere,
-)
-
-
-def page(path, form=None):
-    """What a browser gets from this path: the page, or the place where a redirect leads."""
-    body = urllib.parse.urlencode(form).encode() if form else None
-    request = urllib.request.Request(urllib.parse.urljoin(BASE, path), body, {"Origin": BASE})
-    try:
-        with browser.open(request, timeout=30) as answer:
-            return answer.read().decode()
-    except urllib.error.HTTPError as answer:
-        if answer.code == 303:
-            return answer.headers["Location"]
-        raise RuntimeError(f"{path}: {answer.code} {answer.read().decode()}") from None
-
-
-def ticket(text):
-    return re.search(r'name="ticket" value="([^"]+)"', text).group(1)
-
-
-def api(method, path, body, token=None):
-    """Asks the JSON API, which has to agree."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    connection = http.client.HTTPConnection(urllib.parse.urlsplit(BASE).netloc, timeout=30)
-    with contextlib.closing(connection):
-        connection.request(method, path, json.dumps(body), headers)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-    if answer.status not in (200, 201):
-        raise RuntimeError(f"{method} {path}: {answer.status} {text}")
-    return json.loads(text)
-
-
-def sign_in():
-    """Makes the first account and signs a command line in; its token."""
-    form = {"ticket": ticket(page(SET_UP)), "login": "ada", "name": "Ada"}
-    page("/setup", form | {"password": PASSWORD, "password_again": PASSWORD})
-    verifier = secrets.token_urlsafe(48)
-    digest = hashlib.sha256(verifier.encode()).digest()
-    challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
-    asked = urllib.parse.urlencode({"port": 9000, "state": "x", "code_challenge": challenge})
-    back = page("/auth/cli", {"ticket": ticket(page(f"/auth/cli?{asked}"))})
-    code = urllib.parse.parse_qs(urllib.parse.urlsplit(back).query)["code"][0]
-    exchange = {"code": code, "code_verifier": verifier}
-    return api("POST", "/auth/cli/token", exchange)["token"]
-
-
-TOKEN = sign_in()
+ACCOUNT = Account(os.environ["MESHWIRE_TEST_SET_UP"])
+TOKEN = ACCOUNT.token
 NUMBERS = itertools.count(1)
 
 
 def new_token():
-    return api("POST", "/tokens", {"name": "spare"}, TOKEN)
+    return ACCOUNT.api("POST", "/tokens", {"name": "spare"})
 
 
 def new_mesh():
-    return api("POST", "/mesh", {"name": "under test"}, TOKEN)["mesh_id"]
+    return ACCOUNT.api("POST", "/mesh", {"name": "under test"})["mesh_id"]
 
 
 def new_agent():
-    return api("POST", f"/mesh/{MESH}/agents", {"name": f"spare-{next(NUMBERS)}"}, TOKEN)["agent_id"]
+    return ACCOUNT.api("POST", f"/mesh/{MESH}/agents", {"name": f"spare-{next(NUMBERS)}"})["agent_id"]
 
 
 def new_invite():
-    return api("POST", f"/mesh/{MESH}/invites", {}, TOKEN)["id"]
+    return ACCOUNT.api("POST", f"/mesh/{MESH}/invites", {})["id"]
 
 
 MESH = new_mesh()
-AGENT = api("POST", f"/mesh/{MESH}/agents", {"name": "agent-a"}, TOKEN)["agent_id"]
-MESSAGE = api("POST", f"/mesh/{MESH}/messages", {"content": "hello", "from": AGENT}, TOKEN)["id"]
+AGENT = ACCOUNT.api("POST", f"/mesh/{MESH}/agents", {"name": "agent-a"})["agent_id"]
+MESSAGE = ACCOUNT.api("POST", f"/mesh/{MESH}/messages", {"content": "hello", "from": AGENT})["id"]
 
 # What stands in a path, so that more than 404 is met.
 KNOWN = {"mesh": MESH, "agent": AGENT, "message": MESSAGE, "login": "ada"}

@@ -1,5 +1,7 @@
 //! Gemini CLI: an MCP server, and hooks at the borders of a turn.
 
+use std::path::PathBuf;
+
 use meshwire_protocol::Harness;
 
 use super::places::{Places, settings};
@@ -8,6 +10,12 @@ use crate::harness_files::hook_command;
 use crate::wiring::{Edit, Format, Value};
 
 const EVENTS: [&str; 3] = ["SessionStart", "BeforeAgent", "AfterAgent"];
+
+/// A file of Gemini CLI's.
+pub(super) fn file(places: &Places, name: &str) -> PathBuf {
+    let home = places.vars.gemini_home.as_deref().unwrap_or(&places.home);
+    places.home(Some(home), "", &format!(".gemini/{name}"))
+}
 
 pub(super) fn wiring(places: &Places) -> Wiring {
     let mut edits = vec![Edit::is(&["mcpServers", NAME], server(Harness::Gemini, places))];
@@ -22,7 +30,7 @@ pub(super) fn wiring(places: &Places) -> Wiring {
         Edit::has(&["hooks", event], element, &format!("hook --harness gemini {event}"))
     }));
     Wiring {
-        files: vec![settings(places.home(None, ".gemini", "settings.json"), Format::Json, edits)],
+        files: vec![settings(file(places, "settings.json"), Format::Json, edits)],
         notes: Vec::new(),
         steps: vec![
             "Start Gemini CLI in this folder, and trust the folder when it asks: elsewhere it starts no \

@@ -40,6 +40,8 @@ pub(crate) struct Vars {
     pub(crate) codex_home: Option<String>,
     /// `CLAUDE_CONFIG_DIR`
     pub(crate) claude_config: Option<String>,
+    /// `GEMINI_CLI_HOME`, which stands for the home folder.
+    pub(crate) gemini_home: Option<String>,
     /// `HERMES_HOME`
     pub(crate) hermes_home: Option<String>,
     /// `PI_CODING_AGENT_DIR`
@@ -62,6 +64,7 @@ impl Vars {
             copilot_home: get("COPILOT_HOME"),
             codex_home: get("CODEX_HOME"),
             claude_config: get("CLAUDE_CONFIG_DIR"),
+            gemini_home: get("GEMINI_CLI_HOME"),
             hermes_home: get("HERMES_HOME"),
             pi_agent: get("PI_CODING_AGENT_DIR"),
             local_app_data: get("LOCALAPPDATA"),

@@ -81,6 +81,7 @@ fn variables_move_the_files() {
         codex_home: Some("/c/codex".to_owned()),
         claude_config: Some("/c/claude".to_owned()),
         xdg_config: Some("/c/xdg".to_owned()),
+        gemini_home: Some("/c/gemini".to_owned()),
         hermes_home: Some("/c/hermes".to_owned()),
         pi_agent: Some("/c/pi".to_owned()),
         app_data: Some("/c/ignored".to_owned()),
@@ -93,6 +94,7 @@ fn variables_move_the_files() {
         Harness::Claude,
         Harness::ClaudeDesktop,
         Harness::Opencode,
+        Harness::Gemini,
         Harness::Hermes,
         Harness::Pi,
     ] {

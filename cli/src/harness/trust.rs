@@ -27,7 +27,7 @@ pub(crate) fn doubt(harness: Harness, places: &Places, project: &Path) -> Option
 
 /// Gemini CLI starts no server and no hook in a folder that it does not trust.
 fn gemini(places: &Places, project: &Path) -> Option<Doubt> {
-    let path = places.home(None, ".gemini", "trustedFolders.json");
+    let path = super::gemini::file(places, "trustedFolders.json");
     let rules = read(Format::Json, &path).unwrap_or_default();
     let trusted = rules.as_object().into_iter().flatten().any(|(folder, rule)| {
         let folder = Path::new(folder);

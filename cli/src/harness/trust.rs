@@ -27,6 +27,12 @@ pub(crate) fn doubt(harness: Harness, places: &Places, project: &Path) -> Option
 
 /// Gemini CLI starts no server and no hook in a folder that it does not trust.
 fn gemini(places: &Places, project: &Path) -> Option<Doubt> {
+    let settings = read(Format::Json, &super::gemini::file(places, "settings.json"));
+    let asks = settings.unwrap_or_default().pointer("/security/folderTrust/enabled")
+        != Some(&false.into());
+    if !asks {
+        return None;
+    }
     let path = super::gemini::file(places, "trustedFolders.json");
     let rules = read(Format::Json, &path).unwrap_or_default();
     let trusted = rules.as_object().into_iter().flatten().any(|(folder, rule)| {
@@ -86,6 +92,23 @@ mod tests {
             std::fs::write(folder.path().join(".gemini/trustedFolders.json"), rules).unwrap();
             let doubt = doubt(Harness::Gemini, &places, Path::new("/home/ada/project"));
             assert_eq!(doubt.is_none(), trusted, "{rules}: {doubt:?}");
+        }
+    }
+
+    #[test]
+    fn gemini_need_not_ask() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".gemini")).unwrap();
+        let mut places = places(Os::Linux);
+        places.vars.gemini_home = Some(folder.path().display().to_string());
+        for (settings, doubted) in [
+            (r#"{"security": {"folderTrust": {"enabled": false}}}"#, false),
+            (r#"{"security": {"folderTrust": {"enabled": true}}}"#, true),
+            (r#"{"security": {}}"#, true),
+        ] {
+            std::fs::write(folder.path().join(".gemini/settings.json"), settings).unwrap();
+            let doubt = doubt(Harness::Gemini, &places, Path::new("/home/ada/project"));
+            assert_eq!(doubt.is_some(), doubted, "{settings}");
         }
     }
 

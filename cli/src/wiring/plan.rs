@@ -109,10 +109,15 @@ impl Plan {
         }
         home.save_wiring(&self.ledger)?;
         for change in &self.changes {
-            match &change.text {
-                Some(text) => disk::write(&change.path, &change.found, text, change.secret)?,
-                None => disk::remove(&change.path)?,
-            }
+            let done = match &change.text {
+                Some(text) => disk::write(&change.path, &change.found, text, change.secret),
+                None => disk::remove(&change.path),
+            };
+            done.map_err(|failure| {
+                failure.or_hint(
+                    "mend that and run this again; --undo takes out what was written by now",
+                )
+            })?;
         }
         self.remove_folders(home)?;
         Ok(self)

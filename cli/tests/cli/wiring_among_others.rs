@@ -1,4 +1,5 @@
-//! `init --harness` beside what others did: servers of another kind, keys without a value.
+//! `init --harness` beside what others did: servers of another kind, keys without a value,
+//! agents of other harnesses.
 
 use std::fs;
 
@@ -67,4 +68,34 @@ fn a_key_without_a_value_is_a_place_for_ours() {
     let new = json_of(&path);
     assert_eq!(new["mcpServers"]["meshwire"]["args"], json!(["mcp", "--harness", "gemini"]));
     assert_eq!(new["hooks"]["AfterAgent"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn two_harnesses_are_never_one_agent() {
+    let server = server();
+    let computer = Computer::new().signed_in(&server.url);
+    assert_eq!(computer.run(&["init", "--harness", "copilot", "--agent", "worker"]).code, Some(0));
+    let file = fs::read_to_string(computer.project(".mesh.json")).unwrap();
+    for args in [&["--agent", "Worker"][..], &["--agent", "worker", "--dry-run"]] {
+        let done = computer.run(&[&["init", "--harness", "claude"], args].concat());
+        assert_eq!(done.code, Some(2), "{done:?}");
+        assert!(done.err.contains("worker is the agent of copilot"), "{done:?}");
+    }
+    assert_eq!(fs::read_to_string(computer.project(".mesh.json")).unwrap(), file);
+    assert!(!computer.home(".claude").exists());
+    // Its own name again is no other's.
+    assert_eq!(computer.run(&["init", "--agent", "worker"]).code, Some(0));
+}
+
+#[test]
+fn a_profile_that_harnesses_do_not_know_comes_with_a_word() {
+    let server = server();
+    let computer = Computer::new().signed_in(&server.url);
+    let done = computer.run(&["init", "--harness", "claude"]);
+    assert!(!done.out.contains("MESHWIRE_PROFILE"), "{done:?}");
+    let path = computer.home(".meshwire/credentials.json");
+    let text = fs::read_to_string(&path).unwrap().replacen("default", "work", 1);
+    fs::write(&path, text).unwrap();
+    let done = computer.run(&["init", "--profile", "work"]);
+    assert!(done.code == Some(0) && done.out.contains("set MESHWIRE_PROFILE"), "{done:?}");
 }

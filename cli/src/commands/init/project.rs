@@ -68,6 +68,21 @@ pub(super) fn agent_name(
     }
 }
 
+/// Two harnesses with one agent would take each other's messages, and neither could be told apart.
+pub(super) fn refuse_agent_of_another(
+    file: &MeshFile,
+    harness: Harness,
+    agent: &str,
+) -> Outcome<()> {
+    let harnesses = file.harnesses()?;
+    let other = harnesses
+        .iter()
+        .find(|(other, name)| *other != harness && name.eq_ignore_ascii_case(agent));
+    let Some((other, name)) = other else { return Ok(()) };
+    Err(Failure::usage(format!("{name} is the agent of {} in this project", harness_name(*other)))
+        .hint("each harness is an agent of its own: name another with --agent"))
+}
+
 /// Writes down mesh, agent and harness. Says which keys were not there before.
 pub(super) fn fill(
     file: &mut MeshFile,

@@ -12,7 +12,7 @@ use crate::failure::Outcome;
 use crate::harness::{Places, headless, wiring};
 use crate::identity::{self, Wanted};
 use crate::mesh_file::harness_name;
-use crate::settings::Settings;
+use crate::settings::{DEFAULT_PROFILE, Settings};
 use crate::wiring::ledger::{Done, User};
 use crate::wiring::plan::Plan;
 use crate::wiring::{Place, disk};
@@ -29,6 +29,7 @@ pub(super) async fn run(
         Some(name) => name,
         None => project::agent_name(&settings, &file, harness)?,
     };
+    project::refuse_agent_of_another(&file, harness, &agent)?;
     let wanted = Wanted { name: agent.clone(), of_project: true };
     let folder = project::folder(&file);
     let user = User::new(&folder, &harness_name(harness));
@@ -75,20 +76,7 @@ pub(super) async fn run(
     }
     let mut wiring = wiring(harness, &places);
     wiring.notes.extend(told);
-    if settings.token_is_of_environment() && settings.entry_here().is_none() {
-        wiring.notes.push(
-            "MESHWIRE_TOKEN is all that signs you in here, and many harnesses keep such variables from what they \
-             start: `meshwire init --token -` keeps a token in your profile."
-                .into(),
-        );
-    }
-    if places.program.contains("_npx") {
-        wiring.notes.push(
-            "this program runs from the cache of npx, which is emptied now and then: run `npm install -g \
-             meshwire`, and `meshwire init` again."
-                .into(),
-        );
-    }
+    wiring.notes.extend(doubts(&settings, &places.program));
     let plan = settings.home.with_wiring(|ledger| {
         let mut ledger = ledger.clone();
         let done = ledger.users.entry(user.key()).or_default();
@@ -112,6 +100,36 @@ async fn mesh(args: &Init, settings: &Settings) -> Outcome<MeshId> {
         Some((mesh, _)) => Ok(mesh),
         None => identity::mesh(settings, &settings.client()?, args.mesh.as_deref()).await,
     }
+}
+
+/// What works here, and may not where a harness starts this program.
+fn doubts(settings: &Settings, program: &str) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let profile = &settings.profile;
+    if settings.token_is_of_environment() {
+        if settings.entry_here().is_none() {
+            doubts.push(
+                "MESHWIRE_TOKEN is all that signs you in here, and many harnesses keep such variables from what \
+                 they start: `meshwire init --token -` keeps a token in your profile."
+                    .into(),
+            );
+        }
+    } else if profile != DEFAULT_PROFILE {
+        doubts.push(format!(
+            "you are signed in by the profile {profile:?}, and harnesses start meshwire with the default one: run \
+             `meshwire login --url {}` for that, too, or set MESHWIRE_PROFILE where you start a harness that \
+             passes it on.",
+            settings.url
+        ));
+    }
+    if program.contains("_npx") {
+        doubts.push(
+            "this program runs from the cache of npx, which is emptied now and then: run `npm install -g \
+             meshwire`, and `meshwire init` again."
+                .into(),
+        );
+    }
+    doubts
 }
 
 /// Written last: seen now that it can be.

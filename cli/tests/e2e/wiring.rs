@@ -116,3 +116,30 @@ fn a_container_talks_with_nothing_but_the_token_of_its_agent() {
     computer.does("meshwire init --harness hermes --undo");
     assert_eq!(std::fs::read_dir(&computer.project).unwrap().count(), 1, "only .git is left");
 }
+
+#[test]
+fn a_workflow_sends_with_a_token_that_can_do_nothing_else() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let (computer, _) = signed_in(&service);
+    computer.does("meshwire init --harness claude");
+    computer.does("meshwire send --as ci 'here I am'");
+    let token = computer.does("meshwire token create ci --agent ci --scope send --expires 90d");
+
+    let mut runner = Computer::new();
+    runner.set("MESHWIRE_URL", &service.url);
+    runner.set("MESHWIRE_TOKEN", token.trim());
+    // The checked-out project, and no other setting: mesh and agent are the token's own.
+    let file = computer.project.join(".mesh.json");
+    for with_project in [false, true] {
+        if with_project {
+            std::fs::copy(&file, runner.project.join(".mesh.json")).unwrap();
+        }
+        let sent = runner.does("meshwire send --to claude-agent 'the tests failed' --json");
+        assert_eq!((field(&sent, "from"), field(&sent, "via")), ("ci".into(), "agent".into()));
+    }
+    assert_eq!(refused(&runner, "meshwire inbox").0, Some(3), "it reads nothing");
+    assert!(!runner.home.path().join(".meshwire").exists());
+    let unread = computer.does("CLAUDECODE=1 meshwire inbox");
+    assert_eq!(unread.matches("the tests failed").count(), 2, "{unread}");
+}

@@ -17,23 +17,25 @@ from account import Account
 LIMIT = 90
 
 
-def wait_for(what, condition):
-    """Waits until a condition holds; its value."""
-    deadline = time.monotonic() + LIMIT
+def wait_for(what, condition, limit=LIMIT, fails=True):
+    """Waits until a condition holds; its value. When it does not in time, fails or answers None."""
+    deadline = time.monotonic() + limit
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come in {LIMIT} s")
+            if fails:
+                raise AssertionError(f"{what} did not come in {limit} s")
+            return None
         time.sleep(0.05)
 
 
 class Place:
     """Everything ends with it."""
 
-    def __init__(self, programs):
-        self.programs = pathlib.Path(programs).resolve()
+    def __init__(self, programs, tools):
+        self.programs, self.tools = pathlib.Path(programs).resolve(), tools
         self.scratch = pathlib.Path(tempfile.mkdtemp())
         self.processes = []
         data = self.scratch / "server"
@@ -57,19 +59,49 @@ class Place:
     def computer(self, name):
         return Computer(self, self.scratch / name)
 
+    def api(self, method, path, body=None):
+        """Asks the API about the mesh."""
+        return self.account.api(method, f"/mesh/{self.mesh}{path}", body)
+
     def received(self, content, sender):
         """Whether `receiver` has got this from this agent."""
-        page = self.account.api("GET", f"/mesh/{self.mesh}/agents/receiver/messages?ack=false&after=earliest")
+        page = self.api("GET", "/agents/receiver/messages?ack=false&after=earliest")
         return any(it["content"] == content and it["from"] == sender for it in page["messages"])
+
+    def send(self, content, to):
+        """Sends as `receiver`; the id of the message."""
+        return self.api("POST", "/messages", {"content": content, "from": "receiver", "to": to})["id"]
+
+    def acknowledged(self, message):
+        deliveries = self.api("GET", f"/messages/{message}")["deliveries"]
+        return [it["state"] for it in deliveries] == ["acknowledged"]
+
+    def agent(self, name):
+        return next((it for it in self.api("GET", "/agents")["agents"] if it["name"] == name), None)
 
     def close(self):
         for process in self.processes:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait()
+            end_group(process)
+        self.end_daemons()
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def end_daemons(self):
+        """Ends what clients leave running on purpose: it has one of our homes in its environment."""
+        mark = f"HOME={self.scratch}".encode()
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (folder / "environ").read_bytes():
+                    os.kill(int(folder.name), signal.SIGKILL)
+            except OSError:
+                pass  # It has ended, or is another user's.
+
+
+def end_group(process):
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
 
 
 class Computer:
@@ -83,8 +115,10 @@ class Computer:
         self.meshwire("login", "--url", place.url, "--token", "-", text=place.account.token)
 
     def env(self, **more):
-        path = os.pathsep.join([os.environ["PATH"], "/usr/bin", "/bin"])
-        return {"HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8", "TERM": "xterm-256color", **more}
+        """Nothing of ours but the path, and the mark by which infra/test.sh finds what a run leaves behind."""
+        kept = {name: os.environ[name] for name in ["MESHWIRE_TEST_RUN"] if name in os.environ}
+        return {"HOME": str(self.home), "PATH": self.place.tools.path, "LANG": "C.UTF-8", "TERM": "xterm-256color",
+                **kept, **more}
 
     def meshwire(self, *arguments, text=""):
         command = [str(self.place.programs / "meshwire"), *arguments]
@@ -115,7 +149,7 @@ class Computer:
         try:
             said, _ = process.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            end_group(process)
             said, _ = process.communicate()
             raise AssertionError(f"{command[0]} did not end:\n{said.decode(errors='replace')[-3000:]}") from None
         return said.decode(errors="replace")

@@ -1,5 +1,5 @@
 """A stand-in for the models that harnesses call, on loopback: it answers the first request of a turn with a call of the
-tool that sends a message, and the next one with a word. It keeps what it was asked, so that a check can see which
+tool that sends a message, and the next one with a word; or all with a word. It keeps what it was asked, so that a check can see which
 tools and which messages have reached the model.
 
 It speaks Anthropic's Messages, OpenAI's Chat Completions and Responses, and Gemini's generateContent, all with streaming.
@@ -12,6 +12,8 @@ import threading
 # What the model sends in its one tool call.
 CONTENT = "hello from a model"
 RECEIVER = "receiver"
+# What it says otherwise.
+ANSWER = "at your service"
 
 
 def tools_of(body):
@@ -29,9 +31,10 @@ def tools_of(body):
 
 
 class Model:
-    """The server; what it was asked stands in `requests`, as text."""
+    """The server; what it was asked stands in `requests`, as text. It calls a tool only when it `sends`."""
 
-    def __init__(self):
+    def __init__(self, sends=False):
+        self.sends = sends
         self.requests = []
         self.seen_tools = set()
         self.lock = threading.Lock()
@@ -74,6 +77,11 @@ class Model:
         self.server.shutdown()
         self.server.server_close()
 
+    def saw(self, text):
+        """The last request with this text in it."""
+        with self.lock:
+            return next((request for request in reversed(self.requests) if text in request), None)
+
     def answer(self, path, body):
         names = tools_of(body)
         text = json.dumps(body)
@@ -82,7 +90,7 @@ class Model:
             self.seen_tools.update(name for _, name in names)
         send = next(((space, name) for space, name in names if name.endswith("send_message")), None)
         # In the second request of the turn the answer of the tool is there. Requests for a title have no tools.
-        wants_call = send is not None and CONTENT not in text
+        wants_call = self.sends and send is not None and CONTENT not in text
         call = (send, {"content": CONTENT, "to": RECEIVER}) if wants_call else None
         if "generateContent" in path or "streamGenerateContent" in path:
             return gemini(path, call)
@@ -113,8 +121,8 @@ def anthropic(body, call):
         delta = {"type": "input_json_delta", "partial_json": json.dumps(arguments)}
         whole = block | {"input": arguments}
     else:
-        block, whole = {"type": "text", "text": ""}, {"type": "text", "text": "done"}
-        delta = {"type": "text_delta", "text": "done"}
+        block, whole = {"type": "text", "text": ""}, {"type": "text", "text": ANSWER}
+        delta = {"type": "text_delta", "text": ANSWER}
     stop = "tool_use" if call else "end_turn"
     message = {"id": "msg_stub", "type": "message", "role": "assistant", "model": body.get("model", "stub"),
                "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
@@ -138,7 +146,7 @@ def chat(body, call):
             {"index": 0, "id": "call_stub1", "type": "function",
              "function": {"name": name, "arguments": json.dumps(arguments)}}]}
     else:
-        said = {"role": "assistant", "content": "done"}
+        said = {"role": "assistant", "content": ANSWER}
     finish = "tool_calls" if call else "stop"
     base = {"id": "chatcmpl-stub", "created": 1, "model": body.get("model", "stub")}
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
@@ -164,7 +172,7 @@ def responses(body, call):
             item["namespace"] = space
     else:
         item = {"type": "message", "id": "msg_stub1", "role": "assistant", "status": "completed",
-                "content": [{"type": "output_text", "text": "done", "annotations": []}]}
+                "content": [{"type": "output_text", "text": ANSWER, "annotations": []}]}
     usage = {"input_tokens": 1, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 1,
              "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 2}
     whole = {"id": "resp_stub", "object": "response", "created_at": 1, "status": "completed",
@@ -185,7 +193,7 @@ def gemini(path, call):
         (_, name), arguments = call
         part = {"functionCall": {"name": name, "args": arguments}}
     else:
-        part = {"text": "done"}
+        part = {"text": ANSWER}
     whole = {"candidates": [{"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}],
              "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2},
              "modelVersion": "stub"}

@@ -1,61 +1,72 @@
-"""A headless turn of each real client after `meshwire init`, offline: the model sees the five tools, calls the one that
-sends, and another agent receives the message.
-"""
+"""What a client has to do after `meshwire init`: send in a headless turn, and show a message in an idle session."""
 
-from stand_in_model import CONTENT, Model
+import re
+import time
+
+from harnesses import HARNESSES
+from place import wait_for
+from session import Session
+from stand_in_model import ANSWER, CONTENT, Model
 
 TOOLS = ["send_message", "reply_to_message", "get_messages", "list_agents", "status"]
+# Longest time from a send to the model of an idle session, in seconds. (Codex starts a program of its own for it.)
+PUSH_LIMIT = 15
 
 
-def claude(computer, model, bin):
-    env = {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "stub", "DISABLE_AUTOUPDATER": "1",
-           "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
-    allowed = "mcp__meshwire__*,mcp__plugin_meshwire_meshwire__*"
-    return computer.run([bin / "claude", "-p", "say hello to the receiver", "--allowedTools", allowed], **env)
+def set_up(place, name, folder, **model):
+    """A client that is wired in on a computer of its own."""
+    computer, model = place.computer(folder), Model(**model)
+    computer.init(name)
+    harness = HARNESSES[name](computer, model)
+    harness.configure()
+    return harness
 
 
-def gemini(computer, model, bin):
-    computer.merge(".gemini/settings.json", {"security": {"auth": {"selectedType": "gemini-api-key"}}})
-    env = {"GEMINI_API_KEY": "stub", "GOOGLE_GEMINI_BASE_URL": model.url, "GEMINI_CLI_TRUST_WORKSPACE": "true"}
-    return computer.run([bin / "gemini", "-m", "gemini-2.5-pro", "-p", "say hello to the receiver", "--yolo"], **env)
-
-
-def codex(computer, model, bin):
-    config = computer.home / ".codex/config.toml"
-    text = config.read_text() if config.exists() else ""
-    head = f'model = "stub"\nmodel_provider = "stub"\n'
-    tail = (f'\n[model_providers.stub]\nname = "stub"\nbase_url = "{model.url}/v1"\nwire_api = "responses"\n'
-            f'[projects."{computer.project}"]\ntrust_level = "trusted"\n')
-    computer.write(".codex/config.toml", head + text + tail)
-    command = [bin / "codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
-               "say hello to the receiver"]
-    return computer.run(command)
-
-
-def opencode(computer, model, bin):
-    provider = {"npm": "@ai-sdk/openai-compatible", "name": "stub", "models": {"stub": {"name": "stub"}},
-                "options": {"baseURL": f"{model.url}/v1", "apiKey": "stub"}}
-    computer.write("project/opencode.json", {"provider": {"stub": provider}, "model": "stub/stub",
-                                            "permission": "allow", "autoupdate": False})
-    return computer.run([bin / "opencode", "run", "-m", "stub/stub", "say hello to the receiver"])
-
-
-def copilot(computer, model, bin):
-    env = {"COPILOT_OFFLINE": "true", "COPILOT_PROVIDER_BASE_URL": f"{model.url}/v1", "COPILOT_MODEL": "stub"}
-    return computer.run([bin / "copilot", "-p", "say hello to the receiver", "--allow-all-tools"], **env)
-
-
-CLIENTS = {"claude": claude, "gemini": gemini, "codex": codex, "opencode": opencode, "copilot": copilot}
-
-
-def turn(place, name, bin):
-    """Fails when anything is not as it should be."""
-    computer, model = place.computer(name), Model()
+def headless(place, name):
+    """The model sees the five tools and calls the one that sends, and another agent receives the message."""
+    harness = set_up(place, name, name, sends=True)
+    model = harness.model
     try:
-        computer.init(name)
-        said = CLIENTS[name](computer, model, bin)
+        said = harness.computer.run(harness.headless("say hello to the receiver"), **harness.env())
         seen = [tool for tool in TOOLS if any(it.endswith(tool) for it in model.seen_tools)]
         assert seen == TOOLS, f"the model has seen {sorted(model.seen_tools)}; {name} said:\n{said[-3000:]}"
         assert place.received(CONTENT, f"{name}-agent"), f"nothing was received; {name} said:\n{said[-3000:]}"
     finally:
         model.close()
+
+
+def pushed(place, name):
+    """Messages to an idle session reach the model quickly, with their sender, once, and are acknowledged then."""
+    harness = set_up(place, name, f"{name}-idle")
+    model, agent = harness.model, f"{name}-agent"
+    session = Session(harness.computer, harness.interactive(), harness.env())
+    try:
+        harness.settle(session)
+        session.say("good morning", lambda: model.saw("good morning"))
+        session.shows(ANSWER)
+        harness.rest(session)
+        wait_for(f"{agent}, ready to be pushed to", lambda: is_live(place.agent(agent)))
+        took = []
+        for content in [f"first-{name}-news", f"second-{name}-news"]:
+            started = time.monotonic()
+            message = place.send(content, agent)
+            wait_for(f"{content} at the model", lambda: model.saw(content), PUSH_LIMIT)
+            took.append(time.monotonic() - started)
+            wait_for(f"the acknowledgement of {content}", lambda: place.acknowledged(message))
+        # The last request holds the whole conversation.
+        conversation = model.saw(content)
+        for content in [f"first-{name}-news", f"second-{name}-news"]:
+            places = [match.start() for match in re.finditer(content, conversation)]
+            shown = "\n".join(conversation[max(0, at - 400):at + 100] for at in places)
+            assert len(places) == 1, f"{content} has reached the model {len(places)} times:\n{shown}"
+            assert "not from the user" in shown and " from receiver, an agent of ada" in shown, shown
+        return "after " + " and ".join(f"{it:.1f} s" for it in took)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\nThe screen:\n{session.screen()}") from None
+    finally:
+        session.close()
+        model.close()
+
+
+def is_live(agent):
+    return agent and agent["active"] and agent["wake"] == "live"

@@ -1,0 +1,53 @@
+"""Installs what is tried, each at a pinned version and in a folder of its own. What is there whole is taken as it is."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import venv
+
+# Longest time that one installation may take, in seconds.
+LIMIT = 600
+
+
+class Tools:
+    """The folder of everything that is installed. `node` names the folder of a Node to use before the system's."""
+
+    def __init__(self, folder, node=None):
+        self.folder = pathlib.Path(folder).resolve()
+        self.path = os.pathsep.join(filter(None, [node, os.environ["PATH"]]))
+
+    def npm(self, *packages):
+        """Installs packages (NAME@VERSION) together; the folder node_modules."""
+        folder = self.whole("npm", packages, lambda folder: run(
+            ["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--loglevel=error", *packages],
+            self.path))
+        return folder / "node_modules"
+
+    def pypi(self, *packages):
+        """Installs packages (NAME==VERSION) into an environment of their own; its folder of programs."""
+        def make(folder):
+            venv.create(folder, with_pip=True)
+            run([folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
+                self.path)
+        return self.whole("pypi", packages, make) / "bin"
+
+    def whole(self, registry, packages, make):
+        """The folder of these packages. What an interrupted run has left is made anew: it lacks the mark."""
+        name = "+".join(packages).replace("/", "-").replace("@", "", packages[0].startswith("@"))
+        folder = self.folder / f"{registry}-{name}"
+        mark = folder / "installed"
+        if not mark.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            make(folder)
+            mark.touch()
+        return folder
+
+
+def run(command, path):
+    done = subprocess.run([str(part) for part in command], env=os.environ | {"PATH": path}, text=True, timeout=LIMIT,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(str(part) for part in command)} failed:\n{done.stdout[-3000:]}")

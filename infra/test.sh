@@ -4,11 +4,14 @@
 #   infra/test.sh                      everything
 #   infra/test.sh --long               everything, the tests in their longer form
 #   infra/test.sh [--long] --document  only the running server against its OpenAPI document
+#   infra/test.sh --clients [NAME…]    only real clients (claude, codex, …) against the real programs: all, of which
+#                                      the whole run leaves out the slow ones, or those that are named
 #   infra/test.sh [--long] -- COMMAND  only COMMAND, with the services up, for example
 #                                      infra/test.sh -- cargo test -p meshwire-server --test dynamodb_log
 #
-# What is missing is installed: Debian packages (as root or by sudo), and Amazon's DynamoDB Local, Node
-# and schemathesis below target/. The services run on free ports of this machine for this run alone, and end with it.
+# What is missing is installed: Debian packages (as root or by sudo), and Amazon's DynamoDB Local, Node,
+# schemathesis and the clients that are tried below target/. The services run on free ports of this machine for this
+# run alone, and end with it.
 # The last line sums up the tests; the exit code is 0 only when every part was well.
 
 set -euo pipefail
@@ -27,6 +30,10 @@ simulator_sha512=c5379e44bbf311fab2779961ddb1f8734907bd21c79a6843e590ec1c5280439
 node_version=24.9.0
 node_sha512=98de1a3cc8f870e26ff77ec1bbb81eec404699bddd910fb4e237155918a8c1defe3e643ef93a4b417421e88d6669dadaeb90a209835f0d6bb74e8e75b6ae71b8
 
+# The clients that are tried in every run. Hermes and opencode take a minute each with an empty cache: opencode fetches
+# packages when it starts.
+quick_clients=(inspector conformance sdk claude copilot codex gemini pi)
+
 # Of infra/schemathesis/requirements.txt.
 schemathesis_version=4.32.5
 
@@ -44,10 +51,17 @@ wrong_usage() {
 
 only=()
 document_only=0
+clients_only=0
+clients=()
 while (($#)); do
     case $1 in
         --long) export MESHWIRE_TEST_LONG=1 ;;
         --document) document_only=1 ;;
+        --clients)
+            clients_only=1
+            clients=("${@:2}")
+            break
+            ;;
         --)
             only=("${@:2}")
             ((${#only[@]})) || wrong_usage "No command after --."
@@ -132,6 +146,8 @@ install_packages() {
     needs chromium chromium                     # the browser for tests of pages
     needs unshare util-linux                    # small disks that can be filled, as root or in a user namespace
     needs mount mount
+    needs tmux tmux                             # the terminal of interactive clients
+    needs git git                               # clients look for a repository
     needs prlimit util-linux                    # files that may not grow
     needs chromedriver chromium-driver
     # Runs schemathesis. Debian's python3 comes without what makes an environment.
@@ -376,6 +392,20 @@ check_document() {
     return "$status"
 }
 
+# Runs real clients against the real programs, with a stand-in for the model, and adds their checks to the tests.
+check_clients() {
+    local status=0 well=0 badly=1
+    attend run_clients "$@" || status=$?
+    read -r well badly < <(awk '/^[0-9]+ passed, [0-9]+ failed$/ { print $1, $3 }' "$work/clients.log") || well=0 badly=1
+    passed=$((passed + well)) failed=$((failed + badly))
+    return "$status"
+}
+
+run_clients() {
+    env "$mark" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+        python3 infra/clients/run.py "$target/debug" "$tools/clients" "$@" 2>&1 | tee "$work/clients.log"
+}
+
 finish() {
     printf '\n'
     printf '%s\n' "${times[@]}"
@@ -394,6 +424,15 @@ if ((document_only)); then
     exit "$status"
 fi
 
+if ((clients_only)); then
+    passed=0 failed=0
+    part prepare eval 'install_packages && fetch_node' || exit 1
+    part build attend cargo build --workspace --bins --locked || exit 1
+    part clients check_clients "${clients[@]}" || true
+    part "clean up" clean_up || true
+    finish
+fi
+
 part prepare prepare || finish
 part format attend cargo fmt --all --check || true
 part lint attend cargo clippy --workspace --all-targets --locked -- -D warnings || true
@@ -405,6 +444,7 @@ if part build attend cargo build --workspace --bins --locked; then
         part test run_tests || true
         part logs check_logs || true
     fi
+    part clients check_clients "${quick_clients[@]}" || true
 fi
 part "clean up" clean_up || true
 finish

@@ -142,7 +142,7 @@ class Computer:
         found = json.loads(file.read_text()) if file.exists() else {}
         self.write(path, found | more)
 
-    def run(self, command, **env):
+    def run(self, command, succeeds=False, **env):
         """Runs a client to its end; what it said. In a group of its own, which ends whole."""
         process = self.place.start(command, cwd=self.project, env=self.env(**env),
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -152,4 +152,7 @@ class Computer:
             end_group(process)
             said, _ = process.communicate()
             raise AssertionError(f"{command[0]} did not end:\n{said.decode(errors='replace')[-3000:]}") from None
-        return said.decode(errors="replace")
+        said = said.decode(errors="replace")
+        if succeeds and process.returncode:
+            raise AssertionError(f"{command[0]} ended with {process.returncode}:\n{said[-3000:]}")
+        return said

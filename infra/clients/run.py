@@ -28,6 +28,9 @@ def checks(names):
             yield name, "headless turn", lambda place, name=name: turns.headless(place, name)
             if HARNESSES[name].is_pushed:
                 yield name, "message to an idle session", lambda place, name=name: turns.pushed(place, name)
+                yield name, "message during a turn", lambda place, name=name: turns.pushed(place, name, busy=True)
+            else:
+                yield name, "message at a turn's border", lambda place, name=name: turns.at_a_border(place, name)
 
 
 def main():

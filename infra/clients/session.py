@@ -38,18 +38,25 @@ class Session:
         except AssertionError as error:
             raise AssertionError(f"{error}:\n{self.screen()}") from None
 
+    def loses(self, text):
+        """Waits until the screen shows this text no longer."""
+        wait_for(f"a screen without {text!r}", lambda: text not in self.screen())
+
     def press(self, *keys):
         self.do("send-keys", *keys)
 
     def say(self, text, until):
-        """Types a prompt, and presses Enter until something holds: some clients take none in their first moment."""
-        self.do("send-keys", "-l", text)
-        self.shows(text)
+        """Types a prompt and presses Enter, until something holds: clients pass over keys in their first moments."""
+        def typed():
+            if text not in self.screen():
+                self.do("send-keys", "-l", text)
+            return wait_for("", lambda: text in self.screen(), 5, fails=False)
 
-        def pressed():
+        def entered():
             self.press("Enter")
             return wait_for("", until, 5, fails=False)
-        wait_for(f"what follows on {text!r}", pressed)
+        wait_for(f"{text!r} on the screen", typed)
+        wait_for(f"what follows on {text!r}", entered)
 
     def close(self):
         subprocess.run([*self.tmux, "kill-server"], capture_output=True, timeout=LIMIT)

@@ -5,9 +5,10 @@ tools and which messages have reached the model.
 It speaks Anthropic's Messages, OpenAI's Chat Completions and Responses, and Gemini's generateContent, all with streaming.
 """
 
-import http.server
 import json
 import threading
+
+from loopback import Handler, Loopback
 
 # What the model sends in its one tool call.
 CONTENT = "hello from a model"
@@ -30,22 +31,20 @@ def tools_of(body):
     return names
 
 
-class Model:
+class Model(Loopback):
     """The server; what it was asked stands in `requests`, as text. It calls a tool only when it `sends`."""
 
     def __init__(self, sends=False):
         self.sends = sends
+        # Cleared, it keeps those who talk waiting.
+        self.goes_on = threading.Event()
+        self.goes_on.set()
         self.requests = []
         self.seen_tools = set()
         self.lock = threading.Lock()
         model = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
+        class Answers(Handler):
             def do_GET(self):
                 self.reply(200, "application/json", b'{"data":[{"id":"stub","object":"model"}],"object":"list"}')
 
@@ -53,9 +52,8 @@ class Model:
                 self.reply(200, "text/plain", b"")
 
             def do_POST(self):
-                text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 try:
-                    body = json.loads(text)
+                    body = json.loads(self.body())
                 except ValueError:
                     return self.reply(200, "application/json", b"{}")
                 kind, answer = model.answer(self.path, body)
@@ -69,13 +67,7 @@ class Model:
                 if self.command != "HEAD":
                     self.wfile.write(body)
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Answers)
 
     def saw(self, text):
         """The last request with this text in it."""
@@ -89,6 +81,7 @@ class Model:
             self.requests.append(text)
             self.seen_tools.update(name for _, name in names)
         send = next(((space, name) for space, name in names if name.endswith("send_message")), None)
+        self.goes_on.wait(60)
         # In the second request of the turn the answer of the tool is there. Requests for a title have no tools.
         wants_call = self.sends and send is not None and CONTENT not in text
         call = (send, {"content": CONTENT, "to": RECEIVER}) if wants_call else None

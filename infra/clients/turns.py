@@ -11,6 +11,8 @@ from stand_in_model import ANSWER, CONTENT, Model
 TOOLS = ["send_message", "reply_to_message", "get_messages", "list_agents", "status"]
 # Longest time from a send to the model of an idle session, in seconds. (Codex starts a program of its own for it.)
 PUSH_LIMIT = 15
+# The same from a send during a turn. (What a turn does not take waits for its end.)
+BUSY_LIMIT = 40
 
 
 def set_up(place, name, folder, **model):
@@ -35,37 +37,66 @@ def headless(place, name):
         model.close()
 
 
-def pushed(place, name):
-    """Messages to an idle session reach the model quickly, with their sender, once, and are acknowledged then."""
-    harness = set_up(place, name, f"{name}-idle")
+def pushed(place, name, busy=False):
+    """Messages to a session reach the model quickly, with their sender, once, and are acknowledged then. When it is
+    `busy`, the first one comes while the model answers."""
+    harness = set_up(place, name, f"{name}-{'busy' if busy else 'idle'}")
     model, agent = harness.model, f"{name}-agent"
     session = Session(harness.computer, harness.interactive(), harness.env())
+
+    def delivered(content):
+        """Sends; how long it took to the model."""
+        started = time.monotonic()
+        message = place.send(content, agent)
+        model.goes_on.set()
+        wait_for(f"{content} at the model", lambda: model.saw(content), BUSY_LIMIT if busy else PUSH_LIMIT)
+        took = time.monotonic() - started
+        wait_for(f"the acknowledgement of {content}", lambda: place.acknowledged(message))
+        return took
+
     try:
         harness.settle(session)
+        if busy:
+            model.goes_on.clear()
         session.say("good morning", lambda: model.saw("good morning"))
-        session.shows(ANSWER)
-        harness.rest(session)
-        wait_for(f"{agent}, ready to be pushed to", lambda: is_live(place.agent(agent)))
-        took = []
-        for content in [f"first-{name}-news", f"second-{name}-news"]:
-            started = time.monotonic()
-            message = place.send(content, agent)
-            wait_for(f"{content} at the model", lambda: model.saw(content), PUSH_LIMIT)
-            took.append(time.monotonic() - started)
-            wait_for(f"the acknowledgement of {content}", lambda: place.acknowledged(message))
-        # The last request holds the whole conversation.
-        conversation = model.saw(content)
-        for content in [f"first-{name}-news", f"second-{name}-news"]:
-            places = [match.start() for match in re.finditer(content, conversation)]
-            shown = "\n".join(conversation[max(0, at - 400):at + 100] for at in places)
-            assert len(places) == 1, f"{content} has reached the model {len(places)} times:\n{shown}"
-            assert "not from the user" in shown and " from receiver, an agent of ada" in shown, shown
+        if not busy:
+            session.shows(ANSWER)
+            harness.rest(session)
+            wait_for(f"{agent}, ready to be pushed to", lambda: is_live(place.agent(agent)))
+        contents = [f"first-{name}-news", f"second-{name}-news"]
+        took = [delivered(content) for content in contents]
+        conversation = model.saw(contents[-1])
+        for content in contents:
+            check_shown_once(conversation, content)
         return "after " + " and ".join(f"{it:.1f} s" for it in took)
     except AssertionError as error:
         raise AssertionError(f"{error}\nThe screen:\n{session.screen()}") from None
     finally:
         session.close()
         model.close()
+
+
+def at_a_border(place, name):
+    """What is unread reaches the model with the next turn, once, and is acknowledged then."""
+    harness = set_up(place, name, f"{name}-border")
+    content = f"{name}-news"
+    message = place.send(content, f"{name}-agent")
+    try:
+        said = harness.computer.run(harness.headless("good morning"), **harness.env())
+        conversation = harness.model.saw("good morning")
+        assert conversation, f"the model was asked nothing; {name} said:\n{said[-3000:]}"
+        check_shown_once(conversation, content)
+        assert place.acknowledged(message), "it was not acknowledged"
+    finally:
+        harness.model.close()
+
+
+def check_shown_once(conversation, content):
+    """Holds the last request of a model, which has the whole conversation in it, to what it should show."""
+    places = [match.start() for match in re.finditer(content, conversation)]
+    shown = "\n".join(conversation[max(0, at - 400):at + 100] for at in places)
+    assert len(places) == 1, f"{content} has reached the model {len(places)} times:\n{shown}"
+    assert "not from the user" in shown and " from receiver, an agent of ada" in shown, shown
 
 
 def is_live(agent):

@@ -27,5 +27,4 @@ class Claude(Harness):
         session.shows("1 monitor")
 
     def rest(self, session):
-        # Its hooks have run.
-        session.shows("Worked for", "Baked for", " for 0s", " for 1s")
+        session.loses("esc to interrupt")

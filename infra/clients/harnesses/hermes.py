@@ -14,3 +14,6 @@ class Hermes(Harness):
 
     def headless(self, prompt):
         return [self.program, "-z", prompt]
+
+    def settle(self, session):
+        session.shows("5 tool(s)")

@@ -18,3 +18,6 @@ class OpenCode(Harness):
 
     def interactive(self):
         return [self.program, "-m", "stub/stub"]
+
+    def settle(self, session):
+        session.shows("1 MCP /status")

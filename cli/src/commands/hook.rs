@@ -75,7 +75,7 @@ async fn tell(args: &Hook, flags: &Flags) -> Outcome<()> {
     let Some((unread, push)) = taken? else { return Ok(()) };
     if length(&push.text) > longest(harness) {
         // Left for the tool; no turn is kept from ending for it.
-        if answer == Answer::Context {
+        if answer == Answer::Context && event != "Stop" {
             let text = format!(
                 "MeshWire: a long message from another agent is unread; read it with meshwire_get_messages. {}",
                 push.summary
@@ -116,9 +116,9 @@ fn read_input() -> Input {
 /// The form in which a harness takes what a hook says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
-    /// Claude Code, Codex, Gemini: further context of the turn that begins.
+    /// Claude Code, Codex, Gemini: further context of the turn that begins. At the end of one, Claude Code goes on with it.
     Context,
-    /// Claude Code, Codex: the turn does not end yet.
+    /// Codex: the turn does not end yet.
     Block,
     /// Gemini: the same.
     Deny,
@@ -136,10 +136,10 @@ impl Answer {
         match (harness, event) {
             (Harness::Claude | Harness::Codex, "SessionStart" | "UserPromptSubmit")
             | (Harness::Gemini, "SessionStart" | "BeforeAgent") => Some(Self::Context),
-            // Once for each turn: else two agents could keep each other's turns from ever ending.
-            (Harness::Claude | Harness::Codex, "Stop") => {
-                (!input.stop_hook_active).then_some(Self::Block)
-            }
+            // At its end once for each turn: else two agents could keep each other's turns from ever ending.
+            // A reason to block reaches the model of Claude Code twice; with further context the turn goes on as well.
+            (Harness::Claude, "Stop") => (!input.stop_hook_active).then_some(Self::Context),
+            (Harness::Codex, "Stop") => (!input.stop_hook_active).then_some(Self::Block),
             (Harness::Gemini, "AfterAgent") => (!input.stop_hook_active).then_some(Self::Deny),
             // A turn that the user has broken off is not to go on.
             (Harness::Cursor, "stop") => input
@@ -187,9 +187,11 @@ mod tests {
                 r#"{"session_id":"s","prompt":"x"}"#,
                 Some(Answer::Context),
             ),
-            (Claude, "Stop", r#"{"stop_hook_active":false}"#, Some(Answer::Block)),
+            (Claude, "Stop", r#"{"stop_hook_active":false}"#, Some(Answer::Context)),
+            (Claude, "Stop", r#"{"stop_hook_active":true}"#, None),
             (Claude, "Stop", r#"{"stop_hook_active":true}"#, None),
             (Codex, "UserPromptSubmit", "{}", Some(Answer::Context)),
+            (Codex, "Stop", "{}", Some(Answer::Block)),
             (Codex, "Stop", r#"{"stop_hook_active":true}"#, None),
             (Gemini, "BeforeAgent", "{}", Some(Answer::Context)),
             (Gemini, "AfterAgent", "{}", Some(Answer::Deny)),

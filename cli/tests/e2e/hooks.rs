@@ -20,7 +20,7 @@ fn each_harness_is_told_in_its_own_form_and_once() {
     for (number, (harness, event, input, place, rest)) in [
         ("claude", "UserPromptSubmit", "{}", context, "hookEventName"),
         ("claude", "SessionStart", "{}", context, "hookEventName"),
-        ("claude", "Stop", r#"{"stop_hook_active":false}"#, "/reason", r#""decision":"block""#),
+        ("claude", "Stop", r#"{"stop_hook_active":false}"#, context, "hookEventName"),
         ("codex", "UserPromptSubmit", "{}", context, "hookEventName"),
         ("codex", "Stop", "{}", "/reason", r#""decision":"block""#),
         ("gemini", "BeforeAgent", "{}", context, "hookEventName"),

@@ -9,7 +9,7 @@ from session import Session
 from stand_in_model import ANSWER, CONTENT, Model
 
 TOOLS = ["send_message", "reply_to_message", "get_messages", "list_agents", "status"]
-# Longest time from a send to the model of an idle session, in seconds. (Codex starts a program of its own for it.)
+# Longest time from a send to the model of an idle session, in seconds. (Codex looks into its queue every 10 s.)
 PUSH_LIMIT = 15
 # The same from a send during a turn. (What a turn does not take waits for its end.)
 BUSY_LIMIT = 40

@@ -86,14 +86,24 @@ class Place:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def end_daemons(self):
-        """Ends what clients leave running on purpose: it has one of our homes in its environment."""
-        mark = f"HOME={self.scratch}".encode()
-        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        """Ends what clients leave running on purpose."""
+        for process in processes_of(self.scratch):
             try:
-                if mark in (folder / "environ").read_bytes():
-                    os.kill(int(folder.name), signal.SIGKILL)
-            except OSError:
-                pass  # It has ended, or is another user's.
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+def processes_of(home, program=None):
+    """The processes whose home is this folder or in it: all, or those that run this program."""
+    mark, found = f"HOME={home}".encode(), []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (folder / "environ").read_bytes() and program in (None, (folder / "exe").readlink()):
+                found.append(int(folder.name))
+        except OSError:
+            pass  # It has ended, or is another user's.
+    return found
 
 
 def end_group(process):

@@ -30,6 +30,13 @@ class Session:
         """The lines that are not empty."""
         return "\n".join(line for line in self.do("capture-pane", "-p").splitlines() if line.strip())
 
+    def last_screen(self):
+        """For a complaint: the terminal may be gone."""
+        try:
+            return self.screen()
+        except AssertionError:
+            return "(closed)"
+
     def shows(self, *texts):
         """Waits until the screen shows one of these texts; the one."""
         try:

@@ -32,7 +32,7 @@ def tools_of(body):
 
 
 class Model(Loopback):
-    """The server; what it was asked stands in `requests`, as text. It calls a tool only when it `sends`."""
+    """The server; what it was asked in a conversation stands in `requests`, as text. It calls a tool only when it `sends`."""
 
     def __init__(self, sends=False):
         self.sends = sends
@@ -70,7 +70,7 @@ class Model(Loopback):
         super().__init__(Answers)
 
     def saw(self, text):
-        """The last request with this text in it."""
+        """The last request of a conversation with this text in it."""
         with self.lock:
             return next((request for request in reversed(self.requests) if text in request), None)
 
@@ -78,7 +78,9 @@ class Model(Loopback):
         names = tools_of(body)
         text = json.dumps(body)
         with self.lock:
-            self.requests.append(text)
+            # Side requests, for a title or a suggestion, have no tools and not the whole conversation.
+            if names:
+                self.requests.append(text)
             self.seen_tools.update(name for _, name in names)
         send = next(((space, name) for space, name in names if name.endswith("send_message")), None)
         self.goes_on.wait(60)

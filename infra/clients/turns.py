@@ -4,7 +4,7 @@ import re
 import time
 
 from harnesses import HARNESSES
-from place import wait_for
+from place import processes_of, wait_for
 from session import Session
 from stand_in_model import ANSWER, CONTENT, Model
 
@@ -13,6 +13,8 @@ TOOLS = ["send_message", "reply_to_message", "get_messages", "list_agents", "sta
 PUSH_LIMIT = 15
 # The same from a send during a turn. (What a turn does not take waits for its end.)
 BUSY_LIMIT = 40
+# Longest time for which our programs may outlive a session, in seconds.
+END_LIMIT = 20
 
 
 def set_up(place, name, folder, **model):
@@ -68,9 +70,13 @@ def pushed(place, name, busy=False):
         conversation = model.saw(contents[-1])
         for content in contents:
             check_shown_once(conversation, content)
+        session.close()
+        ours = place.programs / "meshwire"
+        wait_for(f"the end of our programs, which {name} has started",
+                 lambda: not processes_of(harness.computer.home, ours), END_LIMIT)
         return "after " + " and ".join(f"{it:.1f} s" for it in took)
     except AssertionError as error:
-        raise AssertionError(f"{error}\nThe screen:\n{session.screen()}") from None
+        raise AssertionError(f"{error}\nThe screen:\n{session.last_screen()}") from None
     finally:
         session.close()
         model.close()

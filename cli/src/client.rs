@@ -271,6 +271,8 @@ impl Client {
             400 | 413 | 422 | 431 => Failure::usage(said),
             401 | 403 => Failure::refused(said),
             404 | 410 => Failure::not_found(said),
+            // It was reached, and has a fault.
+            500 if problem.is_some() => Failure::failed(said).transient(),
             408 | 500..=599 => Failure::unreachable(said),
             429 => Failure::failed(said).transient(),
             _ => Failure::failed(said),

@@ -22,6 +22,13 @@ pub(crate) enum Readers {
 pub(crate) fn read(path: &Path) -> Outcome<Option<String>> {
     let failed =
         |error: &io::Error| Failure::failed(format!("cannot read {}: {error}", path.display()));
+    match fs::metadata(path) {
+        // Opening a pipe would wait for whoever writes into it.
+        Ok(found) if !found.is_file() => {
+            return Err(Failure::failed(format!("{} is no file", path.display())));
+        }
+        _ => {}
+    }
     let mut text = String::new();
     match File::open(path).map(|file| file.take(LARGEST + 1).read_to_string(&mut text)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

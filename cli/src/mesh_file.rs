@@ -229,6 +229,14 @@ impl MeshFile {
 
     /// Writes it, with two spaces and a line end, unless it says nothing new.
     pub(crate) fn save(&self) -> Outcome<()> {
+        // A link comes along with a clone, and may lead to any file of the user's.
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.is_symlink()) {
+            return Err(Failure::failed(format!(
+                "{} is a symbolic link, and is not written through",
+                self.path.display()
+            ))
+            .hint("put the file itself there, or remove the link"));
+        }
         match self.new_text()? {
             Some(text) => files::write(&self.path, &text, Readers::Anyone),
             None => Ok(()),

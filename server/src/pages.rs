@@ -7,7 +7,7 @@
 mod account;
 pub(crate) mod assets;
 pub(crate) mod cli;
-mod device;
+pub(crate) mod device;
 mod errors;
 mod github;
 mod home;

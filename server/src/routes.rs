@@ -46,6 +46,7 @@ pub fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(middleware::from_fn_with_state(app.clone(), layers::close_when_stopping))
         .layer(middleware::from_fn(layers::drain_body))
+        .layer(middleware::from_fn(layers::close_when_unread))
         .layer(middleware::from_fn_with_state(app.clone(), request_log::log_request))
         .layer(middleware::from_fn_with_state(app.clone(), layers::client))
         .layer(middleware::from_fn_with_state(app.clone(), pages::security_headers))
@@ -60,7 +61,10 @@ fn api() -> Routes {
         .open(&[], routes!(service::health))
         .open(&[E::StoreUnavailable], routes!(service::ready))
         .open(&[], routes!(service::openapi))
-        .open(&[E::InvalidGrant, E::LimitReached, E::StoreUnavailable], routes!(pages::cli::token))
+        .open(
+            &[E::InvalidGrant, E::LimitReached, E::StoreUnavailable, E::RateLimited],
+            routes!(pages::cli::token),
+        )
         // The account and its tokens.
         .api(A::WhoAmI, &[], routes!(tokens::me))
         .api(A::ListTokens, &[], routes!(tokens::list))

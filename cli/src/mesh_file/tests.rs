@@ -146,3 +146,19 @@ fn slips_name_the_file_and_the_key() {
         assert!(failure.message().contains(key), "{failure}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_read_and_never_written_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let victim = folder.path().join("settings.json");
+    std::fs::write(&victim, "{\"theme\": \"dark\"}").unwrap();
+    let project = folder.path().join("project");
+    std::fs::create_dir(&project).unwrap();
+    std::os::unix::fs::symlink(&victim, project.join(FILE_NAME)).unwrap();
+    let mut file = MeshFile::find(&project).unwrap().unwrap();
+    file.set("mesh_id", "kR9xQpLmW3aZ").unwrap();
+    let failure = file.save().unwrap_err();
+    assert!(failure.message().contains("symbolic link"), "{failure}");
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "{\"theme\": \"dark\"}");
+}

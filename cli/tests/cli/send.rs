@@ -123,6 +123,7 @@ fn a_fault_of_the_server_names_its_request() {
     let done = Computer::new().signed_in(&server.url).run(&["send", "hello"]);
     let said = "error: Something went wrong on our side (request id WH3Fjnhfggqb1EH3R5a7)\n";
     assert!(done.err.contains(said), "{done:?}");
+    assert_eq!(done.code, Some(1), "it was reached");
 }
 
 #[test]

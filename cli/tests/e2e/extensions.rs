@@ -292,8 +292,11 @@ fn an_extension_is_silent_outside_a_mesh_and_says_once_what_is_missing() {
     assert!(told.as_str().unwrap().contains(nowhere.to_str().unwrap()), "{told}");
     assert_eq!(pi.next(), json!({"start": null}), "it is said once");
     pi.end();
+    // Wired in anew: each harness is an agent of its own.
+    let mesh_file = computer.project.join(".mesh.json");
+    std::fs::remove_file(&mesh_file).unwrap();
     let plugin = extension(&computer, "opencode", OPENCODE);
-    std::fs::remove_file(computer.project.join(".mesh.json")).unwrap();
+    std::fs::remove_file(&mesh_file).unwrap();
     let opencode =
         Harness::start(&computer, &format!("node {} {}", script("opencode.mjs"), plugin.display()));
     assert_eq!(opencode.tells("hooks"), json!([]));

@@ -14,14 +14,19 @@ use crate::store::{Digest, Micros};
 
 /// Unknown tokens are counted for this long.
 const WINDOW: Duration = Duration::from_mins(1);
+/// Beyond the limit, so many tokens a second are looked up for an address: nothing to the store, and of no use to
+/// who guesses one in 62^30.
+const BEYOND: u32 = 20;
 /// Most tokens that are remembered as known: 16 bytes each.
 const MAX_KNOWN: usize = 200_000;
 
-/// Unknown tokens by address. Beyond the limit, a token from that address is not looked up any more, unless
-/// this server has known it before: so whoever shares an address with somebody who guesses goes on.
+/// Unknown tokens by address. Beyond the limit, tokens from that address that this server has not known before are
+/// looked up only so often: so whoever shares an address with somebody who guesses goes on, and whoever comes with
+/// a new token, or after a restart, gets in too.
 pub struct Strangers {
     limit: u32,
     unknown: Counts<IpAddr>,
+    beyond: Counts<IpAddr>,
     /// The starts of the hashes of tokens that were found.
     known: RwLock<HashSet<u64>>,
 }
@@ -29,25 +34,33 @@ pub struct Strangers {
 impl Strangers {
     /// So many a minute from one address; 0: no limit.
     pub(crate) fn new(limit: u32) -> Self {
-        Self { limit, unknown: Counts::new(WINDOW), known: RwLock::default() }
+        Self {
+            limit,
+            unknown: Counts::new(WINDOW),
+            beyond: Counts::new(Duration::from_secs(1)),
+            known: RwLock::default(),
+        }
     }
 
     /// Whether this token may be looked up.
     pub(super) fn check(&self, address: Option<IpAddr>, hash: &Digest, now: Micros) -> Result<()> {
         let Some(address) = address.filter(|_| self.limit > 0) else { return Ok(()) };
-        let Some(seconds) = self.unknown.reached(&network(address), self.limit, now) else {
+        let network = network(address);
+        if self.unknown.reached(&network, self.limit, now).is_none() {
             return Ok(());
-        };
+        }
         if self.known.read().unwrap_or_else(PoisonError::into_inner).contains(&start(hash)) {
             return Ok(());
         }
-        Err(ApiError::limit(
-            ErrorCode::RateLimited,
-            format!("More than {} unknown tokens a minute came from your address.", self.limit),
-            "Tokens that are in use go on; others may try again after the time in Retry-After.",
-            "MESHWIRE_LIMIT_BAD_TOKENS_PER_MINUTE",
-        )
-        .retry_after(seconds))
+        self.beyond.take(&[(network, BEYOND)], now).map_err(|seconds| {
+            ApiError::limit(
+                ErrorCode::RateLimited,
+                format!("More than {} unknown tokens a minute came from your address.", self.limit),
+                "Tokens that are in use go on; others may try again after the time in Retry-After.",
+                "MESHWIRE_LIMIT_BAD_TOKENS_PER_MINUTE",
+            )
+            .retry_after(seconds)
+        })
     }
 
     /// Nobody has this token.

@@ -16,8 +16,9 @@ use crate::pages::local::minutes;
 use crate::pages::visitor::{Posted, Visitor, check_session_ticket, session_ticket, stale_form};
 use crate::pages::when::When;
 use crate::pages::{html, see_other};
+use crate::sign_in::cli::too_many_tokens;
 use crate::sign_in::device::shown_code;
-use crate::sign_in::device::{self, DeviceError};
+use crate::sign_in::device::{self, DeviceError, OauthError};
 use crate::sign_in::tickets::DeviceForm;
 use crate::store::SessionRow;
 
@@ -97,7 +98,7 @@ pub(crate) async fn token(
 }
 
 /// RFC 6749 sections 5.1 and 5.2.
-fn answer(outcome: std::result::Result<impl Serialize, DeviceError>) -> Response {
+fn answer<T: Serialize>(outcome: std::result::Result<T, DeviceError>) -> Response {
     let json = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (PRAGMA, HeaderValue::from_static("no-cache")),
@@ -207,6 +208,16 @@ pub(crate) async fn decide(
         "deny" => false,
         _ => return Err(ApiError::field("decision", "must be approve or deny")),
     };
+    let limit = app.settings.limits.tokens;
+    if approved && limit > 0 {
+        // Told to the person, who can do something about it; the computer goes on waiting meanwhile.
+        let live = app.store.tokens(&user.id, app.clock.now()).await?.len();
+        if live >= usize::try_from(limit).unwrap_or(usize::MAX) {
+            return Err(too_many_tokens(limit).hint(
+                "Revoke one that you do not need on the page of your tokens, then type the code again.",
+            ));
+        }
+    }
     if !device::decide(&app, &asked.code, approved.then_some(&user.id)).await? {
         return Err(ApiError::new(
             ErrorCode::InvalidGrant,
@@ -220,6 +231,15 @@ pub(crate) async fn decide(
         "a computer without a browser was decided on"
     );
     Ok(html(StatusCode::OK, &Done { login: &user.login, approved }))
+}
+
+/// A computer asks too often, in the words that it understands (RFC 8628 section 3.5).
+pub(crate) fn too_often(seconds: u64) -> Response {
+    answer::<()>(Err(DeviceError::Oauth(OauthError {
+        error: "slow_down",
+        description: format!("Too many requests came from your address; try again in {seconds} s."),
+        retry_after: Some(seconds),
+    })))
 }
 
 fn entry<'a>(

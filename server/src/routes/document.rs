@@ -219,7 +219,14 @@ fn state_access(operation: &mut Operation, action: Action) {
 fn access_errors(path: &str, action: Action) -> Vec<ErrorCode> {
     use ErrorCode as E;
     let rule = action.rule();
-    let mut codes = vec![E::Unauthorized, E::TokenExpired, E::TokenRevoked, E::StoreUnavailable];
+    let mut codes = vec![
+        E::Unauthorized,
+        E::TokenExpired,
+        E::TokenRevoked,
+        E::StoreUnavailable,
+        // Too many unknown tokens from one address.
+        E::RateLimited,
+    ];
     if rule.scope.is_some() || !rule.bound {
         codes.push(E::InsufficientScope);
     }

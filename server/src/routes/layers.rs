@@ -1,18 +1,25 @@
 //! What happens to every request on its way in and out.
 
-use axum::body::{Body, HttpBody as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use hyper::body::{Frame, SizeHint};
 use meshwire_protocol::ErrorCode;
 
 use crate::app::App;
 use crate::client_address::{ClientAddress, network};
-use crate::error::{ApiError, Result};
+use crate::error::{ApiError, Result as ApiResult};
 use crate::extract::read_body;
 use crate::listen::Peer;
+use crate::pages::device::too_often;
 
 /// The answer of a handler that panicked; the hook for panics has written where.
 pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
@@ -23,7 +30,7 @@ pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 
 /// Reads the body of a request that has no use for one, so that half of it does not hold a connection for as
 /// long as the request is held.
-pub(super) async fn drain_body(request: Request, next: Next) -> Result<Response> {
+pub(super) async fn drain_body(request: Request, next: Next) -> ApiResult<Response> {
     let unused = matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE);
     if !unused || request.body().is_end_stream() {
         return Ok(next.run(request).await);
@@ -33,6 +40,49 @@ pub(super) async fn drain_body(request: Request, next: Next) -> Result<Response>
     draining.extensions_mut().extend(parts.extensions.clone());
     read_body(draining).await?;
     Ok(next.run(Request::from_parts(parts, Body::empty())).await)
+}
+
+/// Says that the connection is of no further use when a request was answered before its body had been read: what
+/// follows on it is the rest of that body (RFC 9112 section 9.6).
+pub(super) async fn close_when_unread(request: Request, next: Next) -> Response {
+    let ended = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+    let watched = Arc::clone(&ended);
+    let request = request.map(|body| Body::new(Watched { body, ended: watched }));
+    let mut response = next.run(request).await;
+    if !ended.load(Ordering::Acquire) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// A body of which it is known whether it was read to its end.
+struct Watched {
+    body: Body,
+    ended: Arc<AtomicBool>,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.ended.store(true, Ordering::Release);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Notes who asks, for limits by address, and how much may be asked.
@@ -51,7 +101,7 @@ pub(super) async fn limit_visits(
     State(app): State<App>,
     request: Request,
     next: Next,
-) -> Result<Response> {
+) -> ApiResult<Response> {
     let path = request.uri().path();
     let signs_in = ["/login", "/setup", "/device", "/auth/"].iter().any(|at| path.starts_with(at));
     let limit = app.settings.limits.sign_ins_per_minute;
@@ -60,15 +110,18 @@ pub(super) async fn limit_visits(
         && limit > 0
     {
         let key = (network(address), limit);
-        app.sign_in.visits.take(&[key], app.clock.now()).map_err(|seconds| {
-            ApiError::limit(
+        if let Err(seconds) = app.sign_in.visits.take(&[key], app.clock.now()) {
+            if path.starts_with("/auth/device/") {
+                return Ok(too_often(seconds));
+            }
+            return Err(ApiError::limit(
                 ErrorCode::RateLimited,
                 format!("Your address has asked for the sign-in more than {limit} times a minute."),
                 "Wait a moment, then try again.",
                 "MESHWIRE_LIMIT_SIGN_INS_PER_MINUTE",
             )
-            .retry_after(seconds)
-        })?;
+            .retry_after(seconds));
+        }
     }
     Ok(next.run(request).await)
 }

@@ -168,13 +168,18 @@ pub(crate) async fn exchange(app: &App, request: &CliTokenRequest) -> Result<Cli
             ))
         }
         Exchange::Unknown => Err(unknown()),
-        Exchange::LimitReached => Err(ApiError::limit(
-            ErrorCode::LimitReached,
-            format!("You have {limit} live tokens, which is the most that one account may have."),
-            "Revoke one that you do not need (`meshwire token revoke ID`), then sign in again.",
-            "MESHWIRE_LIMIT_TOKENS",
-        )),
+        Exchange::LimitReached => Err(too_many_tokens(limit)),
     }
+}
+
+/// The account has no room for another token.
+pub(crate) fn too_many_tokens(limit: u32) -> ApiError {
+    ApiError::limit(
+        ErrorCode::LimitReached,
+        format!("You have {limit} live tokens, which is the most that one account may have."),
+        "Revoke one that you do not need (`meshwire token revoke ID`), then sign in again.",
+        "MESHWIRE_LIMIT_TOKENS",
+    )
 }
 
 /// The challenge of a verifier (RFC 7636 section 4.2); `None` for what cannot be a verifier. It is looked

@@ -29,6 +29,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use self::cache::Cache;
 pub use self::links::put_account_link;
@@ -102,6 +103,9 @@ impl SqliteStore {
             OpenError::Database { path: path.to_owned(), cause }
         };
 
+        if is_of_others(path).await {
+            return Err(database_error("it holds the tables of another program".into()));
+        }
         let cache = Arc::new(Cache::default());
         let writer = Writer::start(options.clone(), Arc::clone(&cache), &MIGRATOR, lock)
             .await
@@ -196,6 +200,23 @@ fn create_private_file(path: &Path) -> std::io::Result<()> {
 }
 
 /// What helps against an error at start, to follow its text.
+/// Whether a database has tables and none of ours: it is looked at without changing it. What cannot be read is told
+/// by whoever opens it next.
+async fn is_of_others(path: &Path) -> bool {
+    let look = async {
+        let mut conn = SqliteConnectOptions::new().filename(path).read_only(true).connect().await?;
+        let (all, ours): (i64, i64) = sqlx::query_as(
+            "SELECT count(*), count(*) FILTER (WHERE name = '_sqlx_migrations')
+             FROM sqlite_schema WHERE type = 'table'",
+        )
+        .fetch_one(&mut conn)
+        .await?;
+        conn.close().await?;
+        Ok::<_, sqlx::Error>(all > 0 && ours == 0)
+    };
+    look.await.unwrap_or(false)
+}
+
 fn what_to_do(error: &(dyn std::error::Error + Send + Sync + 'static)) -> &'static str {
     let text = error.to_string();
     // SQLite's own words, however deep they are wrapped.
@@ -205,6 +226,8 @@ fn what_to_do(error: &(dyn std::error::Error + Send + Sync + 'static)) -> &'stat
     } else if text.contains("disk is full") || text.contains("disk I/O error") {
         "; that disk is full or failing: make room on it, or give the server another place with \
          MESHWIRE_STORE=sqlite:PATH"
+    } else if text.contains("another program") {
+        "; it is left as it is: name another file with MESHWIRE_STORE=sqlite:PATH"
     } else {
         ""
     }

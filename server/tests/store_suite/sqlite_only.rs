@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use meshwire_server::secret;
 use meshwire_server::store::sqlite::{OpenError, SqliteStore, put_account_link};
 use meshwire_server::store::{AccountLink, AccountStore as _, LinkPurpose, Linked, Store as _};
-use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use crate::engine::{Engine as _, Sqlite};
 use crate::fixture::{DAY, T0, World, github, to_all};
@@ -53,6 +54,24 @@ async fn a_damaged_file_is_a_clear_error() {
     }
     let kept = std::fs::read(&path).expect("it can be read");
     assert!(kept.starts_with(b"this is no"), "and left as it is");
+}
+
+#[tokio::test]
+async fn the_database_of_another_program_is_left_alone() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let path = folder.path().join("others.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut conn = options.connect().await.expect("it can be made");
+    sqlx::query("CREATE TABLE bookmarks (url TEXT)").execute(&mut conn).await.expect("it is made");
+    conn.close().await.expect("it is closed");
+    let before = std::fs::read(&path).expect("it can be read");
+    let error = SqliteStore::open(&path).await.err().expect("it is not ours");
+    let text = told(&error);
+    assert!(text.contains("another program") && text.contains("MESHWIRE_STORE"), "{text}");
+    assert!(
+        std::fs::read(&path).expect("it can be read") == before,
+        "not a byte of it has changed"
+    );
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ impl Told<'_> {
              \x20 MESHWIRE_MESH_ID={mesh}\n\
              \x20 MESHWIRE_AGENT_NAME={name}\n\
              and, where you are not signed in, MESHWIRE_TOKEN, a token of its own:\n\
-             \x20 meshwire token create {name} --mesh {mesh} --agent {name}\n\
+             \x20 meshwire token create {name} --mesh {mesh} --agent {name} --scope read --scope send\n\
              \n\
              Then it can run:\n\
              \x20 meshwire send \"hello\" --to NAME       send, as {name}\n\

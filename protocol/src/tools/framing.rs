@@ -9,18 +9,11 @@ use crate::{AgentKind, Message, MessageId};
 const LARGEST: usize = 24 * 1024;
 /// How much of a message stands in a summary, in characters.
 const SUMMARY: usize = 80;
-/// Between the lines of a text that must be one line: between its parts, and inside a message. The two differ,
-/// so that no message can pass for two.
-const PART_BREAK: &str = " ⏎ ";
-const LINE_BREAK: &str = " ↵ ";
-
 /// Messages, ready to be handed to a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Framed {
-    /// For the model, on several lines.
+    /// For the model.
     pub text: String,
-    /// The same on one line.
-    pub line: String,
     /// For a person who looks on.
     pub summary: String,
     /// The messages in it.
@@ -92,7 +85,6 @@ pub fn frame(items: &[Item], gap: bool, more: bool, reply: &str) -> Framed {
     parts.push((format!("To answer one, use {reply} with its id."), ""));
     Framed {
         text: on_lines(&parts),
-        line: on_one_line(&parts),
         summary: summary(items),
         ids: items.iter().map(|item| item.id).collect(),
     }
@@ -128,18 +120,6 @@ fn on_lines(parts: &[(String, &str)]) -> String {
         }
     }
     text
-}
-
-fn on_one_line(parts: &[(String, &str)]) -> String {
-    let parts: Vec<String> = parts
-        .iter()
-        .map(|(head, content)| {
-            let content = content.replace(PART_BREAK.trim(), LINE_BREAK.trim());
-            let lines: Vec<&str> = content.lines().collect();
-            format!("{head} {}", lines.join(LINE_BREAK)).trim_end().to_owned()
-        })
-        .collect();
-    parts.join(PART_BREAK)
 }
 
 fn summary(items: &[Item]) -> String {
@@ -219,10 +199,7 @@ mod tests {
         let framed = framed(&[hostile], false, false);
         let heads = framed.text.lines().filter(|line| line.starts_with("Message ")).count();
         assert_eq!(heads, 1, "{}", framed.text);
-        assert_eq!(framed.line.lines().count(), 1);
-        let parts = framed.line.split(PART_BREAK);
-        assert_eq!(parts.filter(|part| part.starts_with("Message ")).count(), 1, "{}", framed.line);
-        for text in [&framed.text, &framed.line, &framed.summary] {
+        for text in [&framed.text, &framed.summary] {
             assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
         }
     }

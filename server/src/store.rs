@@ -8,6 +8,7 @@
 //! that means.
 
 mod measured;
+mod nodes;
 mod rows;
 mod sign_in;
 pub mod sqlite;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
 
 pub use measured::Measured;
+pub use nodes::{Ended, EndedRow, NodeStore};
 pub use rows::{
     AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, InviteRow, LogPage,
     MemberRow, MeshChange, MeshRow, Micros, NewAgent, NewMesh, NewMessage, NewUser, Position,
@@ -181,6 +183,9 @@ pub trait Store: LogStore + MeshStore + MemberStore + AccountStore + SignInStore
 
     /// Finishes what is being written and lets go of the database.
     async fn close(&self);
+
+    /// What nodes tell each other; `None` when one process alone works on this store.
+    fn nodes(&self) -> Option<&dyn NodeStore>;
 }
 
 /// The log of a mesh, and how far each agent has read it.

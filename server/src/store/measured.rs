@@ -10,9 +10,9 @@ use super::{
     AccountLink, AccountStore, AgentChange, Appended, Batch, Change, CliCode, DeviceCode,
     DevicePoll, DeviceRequest, Digest, Exchange, Head, HistoryPage, InviteRow, Invited, Joining,
     LinkPurpose, Linked, LogPage, LogStore, MemberStore, MeshChange, MeshStore, Micros, Move,
-    NewAccount, NewAgent, NewMember, NewMesh, NewUser, Position, Register, RemovedMember,
-    RequestRow, Result, RoleChange, Roster, Seen, SentRecord, SessionRow, SignInStore, Store,
-    Stored, Stream, TokenMade, TokenRow, UserRow, Visibility,
+    NewAccount, NewAgent, NewMember, NewMesh, NewUser, NodeStore, Position, Register,
+    RemovedMember, RequestRow, Result, RoleChange, Roster, Seen, SentRecord, SessionRow,
+    SignInStore, Store, Stored, Stream, TokenMade, TokenRow, UserRow, Visibility,
 };
 use crate::metrics::Metrics;
 
@@ -30,7 +30,7 @@ impl Measured {
 }
 
 macro_rules! measured {
-    ($trait:ident { $(fn $operation:ident($($name:ident: $type:ty),*) -> $answer:ty;)+ }) => {
+    ($trait:ident { $(fn $operation:ident($($name:ident: $type:ty),*) -> $answer:ty;)+ } $({ $($more:item)* })?) => {
         #[async_trait]
         impl $trait for Measured {
             $(async fn $operation(&self, $($name: $type),*) -> $answer {
@@ -39,6 +39,7 @@ macro_rules! measured {
                 self.metrics.stored(stringify!($operation), started.elapsed());
                 answer
             })+
+            $($($more)*)?
         }
     };
 }
@@ -47,6 +48,11 @@ measured! { Store {
     fn ping() -> Result<()>;
     fn purge(now: Micros) -> Result<bool>;
     fn close() -> ();
+} {
+    fn nodes(&self) -> Option<&dyn NodeStore> {
+        // Housekeeping, of which no request waits.
+        self.store.nodes()
+    }
 } }
 
 measured! { LogStore {

@@ -34,7 +34,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use self::cache::Cache;
 pub use self::links::put_account_link;
 use self::writer::{Tx, Writer};
-use super::{Micros, Result, Store, StoreError};
+use super::{Micros, NodeStore, Result, Store, StoreError};
 use crate::settings;
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -151,6 +151,10 @@ impl Store for SqliteStore {
         // The last connection to go writes the log back into the file, and a reader cannot.
         self.readers.close().await;
         self.writer.stop().await;
+    }
+
+    fn nodes(&self) -> Option<&dyn NodeStore> {
+        None
     }
 }
 

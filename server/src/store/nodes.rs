@@ -1,0 +1,62 @@
+//! What nodes on one store tell each other.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use meshwire_protocol::{AgentId, MeshId, MessageId, TokenId};
+
+use super::{Head, Micros, Result};
+
+/// Something that open polls rest on, and that is no more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Ended {
+    /// A token was revoked.
+    Token(TokenId),
+    /// An agent or a member was removed from this mesh, or the mesh is gone.
+    Mesh(MeshId),
+}
+
+/// An entry of the `ended` log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedRow {
+    /// Random: tells entries apart that are read more than once.
+    pub id: i64,
+    /// What has ended.
+    pub what: Ended,
+}
+
+/// Several processes on one store; each that has opened it is a node.
+///
+/// Nothing here makes anything right that would be wrong without it: messages would come later, and a poll
+/// that nobody may hold any more would end with its time instead of at once. So what fails here is logged
+/// and tried again, and never fails a request.
+///
+/// Revoking a token, removing an agent or a member and deleting a mesh also write into the `ended` log, in
+/// the same act.
+#[async_trait]
+pub trait NodeStore: Send + Sync + 'static {
+    /// How often the heads of meshes with waiting polls are to be looked at, however many hints come.
+    fn sweep(&self) -> Duration;
+
+    /// The heads of some meshes; those that are gone are missing.
+    async fn heads(&self, meshes: &[MeshId]) -> Result<Vec<(MeshId, Head)>>;
+
+    /// Tells the other nodes how far appends on this one have moved some heads.
+    async fn hint(&self, heads: &[(MeshId, MessageId)]) -> Result<()>;
+
+    /// Waits until other nodes tell of heads. `None`: some of what they told may be lost, so that all heads
+    /// are to be looked at.
+    async fn hinted(&self) -> Result<Option<Vec<(MeshId, MessageId)>>>;
+
+    /// The `ended` log of the last ten seconds at least, that of all nodes.
+    async fn ended(&self) -> Result<Vec<EndedRow>>;
+
+    /// Keeps what this node has said of its polls true for `lease` from now on.
+    async fn renew(&self, lease: Duration) -> Result<()>;
+
+    /// Says which agents of a mesh poll on this node, in the place of what it said before.
+    async fn note_polling(&self, mesh: &MeshId, agents: &[AgentId]) -> Result<()>;
+
+    /// The agents of a mesh that poll on any node whose lease has not run out.
+    async fn polling(&self, mesh: &MeshId, now: Micros) -> Result<Vec<AgentId>>;
+}

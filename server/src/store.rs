@@ -7,6 +7,7 @@
 //! Looking for something that is not there is no error here: it is `None`, and the layer above says what
 //! that means.
 
+pub mod dynamodb;
 mod measured;
 mod nodes;
 mod rows;
@@ -202,6 +203,11 @@ pub trait LogStore: Send + Sync + 'static {
     /// The first id is max(now, head + 1), and head + 1 when `now` is more than 60 s ahead of the store's
     /// clock. No reader that has seen an id is later shown a smaller one that it did not see.
     async fn append(&self, batch: Batch) -> Result<Appended>;
+
+    /// How many messages with an idempotency key a batch may have.
+    fn most_keys(&self) -> usize {
+        usize::MAX
+    }
 
     /// What an agent sent under this idempotency key, while it is remembered.
     async fn sent(

@@ -68,6 +68,10 @@ measured! { LogStore {
     fn held_from(mesh: &MeshId, since: Micros) -> Result<Option<MessageId>>;
     fn trim(mesh: &MeshId, to: MessageId) -> Result<Option<MessageId>>;
     fn delete_trimmed(mesh: &MeshId) -> Result<bool>;
+} {
+    fn most_keys(&self) -> usize {
+        self.store.most_keys()
+    }
 } }
 
 measured! { MeshStore {

@@ -15,6 +15,8 @@ mod concurrency;
 mod cursors;
 #[path = "store_suite/devices.rs"]
 mod devices;
+#[path = "store_suite/dynamodb.rs"]
+mod dynamodb;
 #[path = "store_suite/engine.rs"]
 mod engine;
 #[path = "store_suite/fixture.rs"]
@@ -247,3 +249,4 @@ macro_rules! behaviour_suite {
 }
 
 behaviour_suite!(sqlite, crate::engine::Sqlite);
+behaviour_suite!(dynamodb_local, crate::dynamodb::DynamoDb);

@@ -264,7 +264,7 @@ async fn use_one_and_find_the_other_as_it_was(
     world.store.move_cursor(&one.id, &a.id, id(T0 + 1), Move::Acknowledge).await?;
     assert!(world.store.remove_agent(&one.id, &a.id, T0).await?);
     assert!(world.store.delete_mesh(&one.id, T0).await?);
-    while world.store.purge(T0).await? {}
+    while world.purge(T0).await? {}
     let after = (world.store.head(&two.id).await?, world.store.position(&two.id, &a.id).await?);
     assert_eq!(before, after);
     assert_eq!(two.broadcasts().await?.len(), 2);

@@ -43,7 +43,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 
-use self::cache::{Chunks, Heads, Recent};
+use self::cache::{Chunks, Heads, Recent, Turns};
 use self::db::Db;
 use self::nodes::Node;
 use super::{Digest, Micros, NodeStore, Result, Store};
@@ -64,6 +64,7 @@ pub struct DynamoStore {
     db: Db,
     heads: Heads,
     chunks: Chunks,
+    turns: Turns,
     /// Where the tokens lie that were looked up here: what notes their use knows only their public ids.
     tokens: Recent<TokenId, Digest>,
     node: Node,
@@ -105,6 +106,7 @@ impl DynamoStore {
             db: Db::new(client, table.to_owned()),
             heads: Heads::default(),
             chunks: Chunks::default(),
+            turns: Turns::default(),
             tokens: Recent::default(),
             node: Node::default(),
         })

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meshwire_protocol::MeshId;
-use meshwire_server::store::{Micros, Store};
 use meshwire_server::store::sqlite::SqliteStore;
+use meshwire_server::store::{Micros, Store};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 use tempfile::TempDir;

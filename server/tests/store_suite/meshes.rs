@@ -124,7 +124,7 @@ pub(crate) async fn a_purge_removes_all_of_a_deleted_mesh_in_bounded_steps(
     while world.purge(T0).await? {
         steps += 1;
         let now = world.left_of(&mesh).await;
-        assert!(now < left || left == 0, "each step removes something");
+        assert!(now < left || left == 0, "each step removes something: {now} of {left} are left");
         assert!(left - now <= 2_000, "a step is bounded");
         assert!(steps < 1_000, "a purge comes to an end");
         left = now;
@@ -139,7 +139,7 @@ pub(crate) async fn a_purge_removes_all_of_a_deleted_mesh_in_bounded_steps(
 }
 
 pub(crate) async fn sends_go_on_while_a_large_mesh_is_purged(world: &World) -> Result<()> {
-    const MESSAGES: i64 = 20_000;
+    const MESSAGES: i64 = 8_000;
     let (mesh, a) = world.mesh_with_agent().await?;
     let (other, b) = world.mesh_with_agent().await?;
     for n in 0..MESSAGES / 1_000 {
@@ -160,7 +160,7 @@ pub(crate) async fn sends_go_on_while_a_large_mesh_is_purged(world: &World) -> R
         left = now;
     }
     assert_eq!(left, 0);
-    assert!(sent >= 40, "{sent} steps");
+    assert!(sent >= 16, "{sent} steps");
     assert_eq!(other.broadcasts().await?.len(), sent);
     Ok(())
 }

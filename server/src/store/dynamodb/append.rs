@@ -94,8 +94,10 @@ impl DynamoStore {
         Ok(self.any_head(mesh).await?.filter(|head| head.deleted_at.is_none()))
     }
 
-    /// Appends a batch, racing others for the head until it has it.
+    /// Appends a batch, racing other nodes for the head until it has it. On this node one goes after the
+    /// other, in the order in which they came.
     pub(super) async fn append_batch(&self, batch: &Batch) -> Result<Appended> {
+        let _turn = self.turns.take(&batch.mesh).await;
         let mut retry = Retry::default();
         // The head that was seen last is very often still the one.
         let mut known = self.heads.get(&batch.mesh);
@@ -123,7 +125,7 @@ impl DynamoStore {
                 }
                 Err(error) => return Err(error),
             }
-            retry.pause("others append to the same mesh").await?;
+            retry.pause_shortly("others append to the same mesh").await?;
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a node remembers to ask less. Nothing here is believed: a head that is remembered is only tried as
+//! What a node remembers to ask less, and whose turn it is there. Nothing here is believed: a head that is remembered is only tried as
 //! the condition of an append, and an item of a log never changes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -91,5 +91,24 @@ impl Chunks {
     /// The piece that ends with an id.
     pub(super) fn ending(&self, mesh: &MeshId, last: i64) -> Option<Arc<Chunk>> {
         lock(&self.0).logs.get(mesh)?.get(&last).cloned()
+    }
+}
+
+/// Turns at the log of each mesh: who comes first has it first. Without them, those of one node would race
+/// each other for a head, and the slowest might never get it.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Mutex<HashMap<MeshId, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    /// Waits for a turn, which lasts until it is dropped.
+    pub(super) async fn take(&self, mesh: &MeshId) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = lock(&self.0);
+            if turns.len() >= MOST {
+                turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            }
+            Arc::clone(turns.entry(mesh.clone()).or_default())
+        };
+        turn.lock_owned().await
     }
 }

@@ -34,10 +34,16 @@ impl Retry {
         if Instant::now() >= self.until {
             return Err(StoreError::Unavailable(why.into()));
         }
-        let pause = self.bound.mul_f64(rand::random());
+        tokio::time::sleep(self.bound.mul_f64(rand::random())).await;
         self.bound = (self.bound * 2).min(LONGEST);
-        tokio::time::sleep(pause).await;
         Ok(())
+    }
+
+    /// The same without growing: for who was only overtaken, and would fall back ever further behind those
+    /// who overtake.
+    pub(super) async fn pause_shortly(&mut self, why: &'static str) -> Result<()> {
+        self.bound = FIRST;
+        self.pause(why).await
     }
 }
 

@@ -18,8 +18,8 @@ use super::transaction::{Transacted, Transaction};
 use crate::error::chain;
 use crate::store::{Micros, Result};
 
-/// Messages that one step of a purge removes at the most, besides those of one item.
-const STEP: usize = 250;
+/// Messages after which one step of a purge removes no further item.
+const STEP: usize = 400;
 /// Agents that are removed in one transaction.
 pub(super) const AGENTS_AT_ONCE: usize = 40;
 

@@ -17,6 +17,8 @@ mod cursors;
 mod devices;
 #[path = "store_suite/dynamodb.rs"]
 mod dynamodb;
+#[path = "store_suite/dynamodb_only.rs"]
+mod dynamodb_only;
 #[path = "store_suite/engine.rs"]
 mod engine;
 #[path = "store_suite/fixture.rs"]

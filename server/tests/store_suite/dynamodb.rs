@@ -16,8 +16,8 @@ use crate::engine::Engine;
 
 /// A table of its own, for one case.
 pub(crate) struct DynamoDb {
-    table: String,
-    client: Client,
+    pub(crate) table: String,
+    pub(crate) client: Client,
     store: Arc<DynamoStore>,
     /// By when all was deleted whose time was over.
     expired: Cell<Micros>,
@@ -45,6 +45,13 @@ fn text(value: impl Into<String>) -> AttributeValue {
 }
 
 impl DynamoDb {
+    /// Another node on the same table.
+    pub(crate) async fn again(&self) -> Self {
+        let (table, client) = (self.table.clone(), self.client.clone());
+        let store = open(&table).await;
+        Self { table, client, store, expired: Cell::new(0) }
+    }
+
     /// What the messages in the items of a log add up to.
     async fn messages_of(&self, mesh: &MeshId) -> i64 {
         let pages = self

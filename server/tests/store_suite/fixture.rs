@@ -37,9 +37,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn fresh<E: Engine + 'static>() -> Self {
-        let engine = Box::new(E::fresh().await);
+        Self::on(E::fresh().await)
+    }
+
+    pub(crate) fn on<E: Engine + 'static>(engine: E) -> Self {
         let store = engine.store();
-        Self { engine, store, people: AtomicU64::new(100) }
+        Self { engine: Box::new(engine), store, people: AtomicU64::new(100) }
     }
 
     /// Closes the store and opens it again. A [`Mesh`] made before needs [`Mesh::on`].

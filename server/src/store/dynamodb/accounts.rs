@@ -12,7 +12,7 @@ use crate::store::{
 #[async_trait]
 impl AccountStore for DynamoStore {
     async fn sign_in_github(&self, user: NewUser) -> Result<UserRow> {
-        self.from_github(&user).await
+        self.come_from_github(&user).await
     }
 
     async fn user_by_login(&self, login: &str) -> Result<Option<UserRow>> {

@@ -239,16 +239,15 @@ impl DynamoStore {
             }
             let account = self.user_item(&user.id).await?;
             let mut invites = self.invite_list(mesh).await?;
-            let place = match &code {
-                Some(code) => match invites.for_code(code, &login, now) {
+            let place = if let Some(code) = &code {
+                match invites.for_code(code, &login, now) {
                     Usable::Yes(place) => Some(place),
                     Usable::NotFound => return Ok(Joining::InviteNotFound),
                     Usable::Expired => return Ok(Joining::InviteExpired),
-                },
-                None => {
-                    let newer_than = account.by_invite.then_some(account.created_at);
-                    invites.for_login(&login, now, newer_than)
                 }
+            } else {
+                let newer_than = account.by_invite.then_some(account.created_at);
+                invites.for_login(&login, now, newer_than)
             };
             let Some(place) = place else {
                 if let Some(answer) = self.ask(mesh, &user.id, now).await? {

@@ -26,8 +26,8 @@ pub(super) fn s(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
-pub(super) fn n(number: impl ToString) -> AttributeValue {
-    AttributeValue::N(number.to_string())
+pub(super) fn n(number: impl Into<Number>) -> AttributeValue {
+    AttributeValue::N(number.into().to_string())
 }
 
 pub(super) fn b(bytes: impl Into<Vec<u8>>) -> AttributeValue {

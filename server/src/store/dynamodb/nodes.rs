@@ -1,6 +1,6 @@
 //! What nodes tell each other. Times in these items are those of the node that wrote them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,13 +47,13 @@ pub(super) struct Node {
 #[derive(Debug)]
 struct Heard {
     /// By their `sk`.
-    hints: BTreeMap<String, ()>,
+    hints: BTreeSet<String>,
     looked: Instant,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        let heard = Heard { hints: BTreeMap::new(), looked: Instant::now() };
+        let heard = Heard { hints: BTreeSet::new(), looked: Instant::now() };
         Self { id: secret::base62(12), heard: Mutex::new(heard), said: Mutex::default() }
     }
 }
@@ -106,7 +106,7 @@ impl Node {
         let mut heads: HashMap<MeshId, MessageId> = HashMap::new();
         for item in items {
             let sk = text(item, "sk")?;
-            if sk.ends_with(&self.id) || heard.hints.insert(sk.to_owned(), ()).is_some() {
+            if sk.ends_with(&self.id) || !heard.hints.insert(sk.to_owned()) {
                 continue;
             }
             let hint: HintItem = decode(item)?;

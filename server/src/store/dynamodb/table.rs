@@ -14,7 +14,7 @@ use super::OpenError;
 use super::item::EXPIRES;
 
 /// How long a new table may take until it can be used.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Sees to it that the table is there and is ours. Several nodes may do so at once.
 pub(super) async fn prepare(client: &Client, table: &str) -> Result<(), OpenError> {
@@ -57,7 +57,7 @@ async fn describe(client: &Client, table: &str) -> Result<Option<TableDescriptio
 
 /// A table with other keys is another program's.
 fn check(found: &TableDescription, table: &str) -> Result<(), OpenError> {
-    let keys: Vec<_> = found.key_schema().iter().map(|key| key.attribute_name()).collect();
+    let keys: Vec<_> = found.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
     if keys == ["pk", "sk"] {
         return Ok(());
     }

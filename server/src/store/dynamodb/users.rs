@@ -138,7 +138,7 @@ impl DynamoStore {
         Ok(())
     }
 
-    pub(super) async fn from_github(&self, user: &NewUser) -> Result<UserRow> {
+    pub(super) async fn come_from_github(&self, user: &NewUser) -> Result<UserRow> {
         let mut retry = Retry::default();
         loop {
             let known = self.holder(&keys::identity(&user.identity)).await?;

@@ -1,0 +1,210 @@
+//! What only DynamoDB has: units that are paid for, queries that show too little, nodes that tell each other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeSerializationInterceptorContextMut, FinalizerInterceptorContextRef,
+};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::operation::get_item::{GetItemInput, GetItemOutput};
+use aws_sdk_dynamodb::operation::query::{QueryInput, QueryOutput};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue};
+use meshwire_protocol::MessageId;
+use meshwire_server::secret;
+use meshwire_server::store::dynamodb::DynamoStore;
+use meshwire_server::store::{
+    AccountStore as _, Ended, NodeStore, Result, Store, Stream, TokenMade,
+};
+
+use crate::dynamodb::{DynamoDb, config};
+use crate::engine::Engine as _;
+use crate::fixture::{Mesh, T0, World, contents, id, new_token, to_all, wall};
+
+/// Adds up the read units of a store, in thousandths.
+#[derive(Debug, Clone, Default)]
+struct Meter(Arc<AtomicU64>);
+
+impl Meter {
+    fn read(&self) -> u64 {
+        self.0.swap(0, Ordering::SeqCst).div_ceil(1_000)
+    }
+}
+
+impl Intercept for Meter {
+    fn name(&self) -> &'static str {
+        "meter"
+    }
+
+    fn modify_before_serialization(
+        &self,
+        context: &mut BeforeSerializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        let total = Some(ReturnConsumedCapacity::Total);
+        if let Some(get) = context.input_mut().downcast_mut::<GetItemInput>() {
+            get.return_consumed_capacity = total;
+        } else if let Some(query) = context.input_mut().downcast_mut::<QueryInput>() {
+            query.return_consumed_capacity = total;
+        }
+        Ok(())
+    }
+
+    fn read_after_execution(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        let Some(Ok(output)) = context.output_or_error() else { return Ok(()) };
+        let get = output.downcast_ref::<GetItemOutput>();
+        let query = output.downcast_ref::<QueryOutput>();
+        let consumed = get
+            .and_then(GetItemOutput::consumed_capacity)
+            .or_else(|| query.and_then(QueryOutput::consumed_capacity));
+        let units = consumed.and_then(|consumed| consumed.capacity_units()).unwrap_or_default();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+        self.0.fetch_add((units * 1_000.0) as u64, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+async fn open(table: &str) -> Arc<DynamoStore> {
+    Arc::new(DynamoStore::open_with(table, config()).await.expect("the table can be used"))
+}
+
+async fn world() -> (DynamoDb, World) {
+    let engine = DynamoDb::fresh().await;
+    let world = World::on(DynamoDb::again(&engine).await);
+    (engine, world)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_pays_for_what_lies_behind_its_cursor_once() -> Result<()> {
+    let (engine, world) = world().await;
+    let (mesh, a) = world.mesh_with_agent().await?;
+    let (empty, _) = world.mesh_with_agent().await?;
+    let mut bytes = 0;
+    for n in 0..40 {
+        let batch = vec![to_all(&a, &"x".repeat(200 + 40 * n)); 5 + 3 * n];
+        bytes += batch.iter().map(|message| message.size() + 200).sum::<usize>();
+        mesh.write(T0, batch).await?;
+    }
+
+    let meter = Meter::default();
+    let metered = config().interceptor(meter.clone());
+    let store = DynamoStore::open_with(&engine.table, metered).await.expect("the table is there");
+    let cold = Mesh { store: Arc::new(store), ..mesh.clone() };
+    for limit in [100, 1_000, 7] {
+        let store = DynamoStore::open_with(&engine.table, config().interceptor(meter.clone()));
+        let cold = Mesh { store: Arc::new(store.await.expect("it is there")), ..mesh.clone() };
+        meter.read();
+        let all = cold.pages(&[Stream::All], MessageId::ZERO, limit).await?;
+        let pages = u64::try_from(all.len()).expect("it is small") / u64::from(limit) + 1;
+        // Each page also looks at the head.
+        let units = meter.read().saturating_sub(pages);
+        let fair = u64::try_from(bytes).expect("it is small") / 4_096 + 10;
+        assert!(units <= fair, "{units} units for {bytes} bytes, on pages of {limit}");
+    }
+
+    let head = mesh.head().await?;
+    meter.read();
+    cold.page(&[Stream::All], head, 100).await?;
+    let at_head = meter.read();
+    let empty = Mesh { store: Arc::clone(&cold.store), ..empty };
+    empty.page(&[Stream::All], MessageId::ZERO, 100).await?;
+    assert_eq!(at_head, meter.read(), "as on an empty mesh");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_torn_query_shows_is_not_believed() -> Result<()> {
+    let (engine, world) = world().await;
+    let (mesh, a) = world.mesh_with_agent().await?;
+    for n in 0..3 {
+        mesh.write(T0 + n, vec![to_all(&a, &n.to_string())]).await?;
+    }
+    // What is used here never shows a later item before an earlier one, so one is taken away by hand.
+    for hidden in [1, 2] {
+        let store = open(&engine.table).await;
+        let reader = Mesh { store: store.clone(), ..mesh.clone() };
+        let taken = engine
+            .client
+            .delete_item()
+            .table_name(&engine.table)
+            .key("pk", AttributeValue::S(format!("log#{}", mesh.id)))
+            .key("sk", AttributeValue::S(format!("{:016}", T0 + hidden)))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await
+            .expect("it can be deleted");
+        let page = reader.page(&[Stream::All], MessageId::ZERO, 10).await?;
+        assert_eq!((page.seen_to, page.more), (id(T0 + hidden - 1), true));
+        let put = engine.client.put_item().table_name(&engine.table);
+        let late = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            put.set_item(taken.attributes).send().await.expect("it can be put back");
+        };
+        // From there it waits for what is missing.
+        let (rest, ()) = tokio::join!(reader.page(&[Stream::All], page.seen_to, 10), late);
+        let expected = &["0", "1", "2"][usize::try_from(hidden).expect("it is small")..];
+        assert_eq!(contents(&rest?.messages), expected);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_tell_each_other_of_heads_and_polls_and_of_what_has_ended() -> Result<()> {
+    let (engine, world) = world().await;
+    let (mesh, a) = world.mesh_with_agent().await?;
+    let (one, two) = (open(&engine.table).await, open(&engine.table).await);
+
+    let moved = [(mesh.id.clone(), id(T0 + 7))];
+    let (heard, told) =
+        tokio::join!(tokio::time::timeout(Duration::from_secs(5), two.hinted()), one.hint(&moved),);
+    told?;
+    let heard = heard.expect("it is heard")?.unwrap_or_default();
+    assert_eq!(heard, moved);
+    let own = tokio::time::timeout(Duration::from_millis(500), one.hinted()).await;
+    assert!(own.is_err(), "nobody hears of itself, nor twice");
+    let heads = two.heads(&[mesh.id.clone(), secret::mesh_id()]).await?;
+    assert_eq!(heads.len(), 1);
+
+    one.renew(Duration::from_secs(20)).await?;
+    one.note_polling(&mesh.id, std::slice::from_ref(&a.id)).await?;
+    assert_eq!(two.polling(&mesh.id, wall()).await?, [a.id.clone()]);
+    assert_eq!(two.polling(&mesh.id, wall() + 30_000_000).await?, [], "the lease is over");
+    one.note_polling(&mesh.id, &[]).await?;
+    assert_eq!(two.polling(&mesh.id, wall()).await?, []);
+
+    let token = new_token(&mesh.owner.id, "secret");
+    assert_eq!(one.create_token(token.clone(), 0).await?, TokenMade::Created);
+    assert!(world.store.revoke_token(&mesh.owner.id, &token.id, T0).await?);
+    assert!(world.store.remove_agent(&mesh.id, &a.id, T0).await?);
+    let ended: Vec<_> = two.ended().await?.into_iter().map(|row| row.what).collect();
+    assert_eq!(ended, [Ended::Token(token.id), Ended::Mesh(mesh.id.clone())]);
+    assert!(world.store.delete_mesh(&mesh.id, T0).await?);
+    assert_eq!(two.ended().await?.len(), 3);
+    assert_eq!(two.heads(std::slice::from_ref(&mesh.id)).await?, []);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_nodes_make_one_table_at_once() {
+    let table = format!("meshwire-{:016x}", rand::random::<u64>());
+    let opened = futures_util::future::join_all((0..4).map(|_| open(&table))).await;
+    for store in opened {
+        store.ping().await.expect("it answers");
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_is_a_clear_error() {
+    let nowhere = config().endpoint_url("http://127.0.0.1:9");
+    let error = DynamoStore::open_with("mine", nowhere).await.err().expect("nobody is there");
+    let text = error.to_string();
+    assert!(text.contains("table mine") && text.contains("AWS_REGION"), "{text}");
+}

@@ -7,7 +7,7 @@
 #   infra/test.sh --clients [NAME…]    only real clients (claude, codex, …) against the real programs: all, of which
 #                                      the whole run leaves out the slow ones, or those that are named
 #   infra/test.sh [--long] -- COMMAND  only COMMAND, with the services up, for example
-#                                      infra/test.sh -- cargo test -p meshwire-server --test dynamodb_log
+#                                      infra/test.sh -- cargo test -p meshwire-server --test store dynamodb
 #
 # What is missing is installed: Debian packages (as root or by sudo), and Amazon's DynamoDB Local, Node,
 # schemathesis and the clients that are tried below target/. The services run on free ports of this machine for this

@@ -92,8 +92,8 @@ impl DynamoStore {
         // An engine that is away is noticed within seconds, whatever it does with our packets.
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(1))
-            .operation_attempt_timeout(Duration::from_secs(4))
-            .operation_timeout(Duration::from_secs(9))
+            .operation_attempt_timeout(Duration::from_millis(2_500))
+            .operation_timeout(Duration::from_secs(5))
             .build();
         let retries = RetryConfig::standard()
             .with_max_attempts(3)

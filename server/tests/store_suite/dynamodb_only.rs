@@ -1,27 +1,35 @@
 //! What only DynamoDB has: units that are paid for, queries that show too little, nodes that tell each other.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::interceptors::{
-    BeforeSerializationInterceptorContextMut, FinalizerInterceptorContextRef,
+    BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextMut,
+    FinalizerInterceptorContextRef,
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::operation::get_item::{GetItemInput, GetItemOutput};
 use aws_sdk_dynamodb::operation::query::{QueryInput, QueryOutput};
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValue,
+};
 use meshwire_protocol::MessageId;
 use meshwire_server::secret;
 use meshwire_server::store::dynamodb::DynamoStore;
 use meshwire_server::store::{
-    AccountStore as _, Ended, NodeStore, Result, Store, Stream, TokenMade,
+    AccountStore as _, Appended, Ended, NodeStore, Result, Store, StoreError, Stream, TokenMade,
 };
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::Id;
+use tokio::time::Instant;
 
 use crate::dynamodb::{DynamoDb, config};
 use crate::engine::Engine as _;
-use crate::fixture::{Mesh, T0, World, contents, id, new_token, to_all, wall};
+use crate::fixture::{DAY, Mesh, T0, World, contents, id, keyed, new_token, to_all, wall};
 
 /// Adds up the read units of a store, in thousandths.
 #[derive(Debug, Clone, Default)]
@@ -65,9 +73,50 @@ impl Intercept for Meter {
         let consumed = get
             .and_then(GetItemOutput::consumed_capacity)
             .or_else(|| query.and_then(QueryOutput::consumed_capacity));
-        let units = consumed.and_then(|consumed| consumed.capacity_units()).unwrap_or_default();
+        let units = consumed.and_then(ConsumedCapacity::capacity_units).unwrap_or_default();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
         self.0.fetch_add((units * 1_000.0) as u64, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// Loses the answers to some transactions, after they were done.
+#[derive(Debug, Default)]
+struct LosesAnswers {
+    transactions: AtomicU64,
+    /// The tasks that wait for one.
+    waiting: Mutex<HashSet<Id>>,
+}
+
+impl Intercept for LosesAnswers {
+    fn name(&self) -> &'static str {
+        "loses answers"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        let target = context.request().headers().get("x-amz-target");
+        if target.is_some_and(|target| target.ends_with(".TransactWriteItems")) {
+            self.waiting.lock().expect("nobody panics").insert(tokio::task::id());
+        }
+        Ok(())
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        let waiting = self.waiting.lock().expect("nobody panics").remove(&tokio::task::id());
+        // As often in a row as a request is sent.
+        if waiting && self.transactions.fetch_add(1, Ordering::SeqCst) % 6 >= 3 {
+            *context.response_mut().status_mut() = 500.try_into()?;
+        }
         Ok(())
     }
 }
@@ -117,6 +166,48 @@ async fn a_reader_pays_for_what_lies_behind_its_cursor_once() -> Result<()> {
     let empty = Mesh { store: Arc::clone(&cold.store), ..empty };
     empty.page(&[Stream::All], MessageId::ZERO, 100).await?;
     assert_eq!(at_head, meter.read(), "as on an empty mesh");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_nodes_whose_answers_get_lost_lose_and_double_nothing() -> Result<()> {
+    const EACH: usize = 30;
+    let (engine, world) = world().await;
+    let (mesh, a) = world.mesh_with_agent().await?;
+    let epoch = mesh.epoch().await?;
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let config = config().interceptor(LosesAnswers::default());
+        let node = DynamoStore::open_with(&engine.table, config).await.expect("it is there");
+        nodes.push(Arc::new(node));
+    }
+    let tasks = (0..8).map(|writer| {
+        let node: Arc<dyn Store> = nodes[writer % 2].clone();
+        let (mesh, a) = (Mesh { store: node, ..mesh.clone() }, a.clone());
+        tokio::spawn(async move {
+            let mut written = Vec::with_capacity(EACH);
+            for n in 0..EACH {
+                let text = format!("{writer}:{n}");
+                let message = keyed(to_all(&a, &text), &text, T0 + DAY);
+                match mesh.store.append(mesh.batch(epoch, T0, vec![message])).await? {
+                    Appended::Written { first, .. } => written.push((first, text)),
+                    other => panic!("nothing stands against it, but: {other:?}"),
+                }
+            }
+            Ok::<_, StoreError>(written)
+        })
+    });
+    let mut answered = Vec::new();
+    for written in futures_util::future::try_join_all(tasks).await.expect("no task panics") {
+        let written = written?;
+        assert!(written.is_sorted(), "for one sender it is the order of sending");
+        answered.extend(written);
+    }
+    answered.sort();
+    let log = mesh.broadcasts().await?;
+    let log: Vec<_> =
+        log.into_iter().map(|stored| (stored.message.id, stored.message.content)).collect();
+    assert_eq!(log, answered);
     Ok(())
 }
 
@@ -175,7 +266,7 @@ async fn nodes_tell_each_other_of_heads_and_polls_and_of_what_has_ended() -> Res
 
     one.renew(Duration::from_secs(20)).await?;
     one.note_polling(&mesh.id, std::slice::from_ref(&a.id)).await?;
-    assert_eq!(two.polling(&mesh.id, wall()).await?, [a.id.clone()]);
+    assert_eq!(two.polling(&mesh.id, wall()).await?, std::slice::from_ref(&a.id));
     assert_eq!(two.polling(&mesh.id, wall() + 30_000_000).await?, [], "the lease is over");
     one.note_polling(&mesh.id, &[]).await?;
     assert_eq!(two.polling(&mesh.id, wall()).await?, []);
@@ -207,4 +298,66 @@ async fn an_engine_that_is_away_is_a_clear_error() {
     let error = DynamoStore::open_with("mine", nowhere).await.err().expect("nobody is there");
     let text = error.to_string();
     assert!(text.contains("table mine") && text.contains("AWS_REGION"), "{text}");
+}
+
+/// Stands before the engine, and lets nothing through while it is told so.
+async fn gate(open: watch::Receiver<bool>) -> std::io::Result<String> {
+    let engine = std::env::var("MESHWIRE_TEST_DYNAMODB").expect("it is set");
+    let engine = engine.trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (mut open, engine) = (open.clone(), engine.clone());
+            tokio::spawn(async move {
+                let mut closed = open.clone();
+                let through = async {
+                    // Whoever comes while it is closed hears nothing at all.
+                    open.wait_for(|open| *open).await.expect("it is told");
+                    let mut engine = TcpStream::connect(engine).await?;
+                    tokio::io::copy_bidirectional(&mut client, &mut engine).await
+                };
+                tokio::select! {
+                    _ = through => {}
+                    _ = async {
+                        let _ = closed.wait_for(|open| *open).await;
+                        let _ = closed.wait_for(|open| !*open).await;
+                    } => {}
+                }
+            });
+        }
+    });
+    Ok(format!("http://{address}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_goes_away_is_unavailable_within_seconds_and_comes_back_by_itself()
+-> Result<()> {
+    let (engine, world) = world().await;
+    let (mesh, a) = world.mesh_with_agent().await?;
+    let (tell, open) = watch::channel(true);
+    let address = gate(open).await.expect("there is a port");
+    let through = config().endpoint_url(address);
+    let store = DynamoStore::open_with(&engine.table, through).await.expect("it is open");
+    let mesh = Mesh { store: Arc::new(store), ..mesh };
+    mesh.write(T0, vec![to_all(&a, "before")]).await?;
+    let epoch = mesh.epoch().await?;
+
+    tell.send_replace(false);
+    let began = Instant::now();
+    let batch = mesh.batch(epoch, T0 + 1, vec![to_all(&a, "away")]);
+    let (read, append) = tokio::join!(mesh.head(), mesh.store.append(batch));
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+    assert!(matches!(append, Err(StoreError::Unavailable(_))), "{append:?}");
+    assert!(began.elapsed() < Duration::from_secs(15), "it took {:?}", began.elapsed());
+
+    tell.send_replace(true);
+    mesh.write(T0 + 2, vec![to_all(&a, "after")]).await?;
+    let log = mesh.broadcasts().await?;
+    // What was under way may have arrived, also later than it was given up; but once.
+    let arrived = contents(&log).iter().filter(|text| **text == "away").count();
+    assert!(arrived <= 1);
+    let log: Vec<_> = contents(&log).into_iter().filter(|text| *text != "away").collect();
+    assert_eq!(log, ["before", "after"]);
+    Ok(())
 }

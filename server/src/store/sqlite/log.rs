@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use meshwire_protocol::limits::MAX_PAGE_BYTES;
-use meshwire_protocol::{AgentId, MeshId, MessageId};
+use meshwire_protocol::{AgentId, MeshId, MessageId, TokenId};
 use serde_json::json;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -356,6 +356,21 @@ fn position_row(row: &SqliteRow) -> sqlx::Result<Position> {
         handed: decode::id(row, 1)?,
         cursor: decode::id(row, 2)?,
     })
+}
+
+/// Writes when tokens were last used, the later time of each.
+pub(super) async fn note_used(tx: &mut Tx, used: &[(TokenId, Micros)]) -> sqlx::Result<()> {
+    // The cache keeps the older time: only lists show it, and they read the file.
+    sqlx::query(
+        "UPDATE token SET last_used_at = max(coalesce(last_used_at, 0), j.at)
+         FROM (SELECT value ->> 0 AS id, max(value ->> 1) AS at
+               FROM json_each(?1) GROUP BY 1) AS j
+         WHERE token.id = j.id",
+    )
+    .bind(json!(used).to_string())
+    .execute(&mut tx.conn)
+    .await
+    .map(drop)
 }
 
 async fn move_cursor(

@@ -9,6 +9,8 @@
 
 mod measured;
 mod nodes;
+mod page;
+pub mod postgres;
 mod rows;
 mod sign_in;
 pub mod sqlite;
@@ -218,6 +220,14 @@ pub trait LogStore: Send + Sync + 'static {
         &self,
         mesh: &MeshId,
         streams: &[Stream],
+        after: MessageId,
+        limit: u32,
+    ) -> Result<Option<LogPage>>;
+
+    /// The messages after an id, whatever their stream; otherwise like [`Self::read`].
+    async fn read_all(
+        &self,
+        mesh: &MeshId,
         after: MessageId,
         limit: u32,
     ) -> Result<Option<LogPage>>;

@@ -247,3 +247,5 @@ macro_rules! behaviour_suite {
 }
 
 behaviour_suite!(sqlite, crate::engine::Sqlite);
+
+behaviour_suite!(postgres, crate::engine::Postgres);

@@ -117,11 +117,6 @@ pub(super) fn message(row: &Row, mesh: &MeshId) -> sqlx::Result<Stored> {
     })
 }
 
-/// The bytes of content and metadata, as a page counts them.
-pub(super) fn message_bytes(row: &Row) -> sqlx::Result<usize> {
-    Ok(row.try_get::<&str, _>(8)?.len() + row.try_get::<&str, _>(9)?.len())
-}
-
 pub(super) fn agent(row: &Row) -> sqlx::Result<AgentRow> {
     Ok(AgentRow {
         id: parsed(row, 0)?,
@@ -199,5 +194,10 @@ pub(super) async fn head(conn: &mut Conn, mesh: &MeshId) -> sqlx::Result<Option<
 }
 
 pub(super) fn head_row(row: &Row) -> sqlx::Result<Head> {
-    Ok(Head { epoch: row.try_get(0)?, head: id(row, 1)?, trimmed: id(row, 2)? })
+    head_at(row, 0)
+}
+
+/// Reads a head whose columns begin at `at`.
+pub(super) fn head_at(row: &Row, at: usize) -> sqlx::Result<Head> {
+    Ok(Head { epoch: row.try_get(at)?, head: id(row, at + 1)?, trimmed: id(row, at + 2)? })
 }

@@ -181,7 +181,7 @@ async fn read_streams(
                  FROM (SELECT * FROM message
                        WHERE message.mesh_id = $1 AND stream = asked AND id > greatest($3, trimmed)
                        ORDER BY id LIMIT $4) AS next
-             ) AS some
+             ) AS kept
              WHERE before < $5
          ) AS found ON true
          ORDER BY place, id"
@@ -283,7 +283,7 @@ async fn history_page(
                 AND id > greatest($3, (SELECT trimmed FROM mesh WHERE id = $1))
                 AND (stream = 'all' OR from_agent = ANY($4) OR stream = ANY($5))
               ORDER BY id DESC LIMIT $6) AS next
-         ) AS some WHERE newer < $7 ORDER BY id DESC"
+         ) AS kept WHERE newer < $7 ORDER BY id DESC"
     ))
     .bind(mesh.as_str())
     .bind(before.get())

@@ -394,7 +394,7 @@ async fn ask(tx: &mut Tx, mesh: &MeshId, user: &UserId, now: Micros) -> sqlx::Re
     sqlx::query(
         "INSERT INTO join_request (mesh_id, user_id, requested_at) VALUES ($1, $2, $3)
          ON CONFLICT (mesh_id, user_id) DO UPDATE
-         SET requested_at = excluded.requested_at, refused_at = NULL WHERE refused_at IS NOT NULL",
+         SET requested_at = excluded.requested_at, refused_at = NULL WHERE join_request.refused_at IS NOT NULL",
     )
     .bind(mesh.as_str())
     .bind(user.as_str())

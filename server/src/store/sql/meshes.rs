@@ -247,6 +247,8 @@ const AGENT_BY_NAME: &str =
 
 async fn register_agent(tx: &mut Tx, agent: NewAgent, limit: u32) -> sqlx::Result<Register> {
     let mesh = &agent.mesh;
+    // Nobody else comes or goes until it is there.
+    tx.lock_head(mesh).await?;
     let member = sqlx::query(
         "SELECT 1 FROM member JOIN mesh ON mesh.id = member.mesh_id
          WHERE member.mesh_id = $1 AND member.user_id = $2 AND mesh.deleted_at IS NULL",
@@ -322,6 +324,7 @@ async fn update_agent(
     agent: AgentId,
     change: AgentChange,
 ) -> sqlx::Result<Change> {
+    tx.lock_head(&mesh).await?;
     if let Some(name) = &change.name {
         let by_id = agent_where(tx.conn(), AGENT_BY_ID, &mesh, name).await?;
         let by_name = agent_where(tx.conn(), AGENT_BY_NAME, &mesh, &name.to_lowercase()).await?;
@@ -377,6 +380,7 @@ async fn remove_agent(
     agent: AgentId,
     now: Micros,
 ) -> sqlx::Result<bool> {
+    tx.lock_head(&mesh).await?;
     let done = sqlx::query("DELETE FROM agent WHERE mesh_id = $1 AND id = $2")
         .bind(mesh.as_str())
         .bind(agent.as_str())

@@ -9,6 +9,7 @@
 
 mod measured;
 mod nodes;
+mod open;
 mod page;
 pub mod postgres;
 mod rows;
@@ -22,6 +23,7 @@ use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
 
 pub use measured::Measured;
 pub use nodes::{Ended, EndedRow, NodeStore};
+pub use open::{open, put_account_link};
 pub use rows::{
     AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, InviteRow, LogPage,
     MemberRow, MeshChange, MeshRow, Micros, NewAgent, NewMesh, NewMessage, NewUser, Position,

@@ -9,7 +9,7 @@ use meshwire_server::store::postgres::PostgresStore;
 use meshwire_server::store::sqlite::SqliteStore;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tempfile::TempDir;
 
 /// A database of its own, for one case. (Its futures need not be `Send`: a case waits for them where it is.)
@@ -105,16 +105,7 @@ impl Postgres {
 #[async_trait(?Send)]
 impl Engine for Postgres {
     async fn fresh() -> Self {
-        let server = std::env::var("MESHWIRE_TEST_POSTGRES")
-            .expect("MESHWIRE_TEST_POSTGRES: run this by infra/test.sh -- cargo test …");
-        let schema = format!("case_{:016x}", rand::random::<u64>());
-        let mut connection = PgConnection::connect(&server).await.expect("the server answers");
-        sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
-            .execute(&mut connection)
-            .await
-            .expect("a new schema");
-        connection.close().await.expect("it ends well");
-        let url = format!("{server}?options=-csearch_path%3D{schema}");
+        let url = crate::postgres_server::schema().await;
         let store = Self::open(&url).await;
         Self { url, store }
     }

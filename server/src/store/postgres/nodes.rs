@@ -190,15 +190,27 @@ impl NodeStore for PostgresStore {
         done.map(drop).map_err(store_error)
     }
 
-    async fn polling(&self, mesh: &MeshId, _: Micros) -> Result<Vec<AgentId>> {
+    async fn last_seen(
+        &self,
+        mesh: &MeshId,
+        agents: &[AgentId],
+        now: Micros,
+    ) -> Result<Vec<(AgentId, Micros)>> {
         sqlx::query(
-            "SELECT DISTINCT unnest(agents) FROM polling JOIN node ON node.id = polling.node_id
+            "SELECT id, last_seen FROM agent
+             WHERE mesh_id = $1 AND id = ANY($2) AND last_seen IS NOT NULL
+             UNION ALL
+             SELECT unnest(agents), $3 FROM polling JOIN node ON node.id = polling.node_id
              WHERE mesh_id = $1 AND until > clock_timestamp()",
         )
         .bind(mesh.as_str())
+        .bind(agents.iter().map(AgentId::as_str).collect::<Vec<_>>())
+        .bind(now)
         .fetch_all(&self.pool)
         .await
-        .and_then(|rows| rows.iter().map(|row| decode::parsed(row, 0)).collect())
+        .and_then(|rows| {
+            rows.iter().map(|row| Ok((decode::parsed(row, 0)?, row.try_get(1)?))).collect()
+        })
         .map_err(store_error)
     }
 }

@@ -2,8 +2,6 @@
 
 #[path = "log.rs"]
 pub(crate) mod log;
-#[path = "place.rs"]
-pub(crate) mod place;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,7 +10,7 @@ use clap::Parser as _;
 use meshwire_protocol::{AgentId, MeshId, Scope};
 use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
-use meshwire_server::settings::{Args, Settings};
+use meshwire_server::settings::{Args, Place, Settings};
 use meshwire_server::store::{self, NewUser, TokenMade, TokenRow, UserRow};
 use meshwire_server::{listen, routes, secret};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -33,20 +31,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Without limits on how fast may be sent: tests send in loops.
-    pub(crate) async fn start() -> Self {
-        Self::with(&["--limit-sends-per-second", "0", "--limit-mesh-sends-per-second", "0"]).await
-    }
-
-    /// With these arguments of the command line.
-    pub(crate) async fn with(arguments: &[&str]) -> Self {
+    /// On a place that may be another server's as well.
+    pub(crate) async fn on(place: Place, data: TempDir, arguments: &[&str]) -> Self {
         log::start();
-        let data = tempfile::tempdir().unwrap();
         let file = format!("sqlite:{}", data.path().join("test.db").display());
         let arguments =
             ["meshwire-server", "--store", &file].into_iter().chain(arguments.iter().copied());
         let mut settings = Settings::check(Args::try_parse_from(arguments).unwrap()).unwrap();
-        settings.store = place::fresh(&data).await;
+        settings.store = place;
         let store = store::open(&settings.store).await.unwrap();
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -97,6 +97,7 @@ macro_rules! behaviour_suite {
                     a_page_holds_what_went_to_the_asked_streams_in_the_order_of_the_log,
                     a_page_ends_at_its_limit_and_leads_on,
                     pages_of_any_size_make_the_same_whole,
+                    the_whole_log_is_read_whatever_the_stream,
                     any_read_between_any_appends_is_what_a_model_says,
                     a_page_ends_at_about_a_mebibyte,
                     metadata_counts_on_a_page_too,

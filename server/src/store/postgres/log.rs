@@ -241,10 +241,11 @@ fn page(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut parts: Vec<Part> = std::iter::repeat_with(Part::default).take(streams).collect();
     for row in rows {
-        let Some(place) = row.try_get::<Option<i64>, _>(PLACE)? else { continue };
+        // A row without a message says that there is none.
+        let Some(looked) = row.try_get::<Option<i64>, _>(LOOKED)? else { continue };
+        let place: i64 = row.try_get(PLACE)?;
         let part = usize::try_from(place - 1).ok().and_then(|place| parts.get_mut(place));
         let Some(part) = part else { continue };
-        let looked: i64 = row.try_get(LOOKED)?;
         part.looked = usize::try_from(looked).unwrap_or(usize::MAX);
         if part.messages.len() < limit {
             let size = usize::try_from(row.try_get::<i64, _>(SIZE)?).unwrap_or(usize::MAX);

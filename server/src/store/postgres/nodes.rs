@@ -137,7 +137,7 @@ impl NodeStore for PostgresStore {
     async fn ended(&self) -> Result<Vec<EndedRow>> {
         // Longer than any transaction takes from its entry to its commit.
         let rows = sqlx::query(
-            "SELECT id, token_id, mesh_id FROM ended WHERE at > clock_timestamp() - interval '20 s'",
+            "SELECT id, token_id, mesh_id FROM ended WHERE at > now() - interval '20 s'",
         )
         .fetch_all(&self.pool)
         .await;
@@ -201,7 +201,7 @@ impl NodeStore for PostgresStore {
              WHERE mesh_id = $1 AND id = ANY($2) AND last_seen IS NOT NULL
              UNION ALL
              SELECT unnest(agents), $3 FROM polling JOIN node ON node.id = polling.node_id
-             WHERE mesh_id = $1 AND until > clock_timestamp()",
+             WHERE mesh_id = $1 AND until > now()",
         )
         .bind(mesh.as_str())
         .bind(agents.iter().map(AgentId::as_str).collect::<Vec<_>>())

@@ -18,7 +18,7 @@ const FRESH: Duration = Duration::from_secs(1);
 /// What a session must not do for ever: by default Postgres would let it. A node that is cut off in the
 /// middle of a transaction holds the lock on a mesh until `idle_in_transaction_session_timeout`, in
 /// milliseconds like the rest.
-const SESSION: [(&str, &str); 8] = [
+const SESSION: [(&str, &str); 9] = [
     ("statement_timeout", "8000"),
     ("lock_timeout", "3000"),
     ("idle_in_transaction_session_timeout", "2000"),
@@ -26,6 +26,8 @@ const SESSION: [(&str, &str); 8] = [
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
+    // Every statement is short.
+    ("jit", "off"),
     // A commit is on disk before anyone is told (design: invariant 1).
     ("synchronous_commit", "on"),
 ];

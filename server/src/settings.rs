@@ -46,6 +46,10 @@ pub struct Args {
     #[arg(long, env = "MESHWIRE_STORE", value_name = "STORE", global = true)]
     pub store: Option<String>,
 
+    /// File that holds STORE, which is a secret when a password stands in it
+    #[arg(long, env = "MESHWIRE_STORE_FILE", value_name = "PATH", global = true)]
+    pub store_file: Option<PathBuf>,
+
     /// Client id of the GitHub OAuth app that people sign in with; without it, local accounts are offered
     #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_ID", value_name = "ID")]
     pub github_client_id: Option<String>,
@@ -138,6 +142,10 @@ pub enum Command {
     /// Print one-time links for accounts, on a server that does not use GitHub
     #[command(subcommand)]
     User(UserCommand),
+    /// Ask the server on this computer whether it is there; exit 0 when it is, else 1
+    ///
+    /// It asks /health at the address that BIND says, and needs no other setting. Meant for containers.
+    Healthcheck,
 }
 
 /// Settings that were checked.
@@ -207,7 +215,8 @@ impl Settings {
              MESHWIRE_PUBLIC_URL=https://…, or say --allow-insecure if the network is yours alone",
             args.bind
         );
-        let sqlite = sqlite_path(args.store.as_deref())?;
+        let store = secret("MESHWIRE_STORE", args.store, args.store_file.as_deref())?;
+        let sqlite = sqlite_path(store.as_deref())?;
         let client_secret = secret(
             "MESHWIRE_GITHUB_CLIENT_SECRET",
             args.github_client_secret,

@@ -51,6 +51,18 @@ fn a_secret_comes_from_a_file_as_well() {
 }
 
 #[test]
+fn the_store_comes_from_a_file_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, database) = (folder.path().join("store"), folder.path().join("other.db"));
+    std::fs::write(&file, format!("sqlite:{}\n", database.display())).unwrap();
+    let path = file.display().to_string();
+    let args = Args::try_parse_from(["meshwire-server", "--store-file", &path]).unwrap();
+    assert_eq!(Settings::check(args).unwrap().sqlite, database);
+    let both = check(folder.path(), &["--store-file", &path]).err().unwrap();
+    assert!(both.contains("MESHWIRE_STORE_FILE"), "{both}");
+}
+
+#[test]
 fn a_network_address_needs_https_or_a_word() {
     let folder = tempfile::tempdir().unwrap();
     let open = ["--bind", "0.0.0.0:4200"];

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use etcetera::BaseStrategy as _;
 use url::{Host, Url};
@@ -47,7 +48,7 @@ pub struct Args {
     pub store: Option<String>,
 
     /// File that holds STORE, which is a secret when a password stands in it
-    #[arg(long, env = "MESHWIRE_STORE_FILE", value_name = "PATH", global = true)]
+    #[arg(long, env = "MESHWIRE_STORE_FILE", value_name = "PATH", global = true, value_parser = path())]
     pub store_file: Option<PathBuf>,
 
     /// Client id of the GitHub OAuth app that people sign in with; without it, local accounts are offered
@@ -64,7 +65,7 @@ pub struct Args {
     pub github_client_secret: Option<String>,
 
     /// File that holds the client secret
-    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_SECRET_FILE", value_name = "PATH")]
+    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_SECRET_FILE", value_name = "PATH", value_parser = path())]
     pub github_client_secret_file: Option<PathBuf>,
 
     /// GitHub, or your GitHub Enterprise
@@ -90,7 +91,7 @@ pub struct Args {
     pub secret_key: Option<String>,
 
     /// File that holds the key
-    #[arg(long, env = "MESHWIRE_SECRET_KEY_FILE", value_name = "PATH")]
+    #[arg(long, env = "MESHWIRE_SECRET_KEY_FILE", value_name = "PATH", value_parser = path())]
     pub secret_key_file: Option<PathBuf>,
 
     /// The key before this one: tickets that it signed are still taken
@@ -98,7 +99,7 @@ pub struct Args {
     pub secret_key_previous: Option<String>,
 
     /// File that holds the key before this one
-    #[arg(long, env = "MESHWIRE_SECRET_KEY_PREVIOUS_FILE", value_name = "PATH")]
+    #[arg(long, env = "MESHWIRE_SECRET_KEY_PREVIOUS_FILE", value_name = "PATH", value_parser = path())]
     pub secret_key_previous_file: Option<PathBuf>,
 
     /// Where this server runs, as shown by /health
@@ -327,6 +328,11 @@ fn check_public_url(url: Url) -> Result<Url> {
         "MESHWIRE_PUBLIC_URL: {url} has a path; MeshWire needs a host name of its own"
     );
     Ok(url)
+}
+
+/// A path that may be empty, which clap's own may not: [`secret`] takes that for not given.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 fn sqlite_path(store: Option<&str>) -> Result<PathBuf> {

@@ -63,6 +63,22 @@ fn the_store_comes_from_a_file_as_well() {
 }
 
 #[test]
+fn an_empty_setting_of_a_secret_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = [
+        ["--secret-key", ""],
+        ["--secret-key-file", ""],
+        ["--secret-key-previous", ""],
+        ["--secret-key-previous-file", ""],
+        ["--github-client-secret-file", ""],
+        ["--store-file", ""],
+    ];
+    let settings = check(folder.path(), flags.as_flattened()).unwrap();
+    assert!(settings.secret_key_previous.is_none());
+    assert!(settings.github.is_none());
+}
+
+#[test]
 fn a_network_address_needs_https_or_a_word() {
     let folder = tempfile::tempdir().unwrap();
     let open = ["--bind", "0.0.0.0:4200"];

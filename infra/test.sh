@@ -125,7 +125,9 @@ clean_up() {
 
 work=$(mktemp -d)
 # A second signal must not cut this short.
-trap 'trap "" HUP INT TERM; clean_up || true; rm -rf "$work"' EXIT
+# A folder of its own, which the user that runs Postgres can reach.
+postgres=$(mktemp -d)
+trap 'trap "" HUP INT TERM; clean_up || true; rm -rf "$work" "$postgres"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -143,6 +145,7 @@ needs() {
 install_packages() {
     needs cc gcc libc6-dev                      # links Rust; compiles SQLite and aws-lc
     needs java default-jre-headless             # runs DynamoDB Local
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
     # Runs the extensions and the example in TypeScript; fetches DynamoDB Local.
     needs node nodejs
     needs npm npm
@@ -265,6 +268,30 @@ start_dynamodb() {
     return 1
 }
 
+start_postgres() {
+    local attempt port server deadline
+    for attempt in 1 2 3 4 5; do
+        port=$((20000 + RANDOM % 12000))
+        ! : 2>/dev/null <"/dev/tcp/127.0.0.1/$port" || continue
+        env "$mark" infra/postgres.sh "$postgres" "$port" </dev/null >"$work/postgres.log" 2>&1 &
+        server=$!
+        groups+=("$server")
+        deadline=$((SECONDS + 60))
+        while ((SECONDS < deadline)) && kill -0 "$server" 2>/dev/null; do
+            if grep -q 'ready to accept connections' "$work/postgres.log"; then
+                echo "Postgres answers on port $port."
+                export MESHWIRE_TEST_POSTGRES=postgres://meshwire@127.0.0.1:$port/postgres
+                return 0
+            fi
+            sleep 0.1
+        done
+        echo "Postgres did not come up on port $port (attempt $attempt of 5):" >&2
+        cat "$work/postgres.log" >&2
+        end_group "$server"
+    done
+    return 1
+}
+
 prepare() {
     install_packages && fetch_dynamodb && fetch_node && fetch_schemathesis && fetch_linters
 }
@@ -272,7 +299,7 @@ prepare() {
 start_services() {
     MESHWIRE_TEST_CHROMEDRIVER=$(command -v chromedriver) || return
     export MESHWIRE_TEST_CHROMEDRIVER
-    start_dynamodb
+    start_postgres && start_dynamodb
 }
 
 if ((${#only[@]})); then
@@ -356,7 +383,8 @@ run_tests() {
 }
 
 test_all() {
-    env "$mark" MESHWIRE_TEST_LOGS="$logs" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$work/tests.log"
+    # Whoever started us in the background may have had Ctrl+C ignored, and tests send it.
+    env --default-signal=INT,QUIT "$mark" MESHWIRE_TEST_LOGS="$logs" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$work/tests.log"
 }
 
 # What no log may hold, whatever the level: tokens, one-time secrets of 43 characters (sessions, codes,

@@ -11,9 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
 use meshwire_server::settings::{Args, Command, LogFormat, Settings};
-use meshwire_server::store::Store as _;
-use meshwire_server::store::sqlite::SqliteStore;
-use meshwire_server::{healthcheck, listen, log, request_id, routes, sign_in, users};
+use meshwire_server::{healthcheck, listen, log, request_id, routes, sign_in, store, users};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -95,7 +93,7 @@ fn start(mut args: Args) -> Result<()> {
 }
 
 async fn run(settings: Settings) -> Result<()> {
-    let store = Arc::new(SqliteStore::open(&settings.sqlite).await.context("MESHWIRE_STORE")?);
+    let store = store::open(&settings.store).await?;
     let listener = TcpListener::bind(settings.bind)
         .await
         .with_context(|| format!("MESHWIRE_BIND: cannot listen on {}", settings.bind))?;
@@ -113,7 +111,7 @@ async fn run(settings: Settings) -> Result<()> {
         Some(url) => url.clone(),
         None => Url::parse(&format!("http://{}", users::reachable(address)))?,
     };
-    let data = settings.sqlite.display().to_string();
+    let data = settings.store.to_string();
     let (stop, stopping) = watch::channel(false);
     let metrics_stopping = stopping.clone();
     let app = App::new(settings, public_url, store.clone(), Arc::new(Clock::default()), stopping);

@@ -1,6 +1,7 @@
 //! Settings, from flags and from the environment. A wrong one is refused at start, by its name.
 
 mod limits;
+mod place;
 mod retention;
 
 use std::net::SocketAddr;
@@ -9,10 +10,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
-use etcetera::BaseStrategy as _;
 use url::{Host, Url};
 
 pub use self::limits::{BodyLimits, Limits};
+pub use self::place::Place;
 pub use self::retention::Retention;
 use crate::client_address::Networks;
 use crate::users::UserCommand;
@@ -43,11 +44,18 @@ pub struct Args {
     #[arg(long, env = "MESHWIRE_PUBLIC_URL", value_name = "URL", global = true)]
     pub public_url: Option<Url>,
 
-    /// Where data is kept: sqlite:PATH [default: meshwire/meshwire.db in your data folder]
-    #[arg(long, env = "MESHWIRE_STORE", value_name = "STORE", global = true)]
+    /// Where data is kept: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE` [default:
+    /// meshwire/meshwire.db in your data folder]
+    #[arg(
+        long,
+        env = "MESHWIRE_STORE",
+        value_name = "STORE",
+        hide_env_values = true,
+        global = true
+    )]
     pub store: Option<String>,
 
-    /// File that holds STORE, which is a secret when a password stands in it
+    /// File that holds it, for a URL with a password
     #[arg(long, env = "MESHWIRE_STORE_FILE", value_name = "PATH", global = true, value_parser = path())]
     pub store_file: Option<PathBuf>,
 
@@ -155,8 +163,8 @@ pub struct Settings {
     pub bind: SocketAddr,
     /// Under which URL people come; `None`: that of the address.
     pub public_url: Option<Url>,
-    /// The database file.
-    pub sqlite: PathBuf,
+    /// Where data is kept.
+    pub store: Place,
     /// Sign-in with GitHub; `None`: local accounts.
     pub github: Option<GithubSettings>,
     /// Signs tickets.
@@ -217,7 +225,7 @@ impl Settings {
             args.bind
         );
         let store = secret("MESHWIRE_STORE", args.store, args.store_file.as_deref())?;
-        let sqlite = sqlite_path(store.as_deref())?;
+        let store = Place::check(store.as_deref())?;
         let client_secret = secret(
             "MESHWIRE_GITHUB_CLIENT_SECRET",
             args.github_client_secret,
@@ -243,8 +251,15 @@ impl Settings {
             secret("MESHWIRE_SECRET_KEY", args.secret_key, args.secret_key_file.as_deref())?;
         let secret_key = match given {
             Some(key) => key,
-            None => kept_secret_key(&sqlite)
-                .context("MESHWIRE_STORE: the place for the data cannot be used")?,
+            None => match &store {
+                Place::Sqlite(path) => kept_secret_key(path)
+                    .context("MESHWIRE_STORE: the place for the data cannot be used")?,
+                shared @ Place::Postgres(_) => bail!(
+                    "MESHWIRE_SECRET_KEY is missing: with {shared} it must be set, the same on all nodes, to \
+                     at least {MIN_SECRET_KEY} random characters, for example those that \
+                     `openssl rand -base64 48` prints"
+                ),
+            },
         };
         let secret_key_previous = secret(
             "MESHWIRE_SECRET_KEY_PREVIOUS",
@@ -264,7 +279,7 @@ impl Settings {
         Ok(Self {
             bind: args.bind,
             public_url,
-            sqlite,
+            store,
             github,
             secret_key,
             secret_key_previous,
@@ -333,23 +348,6 @@ fn check_public_url(url: Url) -> Result<Url> {
 /// A path that may be empty, which clap's own may not: [`secret`] takes that for not given.
 fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
-}
-
-fn sqlite_path(store: Option<&str>) -> Result<PathBuf> {
-    let Some(store) = store else {
-        let folders = etcetera::choose_base_strategy()
-            .context("no home folder to keep data in: set MESHWIRE_STORE=sqlite:PATH, or HOME")?;
-        return Ok(folders.data_dir().join("meshwire").join("meshwire.db"));
-    };
-    match store.strip_prefix("sqlite:") {
-        // SQLite gives a meaning of its own to names with a colon in front.
-        Some(path) if !path.is_empty() && !path.starts_with(':') => {
-            let path = PathBuf::from(path);
-            ensure!(!path.is_dir(), "MESHWIRE_STORE: {} is a folder, not a file", path.display());
-            Ok(path)
-        }
-        _ => bail!("MESHWIRE_STORE: this version keeps data in SQLite only, as sqlite:PATH"),
-    }
 }
 
 /// A secret that is given itself or in a file. An empty one counts as not given: that is what an unset

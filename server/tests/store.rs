@@ -35,6 +35,8 @@ mod meshes;
 mod model;
 #[path = "store_suite/paging.rs"]
 mod paging;
+#[path = "support/postgres.rs"]
+mod postgres_server;
 #[path = "store_suite/retention.rs"]
 mod retention;
 #[path = "store_suite/rosters.rs"]
@@ -247,3 +249,5 @@ macro_rules! behaviour_suite {
 }
 
 behaviour_suite!(sqlite, crate::engine::Sqlite);
+
+behaviour_suite!(postgres, crate::engine::Postgres);

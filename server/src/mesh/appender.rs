@@ -142,7 +142,9 @@ async fn write(shared: &Shared, state: &MeshState, epoch: i64, waiting: Vec<Pend
             // At most 256 of them.
             #[expect(clippy::cast_precision_loss, reason = "small numbers are exact")]
             shared.metrics.batch.observe(stored.len() as f64);
-            state.tail.publish(follows, &stored);
+            let last = stored.last().map_or(follows, |last| last.message.id);
+            state.tail.publish(follows, last, epoch, &stored);
+            shared.tell_others(&state.id, last);
             for (reply, stored) in replies.into_iter().zip(stored) {
                 let _ = reply.send(Ok(Outcome::Written(stored)));
             }

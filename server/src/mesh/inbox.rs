@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::open_polls::OpenPoll;
 use super::presence::Parked;
-use super::tail::{Wake, is_for};
+use super::tail::{Found, Wake, is_for};
 use super::{MeshState, Meshes, Shared, Speaker};
 use crate::error::{ApiError, Result};
 use crate::store::{Head, HistoryPage, Micros, Move, Stream, Visibility};
@@ -142,7 +142,7 @@ impl Shared {
 impl Reader {
     /// Reads until there is something for the agent, or until the time is over.
     pub async fn next(&mut self) -> Result<Step> {
-        let mut empty = 0;
+        let (mut empty, mut woken) = (0, false);
         loop {
             let now = Instant::now();
             if self.expiry.take_if(|expiry| *expiry <= now).is_some() {
@@ -156,7 +156,13 @@ impl Reader {
             if std::mem::replace(&mut self.revocations, revocations) != revocations {
                 return Ok(Step::Ended);
             }
-            let Some(page) = self.look().await? else { return Ok(Step::Ended) };
+            let page = match self.look_in_memory(woken) {
+                Some(page) => page,
+                None => match self.look().await? {
+                    Some(page) => page,
+                    None => return Ok(Step::Ended),
+                },
+            };
             self.position = page.cursor;
             if page.messages.is_empty() && page.more && empty < EMPTY_PAGES {
                 empty += 1;
@@ -176,6 +182,7 @@ impl Reader {
             if ended {
                 return Ok(Step::Ended);
             }
+            woken = true;
         }
     }
 
@@ -189,6 +196,26 @@ impl Reader {
         self.epoch = epoch;
     }
 
+    /// What has come for a poll that has slept: from memory, without asking the store for each that was woken.
+    fn look_in_memory(&self, woken: bool) -> Option<InboxPage> {
+        if !woken {
+            return None;
+        }
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let tail = &self.state.tail;
+        let found = tail.collect_woken(&self.agent, self.position, self.epoch, limit)?;
+        Some(self.page_of(&found))
+    }
+
+    fn page_of(&self, found: &Found) -> InboxPage {
+        InboxPage {
+            messages: found.messages.iter().map(|stored| stored.message.clone()).collect(),
+            cursor: found.seen_to,
+            more: found.more,
+            gap: self.gap,
+        }
+    }
+
     /// What there is to read after the position now: from memory when all of it is there. `None` when the
     /// mesh has changed since access was checked: who was removed just then shall not read on, even when
     /// their poll was not yet registered as a waiter.
@@ -197,18 +224,14 @@ impl Reader {
         if head.epoch != self.epoch {
             return Ok(None);
         }
+        self.state.tail.begin_at(&head);
         // Below the trim point there may have been messages that this reader never saw.
         self.gap |= self.position < head.trimmed;
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         // Memory may still hold what was trimmed.
         let from = self.position.max(head.trimmed);
         if let Some(found) = self.state.tail.collect(&self.agent, from, head.head, limit) {
-            return Ok(Some(InboxPage {
-                messages: found.messages.iter().map(|stored| stored.message.clone()).collect(),
-                cursor: found.seen_to,
-                more: found.more,
-                gap: self.gap,
-            }));
+            return Ok(Some(self.page_of(&found)));
         }
         let streams = [Stream::All, Stream::Agent(self.agent.clone())];
         let page = self

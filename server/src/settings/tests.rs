@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Parser as _;
 
-use super::{Args, Settings};
+use super::{Args, Place, Settings};
 
 /// Checks these flags beside a store in `folder`; the refusal as text.
 fn check(folder: &Path, flags: &[&str]) -> Result<Settings, String> {
@@ -57,7 +57,7 @@ fn the_store_comes_from_a_file_as_well() {
     std::fs::write(&file, format!("sqlite:{}\n", database.display())).unwrap();
     let path = file.display().to_string();
     let args = Args::try_parse_from(["meshwire-server", "--store-file", &path]).unwrap();
-    assert_eq!(Settings::check(args).unwrap().sqlite, database);
+    assert!(Settings::check(args).unwrap().store == Place::Sqlite(database));
     let both = check(folder.path(), &["--store-file", &path]).err().unwrap();
     assert!(both.contains("MESHWIRE_STORE_FILE"), "{both}");
 }

@@ -60,6 +60,7 @@ measured! { LogStore {
     fn append(batch: Batch) -> Result<Appended>;
     fn sent(mesh: &MeshId, agent: &AgentId, key: &str, now: Micros) -> Result<Option<SentRecord>>;
     fn read(mesh: &MeshId, streams: &[Stream], after: MessageId, limit: u32) -> Result<Option<LogPage>>;
+    fn read_all(mesh: &MeshId, after: MessageId, limit: u32) -> Result<Option<LogPage>>;
     fn message(mesh: &MeshId, id: MessageId) -> Result<Option<Stored>>;
     fn history(mesh: &MeshId, visible: &Visibility, before: MessageId, limit: u32) -> Result<HistoryPage>;
     fn position(mesh: &MeshId, agent: &AgentId) -> Result<Option<Position>>;

@@ -57,6 +57,12 @@ pub trait NodeStore: Send + Sync + 'static {
     /// Says which agents of a mesh poll on this node, in the place of what it said before.
     async fn note_polling(&self, mesh: &MeshId, agents: &[AgentId]) -> Result<()>;
 
-    /// The agents of a mesh that poll on any node whose lease has not run out.
-    async fn polling(&self, mesh: &MeshId, now: Micros) -> Result<Vec<AgentId>>;
+    /// When agents of a mesh were last seen, as far as any node has written it: `now` for those that poll on a
+    /// node whose lease has not run out. Agents that were never seen are missing.
+    async fn last_seen(
+        &self,
+        mesh: &MeshId,
+        agents: &[AgentId],
+        now: Micros,
+    ) -> Result<Vec<(AgentId, Micros)>>;
 }

@@ -2,6 +2,8 @@
 
 #[path = "log.rs"]
 pub(crate) mod log;
+#[path = "place.rs"]
+pub(crate) mod place;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,8 +13,7 @@ use meshwire_protocol::{AgentId, MeshId, Scope};
 use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
 use meshwire_server::settings::{Args, Settings};
-use meshwire_server::store::sqlite::SqliteStore;
-use meshwire_server::store::{NewUser, TokenMade, TokenRow, UserRow};
+use meshwire_server::store::{self, NewUser, TokenMade, TokenRow, UserRow};
 use meshwire_server::{listen, routes, secret};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -41,11 +42,12 @@ impl Server {
     pub(crate) async fn with(arguments: &[&str]) -> Self {
         log::start();
         let data = tempfile::tempdir().unwrap();
-        let store = format!("sqlite:{}", data.path().join("test.db").display());
+        let file = format!("sqlite:{}", data.path().join("test.db").display());
         let arguments =
-            ["meshwire-server", "--store", &store].into_iter().chain(arguments.iter().copied());
-        let settings = Settings::check(Args::try_parse_from(arguments).unwrap()).unwrap();
-        let store = Arc::new(SqliteStore::open(&settings.sqlite).await.unwrap());
+            ["meshwire-server", "--store", &file].into_iter().chain(arguments.iter().copied());
+        let mut settings = Settings::check(Args::try_parse_from(arguments).unwrap()).unwrap();
+        settings.store = place::fresh(&data).await;
+        let store = store::open(&settings.store).await.unwrap();
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let clock = Arc::new(Clock::default());

@@ -10,6 +10,7 @@ pub mod clock;
 mod counts;
 pub mod error;
 pub mod extract;
+pub mod healthcheck;
 pub mod listen;
 pub mod log;
 pub mod mesh;

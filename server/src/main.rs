@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
 use meshwire_server::settings::{Args, Command, LogFormat, Settings};
-use meshwire_server::{listen, log, request_id, routes, sign_in, store, users};
+use meshwire_server::{healthcheck, listen, log, request_id, routes, sign_in, store, users};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -53,7 +53,12 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
 }
 
 fn start(mut args: Args) -> Result<()> {
-    let command = args.command.take();
+    let command = match args.command.take() {
+        // Before the settings are checked: that makes files, and other settings are not for this to judge.
+        Some(Command::Healthcheck) => return healthcheck::run(args.bind),
+        Some(Command::User(command)) => Some(command),
+        None => None,
+    };
     let settings = Settings::check(args)?;
     let filter = EnvFilter::try_new(&settings.log)
         .with_context(|| format!("MESHWIRE_LOG: {:?} is not a log filter", settings.log))?;
@@ -80,7 +85,7 @@ fn start(mut args: Args) -> Result<()> {
         .context("cannot start the runtime")?;
     match command {
         None => runtime.block_on(run(settings)),
-        Some(Command::User(command)) => {
+        Some(command) => {
             let told = runtime.block_on(users::run(&settings, command))?;
             writeln!(std::io::stdout(), "{told}").context("cannot write to standard output")
         }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use url::{Host, Url};
 
@@ -55,7 +56,7 @@ pub struct Args {
     pub store: Option<String>,
 
     /// File that holds it, for a URL with a password
-    #[arg(long, env = "MESHWIRE_STORE_FILE", value_name = "PATH", global = true)]
+    #[arg(long, env = "MESHWIRE_STORE_FILE", value_name = "PATH", global = true, value_parser = path())]
     pub store_file: Option<PathBuf>,
 
     /// Client id of the GitHub OAuth app that people sign in with; without it, local accounts are offered
@@ -72,7 +73,7 @@ pub struct Args {
     pub github_client_secret: Option<String>,
 
     /// File that holds the client secret
-    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_SECRET_FILE", value_name = "PATH")]
+    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_SECRET_FILE", value_name = "PATH", value_parser = path())]
     pub github_client_secret_file: Option<PathBuf>,
 
     /// GitHub, or your GitHub Enterprise
@@ -98,7 +99,7 @@ pub struct Args {
     pub secret_key: Option<String>,
 
     /// File that holds the key
-    #[arg(long, env = "MESHWIRE_SECRET_KEY_FILE", value_name = "PATH")]
+    #[arg(long, env = "MESHWIRE_SECRET_KEY_FILE", value_name = "PATH", value_parser = path())]
     pub secret_key_file: Option<PathBuf>,
 
     /// The key before this one: tickets that it signed are still taken
@@ -106,7 +107,7 @@ pub struct Args {
     pub secret_key_previous: Option<String>,
 
     /// File that holds the key before this one
-    #[arg(long, env = "MESHWIRE_SECRET_KEY_PREVIOUS_FILE", value_name = "PATH")]
+    #[arg(long, env = "MESHWIRE_SECRET_KEY_PREVIOUS_FILE", value_name = "PATH", value_parser = path())]
     pub secret_key_previous_file: Option<PathBuf>,
 
     /// Where this server runs, as shown by /health
@@ -150,6 +151,10 @@ pub enum Command {
     /// Print one-time links for accounts, on a server that does not use GitHub
     #[command(subcommand)]
     User(UserCommand),
+    /// Ask the server on this computer whether it is there; exit 0 when it is, else 1
+    ///
+    /// It asks /health at the address that BIND says, and needs no other setting. Meant for containers.
+    Healthcheck,
 }
 
 /// Settings that were checked.
@@ -338,6 +343,11 @@ fn check_public_url(url: Url) -> Result<Url> {
         "MESHWIRE_PUBLIC_URL: {url} has a path; MeshWire needs a host name of its own"
     );
     Ok(url)
+}
+
+/// A path that may be empty, which clap's own may not: [`secret`] takes that for not given.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// A secret that is given itself or in a file. An empty one counts as not given: that is what an unset

@@ -160,6 +160,19 @@ impl NodeStore for PostgresStore {
         .map_err(store_error)
     }
 
+    fn gave_up(&self) {
+        self.silence.note();
+    }
+
+    async fn now(&self) -> Result<Option<Micros>> {
+        sqlx::query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+            .fetch_one(&self.pool)
+            .await
+            .and_then(|row| row.try_get(0))
+            .map(Some)
+            .map_err(store_error)
+    }
+
     async fn renew(&self, lease: Duration) -> Result<()> {
         sqlx::query(
             "INSERT INTO node (id, until) VALUES ($1, clock_timestamp() + $2 * interval '1 s')

@@ -14,7 +14,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 /// How long a request may take before the client takes it for lost.
-const PATIENCE: Duration = Duration::from_secs(25);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Ground {
     /// The database, without a server in between.
@@ -54,8 +54,19 @@ impl Ground {
     }
 
     pub(crate) fn request(&self, method: Method, node: &str, path: &str) -> RequestBuilder {
+        self.request_as(&self.token, method, node, path)
+    }
+
+    /// The same with another token.
+    pub(crate) fn request_as(
+        &self,
+        token: &str,
+        method: Method,
+        node: &str,
+        path: &str,
+    ) -> RequestBuilder {
         let url = format!("{node}{path}");
-        self.client.request(method, url).bearer_auth(&self.token).timeout(PATIENCE)
+        self.client.request(method, url).bearer_auth(token).timeout(PATIENCE)
     }
 
     async fn made(&self, node: &str, path: &str, body: Value) -> Value {

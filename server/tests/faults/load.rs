@@ -34,6 +34,8 @@ pub(crate) struct Counts {
     pub(crate) answered: Vec<usize>,
     /// Refused with 503.
     pub(crate) unavailable: Vec<usize>,
+    /// Sends and polls that got no answer at all in the time that a client gives them.
+    pub(crate) hung: usize,
     /// The most tries that one message took.
     pub(crate) tries: usize,
 }
@@ -76,7 +78,7 @@ impl Story {
 impl Load {
     pub(crate) fn start(ground: &Arc<Ground>, nodes: &[&str], senders: usize) -> Self {
         let none = vec![0; nodes.len()];
-        let counts = Counts { answered: none.clone(), unavailable: none, tries: 0 };
+        let counts = Counts { answered: none.clone(), unavailable: none, hung: 0, tries: 0 };
         let shared = Arc::new(Shared {
             ground: Arc::clone(ground),
             nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
@@ -217,10 +219,16 @@ impl Shared {
                 try_again_later(&answer);
                 self.counts.send_modify(|counts| counts.unavailable[node] += 1);
             }
-            Err(_) => {}
+            Err(error) => self.lost(&error),
         }
         sleep(PAUSE).await;
         None
+    }
+
+    fn lost(&self, error: &reqwest::Error) {
+        if error.is_timeout() {
+            self.counts.send_modify(|counts| counts.hung += 1);
+        }
     }
 }
 
@@ -286,8 +294,8 @@ async fn page(
     if let Some(after) = after {
         path += &format!("&after={after}");
     }
-    let answer =
-        shared.ground.request(Method::GET, &shared.nodes[node], &path).send().await.ok()?;
+    let answer = shared.ground.request(Method::GET, &shared.nodes[node], &path).send().await;
+    let answer = answer.inspect_err(|error| shared.lost(error)).ok()?;
     if answer.status() != StatusCode::OK {
         try_again_later(&answer);
         return None;

@@ -10,6 +10,7 @@ mod checker;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+mod clocks;
 mod cluster;
 mod dice;
 mod engine;

@@ -24,7 +24,9 @@ async fn with_two_nodes(dice: &mut Dice, case: impl AsyncFnOnce(&mut Dice, &Prox
     let load = Load::start(&ground, &[&nodes[0].url, &nodes[1].url], SENDERS);
     load.goes_on(50).await;
     case(dice, &proxy, &load).await;
-    load.finish().await.check();
+    let story = load.finish().await;
+    story.check();
+    assert_eq!(story.counts.hung, 0, "a node that cannot reach its database says so");
 }
 
 #[tokio::test(flavor = "multi_thread")]

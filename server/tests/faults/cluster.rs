@@ -44,7 +44,7 @@ impl Cluster {
         let url = self.url();
         until("Postgres answers", async || {
             // It gives up while processes of the one that was killed are still ending.
-            if !self.server.as_mut().is_some_and(|server| server.try_wait().unwrap().is_none()) {
+            if self.server.as_mut().is_none_or(|server| server.try_wait().unwrap().is_some()) {
                 self.server = Some(self.spawn());
             }
             let connection = PgConnection::connect(&url).await.ok()?;

@@ -290,10 +290,8 @@ async fn page(
 ) -> Option<Value> {
     let Ground { mesh, .. } = &*shared.ground;
     let name = reader_name(reader);
-    let mut path = format!("/mesh/{mesh}/agents/{name}/messages?wait=15&limit={limit}");
-    if let Some(after) = after {
-        path += &format!("&after={after}");
-    }
+    let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+    let path = format!("/mesh/{mesh}/agents/{name}/messages?wait=15&limit={limit}{after}");
     let answer = shared.ground.request(Method::GET, &shared.nodes[node], &path).send().await;
     let answer = answer.inspect_err(|error| shared.lost(error)).ok()?;
     if answer.status() != StatusCode::OK {

@@ -89,16 +89,17 @@ fn run(
         }
     });
     let deadline = Instant::now() + LIMIT;
-    loop {
+    let url = loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let text = lines.recv_timeout(left).unwrap_or_else(|_| {
             let log = std::fs::read_to_string(&log_file).unwrap_or_default();
             panic!("the server did not start: {log}")
         });
         if let Some((_, url)) = text.split_once("listening on ") {
-            return (child, url.to_owned());
+            break url.to_owned();
         }
-    }
+    };
+    (child, url)
 }
 
 impl Drop for Node {

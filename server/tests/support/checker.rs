@@ -191,9 +191,9 @@ pub(crate) fn check(attempts: &[Attempt], sights: &[Sight], log: &Sight) -> Resu
                 return Err(format!("I9: {reader} was handed a page after it was removed"));
             }
         } else {
-            let lost = Lost::of(attempts, sight);
-            if lost.first.is_some() {
-                return Err(format!("I1: {reader} lost {lost}"));
+            let missing = Lost::of(attempts, sight);
+            if missing.first.is_some() {
+                return Err(format!("I1: {reader} lost {missing}"));
             }
         }
         check_cursors(&sight.cursors).map_err(|why| format!("I8: the cursor of {reader} {why}"))?;
@@ -285,7 +285,7 @@ mod tests {
 
     /// The rule that is broken when readers see this, and the log holds what the last of them saw.
     fn rule(attempts: &[Attempt], sights: &[Sight]) -> String {
-        let log = sights.last().map(|last| sight_of(last)).unwrap_or_default();
+        let log = sights.last().map(sight_of).unwrap_or_default();
         broken(check(attempts, sights, &log))
     }
 
@@ -326,7 +326,9 @@ mod tests {
     #[test]
     fn what_is_lost_is_counted_by_where_it_was() {
         let attempts: Vec<Attempt> = (0..5)
-            .map(|n| attempt(0, n, 2 * n as u64, (2 * n as u64 + 1, 10 + n as i64)))
+            .zip(10..)
+            .zip((0..).step_by(2))
+            .map(|((n, id), asked)| attempt(0, n, asked, (asked + 1, id)))
             .collect();
         let whole = sight(&[(10, "0-0"), (11, "0-1"), (12, "0-2"), (13, "0-3"), (14, "0-4")]);
         let some = sight(&[(11, "0-1"), (13, "0-3")]);

@@ -16,6 +16,7 @@ pub mod log;
 pub mod mesh;
 pub mod metrics;
 pub mod pages;
+mod planted;
 pub mod request_id;
 pub mod routes;
 pub mod secret;

@@ -115,6 +115,7 @@ async fn run(settings: Settings) -> Result<()> {
     let (stop, stopping) = watch::channel(false);
     let metrics_stopping = stopping.clone();
     let app = App::new(settings, public_url, store.clone(), Arc::new(Clock::default()), stopping);
+    app.meshes.set_clock().await;
     let set_up = sign_in::first_start(&app).await?;
     greet(&app, &address.to_string(), &data, metrics_address, set_up.as_deref())?;
 
@@ -143,6 +144,7 @@ async fn run(settings: Settings) -> Result<()> {
             }
         }
         () = app.meshes.background() => {}
+        () = app.meshes.keep_clock() => {}
     }
     app.meshes.flush().await;
     store.close().await;

@@ -7,7 +7,7 @@
 
 #[path = "store_suite/accounts.rs"]
 mod accounts;
-#[path = "store_suite/checker.rs"]
+#[path = "support/checker.rs"]
 mod checker;
 #[path = "store_suite/concurrency.rs"]
 mod concurrency;

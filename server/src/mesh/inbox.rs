@@ -13,6 +13,7 @@ use super::presence::Parked;
 use super::tail::{Found, Wake, is_for};
 use super::{MeshState, Meshes, Shared, Speaker};
 use crate::error::{ApiError, Result};
+use crate::planted;
 use crate::store::{Head, HistoryPage, Micros, Move, Stream, Visibility};
 
 /// Pages that hold nothing for the agent before an empty one is handed out.
@@ -150,7 +151,7 @@ impl Reader {
             }
             let over = now >= self.deadline || *self.stopping.borrow();
             // Register, look, then sleep: a message that comes in between wakes us.
-            let waiting = (!over).then(|| self.state.tail.wait(&self.agent, &self.token));
+            let mut waiting = (!over).then(|| self.state.tail.wait(&self.agent, &self.token));
             // A revocation from before we were registered has woken nobody here.
             let revocations = self.shared.revocations.load(Ordering::SeqCst);
             if std::mem::replace(&mut self.revocations, revocations) != revocations {
@@ -163,6 +164,11 @@ impl Reader {
                     None => return Ok(Step::Ended),
                 },
             };
+            if planted::is("look-before-register") {
+                drop(waiting.take());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                waiting = (!over).then(|| self.state.tail.wait(&self.agent, &self.token));
+            }
             self.position = page.cursor;
             if page.messages.is_empty() && page.more && empty < EMPTY_PAGES {
                 empty += 1;
@@ -170,6 +176,10 @@ impl Reader {
             }
             let Some(mut waiting) = waiting.filter(|_| page.messages.is_empty() && !page.more)
             else {
+                if planted::is("cursor-at-delivery") {
+                    let (store, mesh) = (&self.shared.store, &self.state.id);
+                    store.move_cursor(mesh, &self.agent, page.cursor, Move::Acknowledge).await?;
+                }
                 return Ok(Step::Page(self.hand_out(page)));
             };
             let wake_at = self.expiry.map_or(self.deadline, |expiry| expiry.min(self.deadline));

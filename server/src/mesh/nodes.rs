@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{MeshState, Meshes, Shared};
+use crate::clock::micros;
 use crate::error::chain;
 use crate::store::{Ended, NodeStore, StoreError};
 
@@ -25,6 +26,12 @@ const LEASE: Duration = Duration::from_secs(30);
 const RENEW: Duration = Duration::from_secs(10);
 /// How often it is said which agents poll here, when that has changed.
 const TELL_POLLING: Duration = Duration::from_secs(5);
+/// How far a clock may be from the store's.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
+/// How often that is looked at.
+const SET_CLOCK: Duration = Duration::from_secs(10);
+/// How long the store may take for any of this: a connection that was cut off may stay silent for ever.
+const ANSWER: Duration = Duration::from_secs(10);
 /// The pause after something has failed.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Messages that are read at a time after a hint.
@@ -104,7 +111,8 @@ impl Shared {
     async fn sweep(self: &Arc<Self>, nodes: &dyn NodeStore) -> Result<(), StoreError> {
         for waited in self.waited_for().chunks(HEADS_AT_ONCE) {
             let ids: Vec<MeshId> = waited.iter().map(|(state, _)| state.id.clone()).collect();
-            let heads: HashMap<_, _> = nodes.heads(&ids).await?.into_iter().collect();
+            let heads: HashMap<_, _> =
+                answered(nodes, nodes.heads(&ids)).await?.into_iter().collect();
             for (state, from) in waited {
                 match heads.get(&state.id) {
                     Some(head) if head.head > *from => {
@@ -133,6 +141,35 @@ impl Meshes {
         );
     }
 
+    /// Goes by the store's clock where this computer's is far from it: what expires does so on all nodes at once.
+    pub async fn set_clock(&self) {
+        let Some(nodes) = self.shared.store.nodes() else { return };
+        match answered(nodes, nodes.now()).await {
+            Ok(None) => {}
+            Ok(Some(now)) => {
+                let behind = now - self.shared.clock.now();
+                if behind.abs() > micros(CLOCK_TOLERANCE) {
+                    self.shared.clock.shift(behind);
+                    let seconds = behind / 1_000_000;
+                    tracing::warn!(
+                        seconds,
+                        "the clock of this computer is not that of the store, which is used"
+                    );
+                }
+            }
+            Err(error) => log(&error, "the clock of the store could not be read"),
+        }
+    }
+
+    /// The same, again and again, for as long as it is polled.
+    pub async fn keep_clock(&self) {
+        let mut ticks = every(SET_CLOCK);
+        loop {
+            ticks.tick().await;
+            self.set_clock().await;
+        }
+    }
+
     async fn tell_heads(&self, nodes: &dyn NodeStore) {
         let news = &self.shared.news;
         loop {
@@ -140,7 +177,7 @@ impl Meshes {
             let heads =
                 std::mem::take(&mut *news.heads.lock().unwrap_or_else(PoisonError::into_inner));
             let heads: Vec<_> = heads.into_iter().collect();
-            if let Err(error) = nodes.hint(&heads).await {
+            if let Err(error) = answered(nodes, nodes.hint(&heads)).await {
                 // The others sweep.
                 log(&error, "other nodes could not be told of new messages");
                 sleep(PAUSE).await;
@@ -181,7 +218,7 @@ impl Meshes {
         let mut known: HashMap<i64, Instant> = HashMap::new();
         loop {
             ticks.tick().await;
-            let rows = match nodes.ended().await {
+            let rows = match answered(nodes, nodes.ended()).await {
                 Ok(rows) => rows,
                 Err(error) => {
                     log(&error, "what has ended on other nodes could not be read");
@@ -213,7 +250,7 @@ impl Meshes {
         let mut ticks = every(RENEW);
         loop {
             ticks.tick().await;
-            if let Err(error) = nodes.renew(LEASE).await {
+            if let Err(error) = answered(nodes, nodes.renew(LEASE)).await {
                 log(&error, "this node's lease could not be renewed");
             }
         }
@@ -227,7 +264,7 @@ impl Meshes {
             let states: Vec<Arc<MeshState>> = self.shared.lock_states().values().cloned().collect();
             for state in states {
                 let Some(polling) = state.presence.polling_news() else { continue };
-                if let Err(error) = nodes.note_polling(&state.id, &polling).await {
+                if let Err(error) = answered(nodes, nodes.note_polling(&state.id, &polling)).await {
                     log(&error, "who polls here could not be written");
                     state.presence.not_told();
                     break;
@@ -235,6 +272,17 @@ impl Meshes {
             }
         }
     }
+}
+
+/// An answer of the store, unless it takes too long.
+pub(super) async fn answered<T>(
+    nodes: &dyn NodeStore,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(ANSWER, answer).await.unwrap_or_else(|late| {
+        nodes.gave_up();
+        Err(StoreError::Unavailable(late.into()))
+    })
 }
 
 fn every(period: Duration) -> tokio::time::Interval {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use meshwire_protocol::limits::ACTIVE_WINDOW;
 use meshwire_protocol::{AgentId, MeshId, MessageId};
 
+use super::nodes::answered;
 use crate::clock::micros;
 use crate::error::chain;
 use crate::store::{AgentRow, Micros, NodeStore, Roster, Seen};
@@ -134,7 +135,7 @@ impl Presence {
             anywhere.looked_at = now;
         }
         let agents: Vec<AgentId> = roster.agents.iter().map(|agent| agent.id.clone()).collect();
-        match nodes.last_seen(&roster.mesh.id, &agents, now).await {
+        match answered(nodes, nodes.last_seen(&roster.mesh.id, &agents, now)).await {
             Ok(seen) => {
                 let mut latest = HashMap::with_capacity(seen.len());
                 for (agent, at) in seen {

@@ -51,6 +51,14 @@ pub trait NodeStore: Send + Sync + 'static {
     /// The `ended` log of the last ten seconds at least, that of all nodes.
     async fn ended(&self) -> Result<Vec<EndedRow>>;
 
+    /// What time it is by the store's own clock; `None` when it has none that can be asked.
+    async fn now(&self) -> Result<Option<Micros>> {
+        Ok(None)
+    }
+
+    /// An operation of the store was given up, since no answer came: connections may have gone silent.
+    fn gave_up(&self) {}
+
     /// Keeps what this node has said of its polls true for `lease` from now on.
     async fn renew(&self, lease: Duration) -> Result<()>;
 

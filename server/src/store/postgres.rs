@@ -34,6 +34,7 @@ use sqlx::{Postgres, Transaction};
 pub use self::failure::OpenError;
 use self::failure::{is_worth_another_try, store_error};
 use self::nodes::Listener;
+use self::session::Silence;
 use self::tx::Tx;
 use super::{Digest, Micros, NodeStore, Result, Store, TokenRow, UserRow};
 
@@ -50,6 +51,7 @@ const ATTEMPTS: usize = 8;
 /// A database on a Postgres server.
 pub struct PostgresStore {
     pool: PgPool,
+    silence: Silence,
     /// Random: tells this node's hints from those of others.
     node: i64,
     listener: Listener,
@@ -64,12 +66,13 @@ impl PostgresStore {
     pub async fn open(url: &str) -> std::result::Result<Self, OpenError> {
         let options = session::options(url)?;
         let failed = |cause: sqlx::Error| OpenError::refused(&options, &cause);
-        let pool = session::pool(options.clone()).await.map_err(failed)?;
+        let silence = Silence::default();
+        let pool = session::pool(options.clone(), &silence).await.map_err(failed)?;
         session::check(&pool).await.map_err(failed)?;
         // Takes an advisory lock, so that of several nodes that start together one does it.
         MIGRATOR.run(&pool).await.map_err(|cause| failed(cause.into()))?;
         let listener = Listener::new(pool.clone());
-        Ok(Self { pool, node: rand::random(), listener })
+        Ok(Self { pool, silence, node: rand::random(), listener })
     }
 
     fn pool(&self) -> &PgPool {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::failure::is_transient;
 use super::tx::{Failed, Tx};
 use super::{PostgresStore, decode, store_error};
+use crate::planted;
 use crate::store::{Appended, Batch, Micros, Result};
 
 /// A node's clock that is further ahead of the server's than this is not used for ids.
@@ -26,6 +27,12 @@ impl PostgresStore {
     /// the head, which the one before holds for as long as it may still be committed.
     pub(super) async fn append_batch(&self, batch: Batch) -> Result<Appended> {
         let batch = Arc::new(batch);
+        #[cfg(feature = "planted-bugs")]
+        if planted::is("keys-looked-up-before")
+            && let Some(taken) = self.taken_before(&batch).await?
+        {
+            return Ok(taken);
+        }
         let began = Instant::now();
         let mut unsure = false;
         loop {
@@ -38,35 +45,64 @@ impl PostgresStore {
                 Err(Failed { error, nothing_written })
                     if is_transient(&error) && began.elapsed() < PERSIST =>
                 {
-                    unsure |= !nothing_written;
+                    unsure |= !nothing_written && !planted::is("unsure-not-looked");
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(Failed { error, .. }) => return Err(store_error(error)),
             }
         }
     }
+
+    /// A bug that can be planted: keys are looked up here, and not in the transaction.
+    #[cfg(feature = "planted-bugs")]
+    async fn taken_before(&self, batch: &Batch) -> Result<Option<Appended>> {
+        let mut places = Vec::new();
+        for (place, message) in batch.messages.iter().enumerate() {
+            use crate::store::LogStore as _;
+            if let Some(key) = &message.key
+                && self.sent(&batch.mesh, &message.from_agent, &key.key, batch.now).await?.is_some()
+            {
+                places.push(place);
+            }
+        }
+        Ok((!places.is_empty()).then_some(Appended::KeysTaken(places)))
+    }
 }
 
+/// The head row and the server's clock.
+macro_rules! look {
+    ($lock:literal) => {
+        concat!(
+            "SELECT epoch, head, trimmed, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+             FROM mesh WHERE id = $1 AND deleted_at IS NULL",
+            $lock
+        )
+    };
+}
+const LOOK_AND_LOCK: &str = look!(" FOR NO KEY UPDATE");
+const LOOK: &str = look!("");
+
 async fn append(tx: &mut Tx, batch: &Batch, unsure: bool) -> sqlx::Result<Appended> {
-    let row = sqlx::query(
-        "SELECT epoch, head, trimmed, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
-         FROM mesh WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE",
-    )
-    .bind(batch.mesh.as_str())
-    .fetch_optional(tx.conn())
-    .await?;
+    let lock = if planted::is("head-unlocked") { LOOK } else { LOOK_AND_LOCK };
+    let row = sqlx::query(lock).bind(batch.mesh.as_str()).fetch_optional(tx.conn()).await?;
     if unsure && let Some(written) = find(tx, batch).await? {
         return Ok(written);
     }
     let Some(row) = row else { return Ok(Appended::NoMesh) };
     let head = decode::head_row(&row)?;
-    if head.epoch != batch.epoch {
+    if head.epoch != batch.epoch && !planted::is("epoch-unchecked") {
         return Ok(Appended::EpochMoved);
     }
     let next = head.head.next().get();
     let clock: Micros = row.try_get(3)?;
     let is_ahead = batch.now > clock.saturating_add(CLOCK_TOLERANCE);
-    let first = if is_ahead { next } else { next.max(batch.now) };
+    let first = if planted::is("ids-from-the-clock") {
+        batch.now
+    } else if is_ahead {
+        next
+    } else {
+        next.max(batch.now)
+    };
     let taken = write(tx, batch, head.head, first).await?;
     if !taken.is_empty() {
         return Ok(Appended::KeysTaken(taken));
@@ -155,7 +191,8 @@ async fn write(
     .bind(keyed().map(|(_, key, _)| key.key.as_str()).collect::<Vec<_>>())
     .bind(keyed().map(|(_, key, _)| key.fingerprint.as_slice()).collect::<Vec<_>>())
     .bind(keyed().map(|(_, key, _)| key.expires_at).collect::<Vec<_>>())
-    .bind(batch.now)
+    // Without the bug, keys that have expired are free.
+    .bind(if planted::is("keys-looked-up-before") { Micros::MAX } else { batch.now })
     .bind(follows.get())
     .bind(column(|m| Value::Object(m.metadata.clone()).to_string()))
     .bind(messages.iter().map(|m| i64::from(m.hops)).collect::<Vec<_>>())

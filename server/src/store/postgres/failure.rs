@@ -57,13 +57,17 @@ pub(super) fn is_worth_another_try(failed: &Failed) -> bool {
     lost_a_race || (failed.nothing_written && is_lost(&failed.error))
 }
 
+/// The transaction did nothing for longer than the session allows.
+const STOOD_STILL: &str = "25P03";
+
 /// Whether the connection is gone.
 fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
-        // The server ends the session: it is stopping, or has lost another one to a crash.
+        // The server ends the session: it is stopping, has lost another one to a crash, or a transaction stood still
+        // for too long, as it does when this process was stopped for a while.
         sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| matches!(&*code, "57P01" | "57P02"))
+            error.code().is_some_and(|code| matches!(&*code, "57P01" | "57P02" | STOOD_STILL))
         }
         _ => false,
     }
@@ -86,11 +90,11 @@ pub(super) fn is_transient(error: &sqlx::Error) -> bool {
         | sqlx::Error::Io(_)
         | sqlx::Error::Tls(_) => true,
         // Classes of SQLSTATE: connection, rollback, resources, operator, system; then not available now (55),
-        // and a primary that has become a standby (25006).
+        // a primary that has become a standby (25006), and a session that was ended.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
             code.get(..2)
                 .is_some_and(|class| matches!(class, "08" | "40" | "53" | "55" | "57" | "58"))
-                || code == "25006"
+                || matches!(&*code, "25006" | STOOD_STILL)
         }),
         _ => false,
     }

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 use super::{PostgresStore, decode, store_error};
+use crate::planted;
 use crate::store::{Ended, EndedRow, Head, Micros, NodeStore, Result};
 
 /// The channel of NOTIFY.
@@ -97,6 +98,9 @@ impl NodeStore for PostgresStore {
     }
 
     async fn hint(&self, heads: &[(MeshId, MessageId)]) -> Result<()> {
+        if planted::is("hints-dropped") {
+            return Ok(());
+        }
         let mut told = String::new();
         for (place, (mesh, head)) in heads.iter().enumerate() {
             if told.is_empty() {
@@ -154,6 +158,19 @@ impl NodeStore for PostgresStore {
             Ok(ended)
         })
         .map_err(store_error)
+    }
+
+    fn gave_up(&self) {
+        self.silence.note();
+    }
+
+    async fn now(&self) -> Result<Option<Micros>> {
+        sqlx::query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+            .fetch_one(&self.pool)
+            .await
+            .and_then(|row| row.try_get(0))
+            .map(Some)
+            .map_err(store_error)
     }
 
     async fn renew(&self, lease: Duration) -> Result<()> {

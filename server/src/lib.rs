@@ -14,6 +14,7 @@ pub mod listen;
 pub mod log;
 pub mod mesh;
 pub mod metrics;
+pub mod moving;
 pub mod pages;
 pub mod request_id;
 pub mod routes;

@@ -15,6 +15,7 @@ pub mod listen;
 pub mod log;
 pub mod mesh;
 pub mod metrics;
+pub mod moving;
 pub mod pages;
 mod planted;
 pub mod request_id;

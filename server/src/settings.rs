@@ -16,6 +16,7 @@ pub use self::limits::{BodyLimits, Limits};
 pub use self::place::Place;
 pub use self::retention::Retention;
 use crate::client_address::Networks;
+use crate::moving::{ExportArgs, ImportArgs};
 use crate::users::UserCommand;
 
 /// Shortest secret key, in characters.
@@ -155,6 +156,37 @@ pub enum Command {
     ///
     /// It asks /health at the address that BIND says, and needs no other setting. Meant for containers.
     Healthcheck,
+
+    /// Write everything that the store holds to a file
+    ///
+    /// Accounts, sessions, tokens, meshes, agents, messages and all the rest, of any store and for any store:
+    /// `meshwire-server import` reads it. No secret stands in it in the clear, but hashes of passwords and
+    /// tokens, and all messages: keep it as you keep the database. Stop the servers first, when they shall go on
+    /// with the other store: what they take later is not in the file. One on SQLite must be stopped.
+    ///
+    /// The file is text, a JSON object a line: first {"meshwire":1,"version":"…"}, then one line for each
+    /// record, whose `kind` says what it is, at last {"kind":"end","counts":{…},"sha256":"…"} with the number of
+    /// records of each kind and the SHA-256 of all lines before. ARCHITECTURE.md has the fields.
+    Export(ExportArgs),
+
+    /// Read such a file into an empty store
+    ///
+    /// The whole file is checked before anything is written. It is written whole or not at all, then read back
+    /// and compared by counts and checksums. Tokens, sessions and cursors are what they were; agents go on
+    /// without noticing.
+    Import(ImportArgs),
+}
+
+impl Args {
+    /// Where data is kept: all that moving it needs to know. How to log is checked, too.
+    ///
+    /// # Errors
+    /// Names the setting that is wrong and what is expected of it.
+    pub fn place(&self) -> Result<Place> {
+        check_log(&self.log)?;
+        let store = secret("MESHWIRE_STORE", self.store.clone(), self.store_file.as_deref())?;
+        Place::check(store.as_deref())
+    }
 }
 
 /// Settings that were checked.
@@ -215,7 +247,7 @@ impl Settings {
     /// # Errors
     /// Names the setting that is wrong and what is expected of it.
     pub fn check(args: Args) -> Result<Self> {
-        let public_url = args.public_url.map(check_public_url).transpose()?;
+        let public_url = args.public_url.clone().map(check_public_url).transpose()?;
         let https = public_url.as_ref().is_some_and(|url| url.scheme() == "https");
         ensure!(
             args.bind.ip().is_loopback() || https || args.allow_insecure,
@@ -224,8 +256,7 @@ impl Settings {
              MESHWIRE_PUBLIC_URL=https://…, or say --allow-insecure if the network is yours alone",
             args.bind
         );
-        let store = secret("MESHWIRE_STORE", args.store, args.store_file.as_deref())?;
-        let store = Place::check(store.as_deref())?;
+        let store = args.place()?;
         let client_secret = secret(
             "MESHWIRE_GITHUB_CLIENT_SECRET",
             args.github_client_secret,
@@ -275,7 +306,6 @@ impl Settings {
                 "{name} is too short: it needs at least {MIN_SECRET_KEY} characters"
             );
         }
-        check_log(&args.log)?;
         Ok(Self {
             bind: args.bind,
             public_url,

@@ -8,6 +8,7 @@
 //! that means.
 
 mod measured;
+pub mod moving;
 mod nodes;
 mod open;
 mod page;
@@ -23,7 +24,7 @@ use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
 
 pub use measured::Measured;
 pub use nodes::{Ended, EndedRow, NodeStore};
-pub use open::{open, put_account_link};
+pub use open::{open, open_to_move, put_account_link};
 pub use rows::{
     AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, InviteRow, LogPage,
     MemberRow, MeshChange, MeshRow, Micros, NewAgent, NewMesh, NewMessage, NewUser, Position,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
+use super::moving::Moving;
 use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
 use super::{AccountLink, Linked, Store, sqlite};
@@ -15,6 +16,24 @@ use crate::settings::Place;
 /// Says what is wrong with the place, and what to do.
 pub async fn open(place: &Place) -> Result<Arc<dyn Store>> {
     let store: Result<Arc<dyn Store>> = match place {
+        Place::Sqlite(path) => match SqliteStore::open(path).await {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error) => Err(error.into()),
+        },
+        Place::Postgres(url) => match PostgresStore::open(url).await {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error) => Err(error.into()),
+        },
+    };
+    store.context("MESHWIRE_STORE")
+}
+
+/// The same, for all of its content to go out or in.
+///
+/// # Errors
+/// As for [`open`].
+pub async fn open_to_move(place: &Place) -> Result<Arc<dyn Moving>> {
+    let store: Result<Arc<dyn Moving>> = match place {
         Place::Sqlite(path) => match SqliteStore::open(path).await {
             Ok(store) => Ok(Arc::new(store)),
             Err(error) => Err(error.into()),

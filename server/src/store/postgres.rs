@@ -11,7 +11,11 @@ mod append;
 mod decode;
 #[path = "sql/devices.rs"]
 mod devices;
+#[path = "sql/export.rs"]
+mod export;
 mod failure;
+#[path = "sql/import.rs"]
+mod import;
 #[path = "sql/links.rs"]
 mod links;
 mod log;
@@ -19,6 +23,7 @@ mod log;
 mod members;
 #[path = "sql/meshes.rs"]
 mod meshes;
+mod moving;
 mod nodes;
 mod purge;
 mod retention;
@@ -40,6 +45,7 @@ use super::{Digest, Micros, NodeStore, Result, Store, TokenRow, UserRow};
 
 // What the acts in `sql/`, which are compiled for each engine, call their own engine's.
 type Conn = PgConnection;
+type Db = Postgres;
 type Row = PgRow;
 type SqlStore = PostgresStore;
 

@@ -12,6 +12,10 @@ mod cache;
 mod decode;
 #[path = "sql/devices.rs"]
 mod devices;
+#[path = "sql/export.rs"]
+mod export;
+#[path = "sql/import.rs"]
+mod import;
 #[path = "sql/links.rs"]
 mod links;
 mod log;
@@ -19,6 +23,7 @@ mod log;
 mod members;
 #[path = "sql/meshes.rs"]
 mod meshes;
+mod moving;
 mod outside;
 mod purge;
 mod retention;
@@ -47,6 +52,7 @@ use crate::settings;
 
 // What the acts in `sql/`, which are compiled for each engine, call their own engine's.
 type Conn = SqliteConnection;
+type Db = Sqlite;
 type Row = SqliteRow;
 type SqlStore = SqliteStore;
 

@@ -72,7 +72,7 @@ pub(super) fn from_word<T: DeserializeOwned>(word: &str) -> sqlx::Result<T> {
         .map_err(fault)
 }
 
-fn json<T: DeserializeOwned>(row: &Row, column: usize) -> sqlx::Result<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row, column: usize) -> sqlx::Result<T> {
     serde_json::from_str(row.try_get(column)?).map_err(fault)
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use meshwire_protocol::{MeshId, check_token, finish_token, mask_token};
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Readers};
+use crate::output::note;
 use crate::wiring::ledger::Ledger;
 
 /// The file in which [`Home::wiring`] is kept.
@@ -151,25 +153,26 @@ impl Home {
         read_json(&path)
     }
 
-    /// Works on that, and lets nobody else meanwhile. The work saves it itself, at its right time.
-    pub(crate) fn with_wiring<T>(&self, work: impl FnOnce(&Ledger) -> Outcome<T>) -> Outcome<T> {
-        let _lock = self.lock()?;
-        work(&self.wiring()?)
-    }
-
     /// Remembers it, for who has its lock.
     pub(crate) fn save_wiring(&self, ledger: &Ledger) -> Outcome<()> {
         let path = self.0.join(WIRING);
-        if *ledger == Ledger::default() {
-            return match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(Failure::failed(format!("cannot remove {}: {error}", path.display())))
-                }
-                _ => Ok(()),
-            };
-        }
         // Left alone where it says so already: a second run changes no file.
-        if self.wiring()? == *ledger { Ok(()) } else { write_json(&path, ledger) }
+        if self.wiring()? == *ledger {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        if *ledger == Ledger::default() { remove(&path) } else { write_json(&path, ledger) }
+    }
+
+    /// Lets nobody else wire anything in or out until the answer is dropped. Files of harnesses and `.mesh.json` are
+    /// read long before they are written, so that only one run at a time may work on them.
+    pub(crate) fn lock_wiring(&self) -> Outcome<File> {
+        let lock = self.open_lock(".wiring.lock")?;
+        if lock.try_lock().is_err() {
+            note("Waiting for another `meshwire init` on this computer.");
+            lock.lock().map_err(|error| self.cannot_write(&error))?;
+        }
+        Ok(lock)
     }
 
     /// Where running programs leave locks and notes for each other; for its owner only.
@@ -182,16 +185,29 @@ impl Home {
 
     /// Makes the folder, for its owner only, and holds its lock until the answer is dropped.
     fn lock(&self) -> Outcome<File> {
-        let failed = |error| Failure::failed(format!("cannot write {}: {error}", self.0.display()));
-        make_folder(&self.0)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(self.0.join(".lock"))
-            .map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        let lock = self.open_lock(".lock")?;
+        lock.lock().map_err(|error| self.cannot_write(&error))?;
         Ok(lock)
+    }
+
+    fn open_lock(&self, name: &str) -> Outcome<File> {
+        make_folder(&self.0)?;
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        options.open(self.0.join(name)).map_err(|error| self.cannot_write(&error))
+    }
+
+    fn cannot_write(&self, error: &io::Error) -> Failure {
+        Failure::failed(format!("cannot write {}: {error}", self.0.display()))
+    }
+}
+
+fn remove(path: &Path) -> Outcome<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::failed(format!("cannot remove {}: {error}", path.display())))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@
 pub(crate) mod diff;
 pub(crate) mod disk;
 mod document;
+pub(crate) mod hand_over;
 mod jsonc;
 pub(crate) mod ledger;
 mod lines;

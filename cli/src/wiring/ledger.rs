@@ -31,9 +31,6 @@ pub(crate) struct Ledger {
 /// What was done for a project's harness besides files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Done {
-    /// The keys that were put into `.mesh.json`, and the harness itself when it was not in there.
-    #[serde(default)]
-    pub(crate) mesh_file: Vec<String>,
     /// The program that its files start.
     #[serde(default)]
     pub(crate) program: String,
@@ -166,7 +163,8 @@ impl Ledger {
 
     /// The name of our server where each project needs one of its own: the plain one, when no other project has it.
     pub(crate) fn server_name(&self, user: &User) -> String {
-        let puts = self.files.values().filter_map(|record| match &record.content {
+        let shared = self.files.values().filter(|record| !record.in_project);
+        let puts = shared.filter_map(|record| match &record.content {
             Held::Some(puts) => Some(&puts.values),
             Held::Own { .. } => None,
         });
@@ -230,6 +228,11 @@ pub(super) fn sha256(text: &str) -> String {
 }
 
 impl Puts {
+    /// Who needs the value that we put at a path.
+    pub(super) fn place(&self, path: &[String]) -> Option<&BTreeSet<User>> {
+        self.values.iter().find(|put| put.path == path && !put.element).map(|put| &put.users)
+    }
+
     /// The text as it was before us, as far as it can be told.
     pub(super) fn original(&self, text: &str) -> Option<String> {
         match &self.back {

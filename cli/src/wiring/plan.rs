@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::disk::{self, Found};
+use super::hand_over::HandOver;
 use super::ledger::{Ledger, User};
 use super::merge::merge;
 use super::undo::{Fate, undo};
@@ -15,6 +16,8 @@ use crate::failure::Outcome;
 pub(crate) struct Plan {
     changes: Vec<Change>,
     ledger: Ledger,
+    /// Whether it takes out.
+    undoes: bool,
     /// What was left alone, and why.
     pub(crate) notes: Vec<String>,
 }
@@ -54,9 +57,14 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Takes out what only this harness needs, in this project.
-    pub(crate) fn undo(ledger: &Ledger, user: &User, project: &Path) -> Outcome<Self> {
-        let mut plan = Self::new(ledger);
+    /// Takes out what only this harness needs, in this project. Where it stood before others, one of them does then.
+    pub(crate) fn undo(
+        ledger: &Ledger,
+        user: &User,
+        project: &Path,
+        hand_over: Option<&HandOver>,
+    ) -> Outcome<Self> {
+        let mut plan = Self { undoes: true, ..Self::new(ledger) };
         for (key, record) in &ledger.files {
             if !record.is_for(user) {
                 continue;
@@ -64,14 +72,25 @@ impl Plan {
             let path = PathBuf::from(key);
             let place = if record.in_project { Place::Project } else { Place::Home };
             let found = disk::read(&path, place, project)?;
-            let undone = undo(&path, found.text.as_deref(), record, user)?;
+            let handed = match (hand_over.filter(|one| one.path == path), &found.text) {
+                (Some(hand_over), Some(text)) => hand_over.apply(text, record, user)?,
+                _ => None,
+            };
+            let (text, record) = match &handed {
+                Some(handed) => (Some(&handed.text), &handed.record),
+                None => (found.text.as_ref(), record),
+            };
+            let undone = undo(&path, text.map(String::as_str), record, user)?;
             plan.notes.extend(undone.notes);
             match undone.record {
                 Some(record) => drop(plan.ledger.files.insert(key.clone(), record)),
                 None => drop(plan.ledger.files.remove(key)),
             }
             match undone.fate {
-                Fate::Stays => {}
+                Fate::Stays => {
+                    let text = text.cloned();
+                    plan.change(path, found, text, false);
+                }
                 Fate::Becomes(text) => plan.change(path, found, Some(text), false),
                 Fate::Goes => plan.change(path, found, None, false),
             }
@@ -80,13 +99,19 @@ impl Plan {
     }
 
     fn new(ledger: &Ledger) -> Self {
-        Self { changes: Vec::new(), ledger: ledger.clone(), notes: Vec::new() }
+        let (changes, notes) = (Vec::new(), Vec::new());
+        Self { changes, ledger: ledger.clone(), undoes: false, notes }
     }
 
     fn change(&mut self, path: PathBuf, found: Found, text: Option<String>, secret: bool) {
         if found.text != text {
             self.changes.push(Change { path, found, text, secret });
         }
+    }
+
+    /// Whether a file changes.
+    pub(crate) fn changes(&self, path: &Path) -> bool {
+        self.files().any(|(changed, _)| changed == path)
     }
 
     /// The files that change, and whether each goes.
@@ -102,12 +127,15 @@ impl Plan {
         self.changes.iter().map(diff).collect()
     }
 
-    /// Writes and removes the files. What we hold is remembered first, so that a run that breaks off can be undone.
+    /// Writes and removes the files. What we hold is remembered before it is there, and until it has gone, so that a run
+    /// that breaks off can be undone.
     pub(crate) fn apply(mut self, home: &Home) -> Outcome<Self> {
         for change in self.changes.iter().filter(|change| change.text.is_some()) {
             self.ledger.folders.extend(disk::missing_folders(&change.path));
         }
-        home.save_wiring(&self.ledger)?;
+        if !self.undoes {
+            home.save_wiring(&self.ledger)?;
+        }
         for change in &self.changes {
             let done = match &change.text {
                 Some(text) => disk::write(&change.path, &change.found, text, change.secret),
@@ -119,13 +147,13 @@ impl Plan {
                 )
             })?;
         }
-        self.remove_folders(home)?;
+        self.remove_folders();
+        home.save_wiring(&self.ledger)?;
         Ok(self)
     }
 
     /// Removes the folders that were made for files that have gone. What somebody else put there keeps one.
-    fn remove_folders(&mut self, home: &Home) -> Outcome<()> {
-        let before = self.ledger.folders.len();
+    fn remove_folders(&mut self) {
         let needed: Vec<_> = self.ledger.files.keys().map(PathBuf::from).collect();
         let gone = |folder: &PathBuf| !needed.iter().any(|file| file.starts_with(folder));
         let going: Vec<_> =
@@ -134,6 +162,5 @@ impl Plan {
             disk::remove_folder(folder);
             self.ledger.folders.remove(folder);
         }
-        if self.ledger.folders.len() == before { Ok(()) } else { home.save_wiring(&self.ledger) }
     }
 }

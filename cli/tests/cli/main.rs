@@ -9,6 +9,7 @@ mod doctor_harness;
 mod headless;
 mod json;
 mod listen;
+mod mesh_file;
 mod offline;
 mod profiles;
 mod project;

@@ -77,7 +77,8 @@ fn a_second_harness_leaves_the_first_one_alone() {
     let computer = computer.mesh_file(&file);
     assert_eq!(computer.run(&["init", "--harness", "generic"]).code, Some(0));
     let text = mesh_file(&computer);
-    assert!(text.starts_with("{\n  \"x\": [1, 2],\n  \"mesh_id\""), "{text}");
+    let bare: String = text.split_whitespace().collect();
+    assert!(bare.starts_with(&file.trim_end_matches('}').replace(' ', "")), "{text}");
     let file: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(file["agent_name"], "copilot-agent");
     assert_eq!(file["agents"], json!({"generic": "generic-agent"}));

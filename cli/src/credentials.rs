@@ -16,6 +16,9 @@ use crate::files::{self, Readers};
 use crate::output::note;
 use crate::wiring::ledger::Ledger;
 
+/// The file in which [`Home::alias`] looks.
+const AGENTS: &str = "agents.json";
+
 /// The file in which [`Home::wiring`] is kept.
 const WIRING: &str = "wiring.json";
 
@@ -130,20 +133,31 @@ impl Home {
 
     /// The name under which this computer registered an agent whose own name was taken.
     pub(crate) fn alias(&self, mesh: &MeshId, wanted: &str) -> Outcome<Option<String>> {
-        let aliases: Aliases = read_json(&self.0.join("agents.json"))?;
+        let aliases: Aliases = read_json(&self.0.join(AGENTS))?;
         Ok(aliases.get(mesh.as_str()).and_then(|names| names.get(wanted)).cloned())
     }
 
     /// Remembers such a name.
     pub(crate) fn remember_alias(&self, mesh: &MeshId, wanted: &str, name: &str) -> Outcome<()> {
         let _lock = self.lock()?;
-        let path = self.0.join("agents.json");
+        let path = self.0.join(AGENTS);
         let mut aliases: Aliases = read_json(&path)?;
         aliases
             .entry(mesh.as_str().to_owned())
             .or_default()
             .insert(wanted.to_owned(), name.to_owned());
         write_json(&path, &aliases)
+    }
+
+    /// Forgets it, and the file when nothing else is in it.
+    pub(crate) fn forget_alias(&self, mesh: &MeshId, wanted: &str) -> Outcome<()> {
+        let _lock = self.lock()?;
+        let path = self.0.join(AGENTS);
+        let mut aliases: Aliases = read_json(&path)?;
+        let Some(names) = aliases.get_mut(mesh.as_str()) else { return Ok(()) };
+        names.remove(wanted);
+        aliases.retain(|_, names| !names.is_empty());
+        if aliases.is_empty() { remove(&path) } else { write_json(&path, &aliases) }
     }
 
     /// What `init` put into files of harnesses.
@@ -187,6 +201,7 @@ impl Home {
     fn lock(&self) -> Outcome<File> {
         let lock = self.open_lock(".lock")?;
         lock.lock().map_err(|error| self.cannot_write(&error))?;
+        files::sweep(&self.0);
         Ok(lock)
     }
 
@@ -253,6 +268,13 @@ fn read_json<T: DeserializeOwned + Default>(path: &Path) -> Outcome<T> {
     let Some(text) = files::read(path)? else {
         return Ok(T::default());
     };
+    let hint = if path.ends_with(WIRING) {
+        "mend it; if you remove it, `meshwire init --undo` no longer knows what it put where"
+    } else if path.ends_with(AGENTS) {
+        "mend it, or remove it and run `meshwire init` again in your projects"
+    } else {
+        "mend it, or remove it and run `meshwire login` again"
+    };
     serde_json::from_str(&text).map_err(|error| {
         // Line and column only: the message of serde_json may quote what stands there.
         Failure::failed(format!(
@@ -261,7 +283,7 @@ fn read_json<T: DeserializeOwned + Default>(path: &Path) -> Outcome<T> {
             error.line(),
             error.column()
         ))
-        .hint("mend it, or remove it and run `meshwire login` again")
+        .hint(hint)
     })
 }
 
@@ -385,6 +407,12 @@ mod tests {
         assert_eq!(home.alias(&here, "bob").unwrap().as_deref(), Some("bob-ada"));
         assert_eq!(home.alias(&there, "bob").unwrap(), None);
         assert_eq!(home.alias(&here, "eve").unwrap(), None);
+        home.remember_alias(&here, "eve", "eve-ada").unwrap();
+        home.forget_alias(&here, "bob").unwrap();
+        assert_eq!(home.alias(&here, "bob").unwrap(), None);
+        assert_eq!(home.alias(&here, "eve").unwrap().as_deref(), Some("eve-ada"));
+        home.forget_alias(&here, "eve").unwrap();
+        assert!(!home.0.join(AGENTS).exists());
     }
 
     #[test]

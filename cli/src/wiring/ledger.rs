@@ -200,6 +200,15 @@ impl Record {
         }
     }
 
+    /// The lines that we hold in a file of lines.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        let puts = match &self.content {
+            Held::Some(puts) if puts.format.is_none() => puts.values.as_slice(),
+            _ => &[],
+        };
+        puts.iter().filter_map(|put| put.value.as_str())
+    }
+
     /// Whether anybody needs anything of it.
     pub(super) fn is_needed(&self) -> bool {
         match &self.content {

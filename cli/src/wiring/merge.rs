@@ -50,7 +50,8 @@ pub(crate) fn merge(
             settings(&edit.path, *format, edits, before, &mut puts, user)?
         }
         Content::Lines(wanted) => {
-            let (new, added) = lines::add(&plain_ends(before), wanted);
+            let is_ours = |line: &str| puts.values.iter().any(|put| put.value == line);
+            let (new, added) = lines::add(&plain_ends(before), wanted, is_ours);
             for line in wanted {
                 puts.note(&[], true, &Json::from(line.as_str()), None, added.contains(line), user);
             }

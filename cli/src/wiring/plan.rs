@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{self, Found};
 use super::hand_over::HandOver;
-use super::ledger::{Ledger, User};
+use super::ledger::{Ledger, Record, User};
 use super::merge::merge;
 use super::undo::{Fate, undo};
 use super::{Content, FileEdit, Place, diff};
@@ -15,6 +15,8 @@ use crate::failure::Outcome;
 #[derive(Debug)]
 pub(crate) struct Plan {
     changes: Vec<Change>,
+    /// All files that were looked at.
+    seen: Vec<PathBuf>,
     ledger: Ledger,
     /// Whether it takes out.
     undoes: bool,
@@ -52,7 +54,7 @@ impl Plan {
                 plan.ledger.files.remove(&key);
             }
             let secret = matches!(edit.content, Content::Own { secret: true, .. });
-            plan.change(edit.path.clone(), found, Some(merged.text), secret);
+            plan.change(edit.path.clone(), found, Some(merged.text), secret)?;
         }
         Ok(plan)
     }
@@ -65,11 +67,16 @@ impl Plan {
         hand_over: Option<&HandOver>,
     ) -> Outcome<Self> {
         let mut plan = Self { undoes: true, ..Self::new(ledger) };
-        for (key, record) in &ledger.files {
-            if !record.is_for(user) {
+        let records = ledger.files.iter().filter(|(_, record)| record.is_for(user));
+        let (lines, others): (Vec<_>, Vec<_>) =
+            records.partition(|(_, record)| record.lines().next().is_some());
+        for (key, record) in others.into_iter().chain(lines) {
+            let path = PathBuf::from(key);
+            if let Some(line) = plan.stays(&path, record) {
+                plan.notes.push(format!("{} keeps {line}, as that file stays", path.display()));
+                plan.ledger.files.remove(key);
                 continue;
             }
-            let path = PathBuf::from(key);
             let place = if record.in_project { Place::Project } else { Place::Home };
             let found = disk::read(&path, place, project)?;
             let handed = match (hand_over.filter(|one| one.path == path), &found.text) {
@@ -86,27 +93,42 @@ impl Plan {
                 Some(record) => drop(plan.ledger.files.insert(key.clone(), record)),
                 None => drop(plan.ledger.files.remove(key)),
             }
-            match undone.fate {
-                Fate::Stays => {
-                    let text = text.cloned();
-                    plan.change(path, found, text, false);
-                }
-                Fate::Becomes(text) => plan.change(path, found, Some(text), false),
-                Fate::Goes => plan.change(path, found, None, false),
-            }
+            let text = match undone.fate {
+                Fate::Stays => text.cloned(),
+                Fate::Becomes(text) => Some(text),
+                Fate::Goes => None,
+            };
+            plan.change(path, found, text, false)?;
         }
         Ok(plan)
     }
 
     fn new(ledger: &Ledger) -> Self {
-        let (changes, notes) = (Vec::new(), Vec::new());
-        Self { changes, ledger: ledger.clone(), undoes: false, notes }
+        let (changes, seen, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { changes, seen, ledger: ledger.clone(), undoes: false, notes }
     }
 
-    fn change(&mut self, path: PathBuf, found: Found, text: Option<String>, secret: bool) {
+    fn change(
+        &mut self,
+        path: PathBuf,
+        found: Found,
+        text: Option<String>,
+        secret: bool,
+    ) -> Outcome<()> {
+        self.seen.push(path.clone());
         if found.text != text {
+            disk::check_writable(&path)?;
             self.changes.push(Change { path, found, text, secret });
         }
+        Ok(())
+    }
+
+    /// Of lines that make git ignore files beside them: those whose file stays.
+    fn stays(&self, path: &Path, record: &Record) -> Option<String> {
+        let beside = |line: &str| path.with_file_name(line);
+        let goes = |file: &Path| self.files().any(|(path, gone)| gone && path == file);
+        let stays = |line: &&str| beside(line).exists() && !goes(&beside(line));
+        record.lines().find(stays).map(str::to_owned)
     }
 
     /// Whether a file changes.
@@ -132,6 +154,9 @@ impl Plan {
     pub(crate) fn apply(mut self, home: &Home) -> Outcome<Self> {
         for change in self.changes.iter().filter(|change| change.text.is_some()) {
             self.ledger.folders.extend(disk::missing_folders(&change.path));
+        }
+        for path in &self.seen {
+            disk::sweep_beside(path);
         }
         if !self.undoes {
             home.save_wiring(&self.ledger)?;

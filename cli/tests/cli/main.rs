@@ -13,6 +13,7 @@ mod mesh_file;
 mod offline;
 mod profiles;
 mod project;
+mod secrets;
 mod send;
 mod sign_in;
 mod support;

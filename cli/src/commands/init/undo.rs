@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use meshwire_protocol::Harness;
+use meshwire_protocol::{Harness, MeshId};
 
 use super::{Init, project, secret, tell};
 use crate::failure::{Failure, Outcome};
 use crate::harness::headless::SECRET_FILE;
-use crate::identity::{self, Wanted};
+use crate::identity;
 use crate::mesh_file::{MeshFile, harness_name};
 use crate::settings::Settings;
 use crate::wiring::ledger::User;
@@ -25,7 +25,11 @@ pub(super) async fn run(args: &Init, settings: Settings, harness: Harness) -> Ou
     if !ledger.knows(&user) {
         return Err(nothing_to_undo(&file, &folder, harness));
     }
-    let agent = how_to_remove(&settings, &file, harness)?;
+    let agent = file.mesh_id()?.zip(file.agent_of(Some(harness))?);
+    let how = match &agent {
+        Some((mesh, name)) => how_to_remove(&settings, mesh, name)?,
+        None => String::new(),
+    };
     let hand_over = project::hand_over(&file, harness)?;
     let is_ours = ledger.holds(file.path(), &user);
     let token = ledger.users.remove(&user.key()).and_then(|done| done.token);
@@ -48,7 +52,13 @@ pub(super) async fn run(args: &Init, settings: Settings, harness: Harness) -> Ou
             file.path().display()
         ));
     }
-    tell::undone(args, &plan, &agent)
+    if let Some((mesh, name)) = &agent
+        && settings.home.wiring()?.users.is_empty()
+    {
+        // No other project can need it.
+        settings.home.forget_alias(mesh, name)?;
+    }
+    tell::undone(args, &plan, &how)
 }
 
 /// What is not remembered here was put in by somebody else, or before what we remembered was lost.
@@ -75,11 +85,8 @@ fn nothing_to_undo(file: &MeshFile, folder: &Path, harness: Harness) -> Failure 
 }
 
 /// The agent may have messages that nobody has read, so it is not removed along.
-fn how_to_remove(settings: &Settings, file: &MeshFile, harness: Harness) -> Outcome<String> {
-    let (Some(name), Some(mesh)) = (file.agent_of(Some(harness))?, file.mesh_id()?) else {
-        return Ok(String::new());
-    };
-    let name = identity::real_name(settings, &mesh, &Wanted { name, of_project: true })?;
+fn how_to_remove(settings: &Settings, mesh: &MeshId, name: &str) -> Outcome<String> {
+    let name = identity::real_name_at(&settings.home, mesh, name)?;
     Ok(format!(
         "The agent {name} is still in mesh {mesh}, with what it has not read. To remove it:\n  \
          curl -X DELETE {}/mesh/{mesh}/agents/{name} -H \"Authorization: Bearer $MESHWIRE_TOKEN\"\n\

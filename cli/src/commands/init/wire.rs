@@ -65,6 +65,8 @@ pub(super) async fn run(
             Secret::Kept(token) => Some(token),
             Secret::New(token, id) => {
                 done.token = Some((id, settings.url.to_string()));
+                // Should we be killed, it can still be ended.
+                settings.home.save_wiring(&ledger)?;
                 Some(token)
             }
             Secret::None(why) => {

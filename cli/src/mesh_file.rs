@@ -70,7 +70,7 @@ impl MeshFile {
         file.mesh_id()?;
         file.harness()?;
         file.agents()?;
-        file.text("workspace_name")?;
+        file.workspace_name()?;
         if let Some(name) = file.text("agent_name")? {
             file.check_name("agent_name", &name)?;
         }
@@ -88,6 +88,11 @@ impl MeshFile {
         self.text("mesh_id")?
             .map(|id| id.parse().map_err(|error| self.wrong("mesh_id", &format!("{error}"))))
             .transpose()
+    }
+
+    /// The project's name for people.
+    pub(crate) fn workspace_name(&self) -> Outcome<Option<String>> {
+        self.text("workspace_name")
     }
 
     /// The project's server, when it is not the default.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
 
 use super::document::Format;
+use super::moved::Identity;
 use super::patch::WayBack;
 use crate::harness::NAME;
 
@@ -31,6 +32,9 @@ pub(crate) struct Ledger {
 /// What was done for a project's harness besides files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Done {
+    /// The project as its file named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) project: Option<Identity>,
     /// The program that its files start.
     #[serde(default)]
     pub(crate) program: String,
@@ -154,6 +158,22 @@ impl Ledger {
     /// Whether anything was done for somebody.
     pub(crate) fn knows(&self, user: &User) -> bool {
         self.users.contains_key(&user.key()) || self.files.values().any(|file| file.is_for(user))
+    }
+
+    /// Remembers the program that files start, for whoever shares them: below the home folder all projects do.
+    pub(crate) fn set_program(&mut self, user: &User, program: &str) {
+        let mut users = BTreeSet::from([user.key()]);
+        for record in self.files.values().filter(|record| !record.in_project) {
+            let sets: Vec<_> = match &record.content {
+                Held::Own { users, .. } => vec![users],
+                Held::Some(puts) => puts.values.iter().map(|put| &put.users).collect(),
+            };
+            let shared = sets.into_iter().filter(|users| users.contains(user)).flatten();
+            users.extend(shared.map(User::key));
+        }
+        for key in users {
+            program.clone_into(&mut self.users.entry(key).or_default().program);
+        }
     }
 
     /// Whether a file is there for somebody.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{self, Found};
 use super::hand_over::HandOver;
-use super::ledger::{Ledger, Record, User};
+use super::ledger::{Held, Ledger, Record, User};
 use super::merge::merge;
 use super::undo::{Fate, undo};
 use super::{Content, FileEdit, Place, diff};
@@ -31,6 +31,8 @@ struct Change {
     /// `None`: it goes.
     text: Option<String>,
     secret: bool,
+    /// Whether the file is ours alone.
+    ours: bool,
 }
 
 impl Plan {
@@ -54,7 +56,9 @@ impl Plan {
                 plan.ledger.files.remove(&key);
             }
             let secret = matches!(edit.content, Content::Own { secret: true, .. });
-            plan.change(edit.path.clone(), found, Some(merged.text), secret)?;
+            let ours = matches!(edit.content, Content::Own { .. });
+            let (path, text) = (edit.path.clone(), Some(merged.text));
+            plan.change(Change { path, found, text, secret, ours })?;
         }
         Ok(plan)
     }
@@ -98,7 +102,8 @@ impl Plan {
                 Fate::Becomes(text) => Some(text),
                 Fate::Goes => None,
             };
-            plan.change(path, found, text, false)?;
+            let ours = matches!(record.content, Held::Own { .. });
+            plan.change(Change { path, found, text, secret: false, ours })?;
         }
         Ok(plan)
     }
@@ -108,17 +113,11 @@ impl Plan {
         Self { changes, seen, ledger: ledger.clone(), undoes: false, notes }
     }
 
-    fn change(
-        &mut self,
-        path: PathBuf,
-        found: Found,
-        text: Option<String>,
-        secret: bool,
-    ) -> Outcome<()> {
-        self.seen.push(path.clone());
-        if found.text != text {
-            disk::check_writable(&path)?;
-            self.changes.push(Change { path, found, text, secret });
+    fn change(&mut self, change: Change) -> Outcome<()> {
+        self.seen.push(change.path.clone());
+        if change.found.text != change.text {
+            disk::check_writable(&change.path)?;
+            self.changes.push(change);
         }
         Ok(())
     }
@@ -144,7 +143,8 @@ impl Plan {
     /// What changes, as unified diffs.
     pub(crate) fn diff(&self) -> String {
         let diff = |change: &Change| {
-            diff::unified(&change.path, change.found.text.as_deref(), change.text.as_deref())
+            let (old, new) = (change.found.text.as_deref(), change.text.as_deref());
+            diff::unified(&change.path, old, new, change.ours)
         };
         self.changes.iter().map(diff).collect()
     }

@@ -20,4 +20,5 @@ mod support;
 mod terminal;
 mod wiring;
 mod wiring_among_others;
+mod wiring_moved;
 mod wiring_places;

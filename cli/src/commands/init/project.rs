@@ -12,6 +12,7 @@ use crate::server_url::ServerUrl;
 use crate::settings::Settings;
 use crate::wiring::hand_over::HandOver;
 use crate::wiring::ledger::User;
+use crate::wiring::moved::Identity;
 use crate::wiring::{Content, Edit, FileEdit, Format, Place};
 
 /// The project's file: the one of this folder or of one above, else a new one here.
@@ -112,6 +113,12 @@ pub(super) fn edit(
         place: Place::Project,
         content: Content::Settings { format: Format::Json, edits },
     })
+}
+
+/// By what the project is known again when its folder is moved: what its file says then.
+pub(super) fn identity(file: &MeshFile, mesh: &MeshId) -> Outcome<Identity> {
+    let name = file.workspace_name()?.unwrap_or_else(|| workspace_name(&folder(file)));
+    Ok((mesh.to_string(), name))
 }
 
 /// A folder may be named like what this file must not hold.

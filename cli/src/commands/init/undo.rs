@@ -20,6 +20,7 @@ pub(super) async fn run(args: &Init, settings: Settings, harness: Harness) -> Ou
         // Perhaps somebody has removed it by hand.
         None => MeshFile::new_in(&project::current_folder()?),
     };
+    ledger.follow(&file);
     let folder = project::folder(&file);
     let user = User::new(&folder, &harness_name(harness));
     if !ledger.knows(&user) {

@@ -34,6 +34,7 @@ pub(super) async fn run(
     let mut places = Places::here(&folder, &mesh, &settings.url, real_name)?;
 
     let mut ledger = settings.home.wiring()?;
+    ledger.follow(&file);
     places.server = ledger.server_name(&user);
     let secret = secret::is_kept_for(harness, &ledger, &user, &folder);
     if secret {
@@ -55,8 +56,9 @@ pub(super) async fn run(
     let registered =
         identity::register_awake(&settings, &client, &mesh, &wanted, Some(harness), wake).await?;
     places.agent.clone_from(&registered.name);
+    ledger.set_program(&user, &places.program);
     let done = ledger.users.entry(user.key()).or_default();
-    done.program.clone_from(&places.program);
+    done.project = Some(project::identity(&file, &mesh)?);
     let mut told = None;
     if secret {
         let before = done.token.as_ref().map(|(id, _)| id.as_str());

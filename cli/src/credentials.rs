@@ -181,6 +181,8 @@ impl Home {
     /// Lets nobody else wire anything in or out until the answer is dropped. Files of harnesses and `.mesh.json` are
     /// read long before they are written, so that only one run at a time may work on them.
     pub(crate) fn lock_wiring(&self) -> Outcome<File> {
+        // So that what a killed run has left here goes, whether this one writes something or not.
+        drop(self.lock()?);
         let lock = self.open_lock(".wiring.lock")?;
         if lock.try_lock().is_err() {
             note("Waiting for another `meshwire init` on this computer.");

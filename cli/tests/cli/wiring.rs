@@ -32,7 +32,7 @@ fn all(folder: &Path) -> Vec<(String, Vec<u8>, std::time::SystemTime)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if !path.ends_with(".wiring.lock") {
+            } else if !path.to_string_lossy().ends_with(".lock") {
                 let changed = fs::metadata(&path).unwrap().modified().unwrap();
                 found.push((path.display().to_string(), fs::read(&path).unwrap(), changed));
             }

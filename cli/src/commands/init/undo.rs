@@ -49,7 +49,7 @@ pub(super) async fn run(args: &Init, settings: Settings, harness: Harness) -> Ou
     let mut plan = plan.apply(&settings.home)?;
     if !is_ours && file.is_on_disk() {
         plan.notes.push(format!(
-            "{} stays as it was: it was wired in by somebody else",
+            "{} stays as it was: init has put nothing into it on this computer",
             file.path().display()
         ));
     }

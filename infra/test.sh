@@ -10,8 +10,8 @@
 #                                      infra/test.sh -- cargo test -p meshwire-server --test store dynamodb
 #
 # What is missing is installed: Debian packages (as root or by sudo), and Amazon's DynamoDB Local, Node,
-# schemathesis and the clients that are tried below target/. The services run on free ports of this machine for this
-# run alone, and end with it.
+# schemathesis, linters and the clients that are tried below target/. The services run on free ports of this machine
+# for this run alone, and end with it.
 # The last line sums up the tests; the exit code is 0 only when every part was well.
 
 set -euo pipefail
@@ -36,12 +36,15 @@ quick_clients=(inspector conformance sdk claude copilot codex gemini pi)
 
 # Of infra/schemathesis/requirements.txt.
 schemathesis_version=4.32.5
+# Of infra/lint/requirements.txt.
+linters_version=1.58.0
 
 target=${CARGO_TARGET_DIR:-target}
 [[ $target == /* ]] || target=$root/$target
 tools=$target/test-tools
 emulator=$tools/dynamodb-local-$simulator_version
 schemathesis=$tools/schemathesis-$schemathesis_version
+linters=$tools/cfn-lint-$linters_version
 node=$tools/node-$node_version
 
 wrong_usage() {
@@ -122,7 +125,9 @@ clean_up() {
 
 work=$(mktemp -d)
 # A second signal must not cut this short.
-trap 'trap "" HUP INT TERM; clean_up || true; rm -rf "$work"' EXIT
+# A folder of its own, which the user that runs Postgres can reach.
+postgres=$(mktemp -d)
+trap 'trap "" HUP INT TERM; clean_up || true; rm -rf "$work" "$postgres"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -140,6 +145,9 @@ needs() {
 install_packages() {
     needs cc gcc libc6-dev                      # links Rust; compiles SQLite and aws-lc
     needs java default-jre-headless             # runs DynamoDB Local
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+    # Servers that believe that it is another day.
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
     # Runs the extensions and the example in TypeScript; fetches DynamoDB Local.
     needs node nodejs
     needs npm npm
@@ -150,7 +158,7 @@ install_packages() {
     needs git git                               # clients look for a repository
     needs prlimit util-linux                    # files that may not grow
     needs chromedriver chromium-driver
-    # Runs schemathesis. Debian's python3 comes without what makes an environment.
+    # Runs schemathesis and linters. Debian's python3 comes without what makes an environment.
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
     ((${#missing[@]})) || return 0
 
@@ -198,9 +206,10 @@ fetch_node() {
     export MESHWIRE_TEST_NODE=$node/bin
 }
 
-fetch_schemathesis() {
-    [[ -d $schemathesis ]] && return
-    echo "Fetching schemathesis $schemathesis_version"
+# fetch_python NAME VERSION REQUIREMENTS PLACE: makes a Python environment with these packages.
+fetch_python() {
+    [[ -d $4 ]] && return
+    echo "Fetching $1 $2"
     local aside
     # Made aside, as above.
     mkdir -p "$tools" || return
@@ -208,13 +217,21 @@ fetch_schemathesis() {
     {
         python3 -m venv "$aside" &&
             attend "$aside/bin/python" -m pip install --quiet --disable-pip-version-check \
-                --requirement infra/schemathesis/requirements.txt
+                --requirement "$3"
     } || {
         rm -rf "$aside"
         return 1
     }
-    mv -T "$aside" "$schemathesis" 2>/dev/null || rm -rf "$aside"
-    [[ -d $schemathesis ]]
+    mv -T "$aside" "$4" 2>/dev/null || rm -rf "$aside"
+    [[ -d $4 ]]
+}
+
+fetch_schemathesis() {
+    fetch_python schemathesis "$schemathesis_version" infra/schemathesis/requirements.txt "$schemathesis"
+}
+
+fetch_linters() {
+    fetch_python cfn-lint "$linters_version" infra/lint/requirements.txt "$linters"
 }
 
 # Prints how the server at this port begins its answer to a GET; fails when nothing listens.
@@ -253,14 +270,38 @@ start_dynamodb() {
     return 1
 }
 
+start_postgres() {
+    local attempt port server deadline
+    for attempt in 1 2 3 4 5; do
+        port=$((20000 + RANDOM % 12000))
+        ! : 2>/dev/null <"/dev/tcp/127.0.0.1/$port" || continue
+        env "$mark" infra/postgres.sh "$postgres" "$port" </dev/null >"$work/postgres.log" 2>&1 &
+        server=$!
+        groups+=("$server")
+        deadline=$((SECONDS + 60))
+        while ((SECONDS < deadline)) && kill -0 "$server" 2>/dev/null; do
+            if grep -q 'ready to accept connections' "$work/postgres.log"; then
+                echo "Postgres answers on port $port."
+                export MESHWIRE_TEST_POSTGRES=postgres://meshwire@127.0.0.1:$port/postgres
+                return 0
+            fi
+            sleep 0.1
+        done
+        echo "Postgres did not come up on port $port (attempt $attempt of 5):" >&2
+        cat "$work/postgres.log" >&2
+        end_group "$server"
+    done
+    return 1
+}
+
 prepare() {
-    install_packages && fetch_dynamodb && fetch_node && fetch_schemathesis
+    install_packages && fetch_dynamodb && fetch_node && fetch_schemathesis && fetch_linters
 }
 
 start_services() {
     MESHWIRE_TEST_CHROMEDRIVER=$(command -v chromedriver) || return
     export MESHWIRE_TEST_CHROMEDRIVER
-    start_dynamodb
+    start_postgres && start_dynamodb
 }
 
 if ((${#only[@]})); then
@@ -300,6 +341,29 @@ check_dependencies() {
     fi
 }
 
+# What runs the service: CloudFormation, compose, systemd, the workflows, the Dockerfile.
+check_infra() {
+    local status=0 bin=$linters/bin unit=$work/meshwire.service
+    # By the Python of their environment: the scripts name the place where it was made, and then it was moved.
+    attend "$bin/python" "$bin/cfn-lint" infra/cloudformation.yaml || status=1
+    attend "$bin/python" "$bin/check-jsonschema" --builtin-schema vendor.compose-spec infra/compose.yaml || status=1
+    attend "$bin/python" "$bin/check-jsonschema" --builtin-schema vendor.github-workflows \
+        .github/workflows/*.yml || status=1
+    attend "$bin/hadolint" Dockerfile || status=1
+    if command -v systemd-analyze >/dev/null; then
+        # How exposed it is, of 100.
+        systemd-analyze security --offline=yes --no-pager --threshold=15 infra/meshwire.service \
+            >"$work/unit.log" 2>&1 || { cat "$work/unit.log" >&2 && status=1; }
+        # The program that it names is not on this machine. What it does not understand it only warns of.
+        sed 's#^ExecStart=.*#ExecStart=/bin/true#' infra/meshwire.service >"$unit" || status=1
+        systemd-analyze verify --man=no "$unit" >"$work/unit.log" 2>&1 || status=1
+        ! grep -F meshwire.service "$work/unit.log" >&2 || status=1
+    else
+        echo "systemd-analyze is not installed: the systemd unit is not checked."
+    fi
+    return "$status"
+}
+
 # Until the tests have run, which they may never do.
 passed=0 failed=1 skipped=0
 
@@ -321,7 +385,8 @@ run_tests() {
 }
 
 test_all() {
-    env "$mark" MESHWIRE_TEST_LOGS="$logs" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$work/tests.log"
+    # Whoever started us in the background may have had Ctrl+C ignored, and tests send it.
+    env --default-signal=INT,QUIT "$mark" MESHWIRE_TEST_LOGS="$logs" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$work/tests.log"
 }
 
 # What no log may hold, whatever the level: tokens, one-time secrets of 43 characters (sessions, codes,
@@ -435,6 +500,7 @@ fi
 
 part prepare prepare || finish
 part format attend cargo fmt --all --check || true
+part infra check_infra || true
 part lint attend cargo clippy --workspace --all-targets --locked -- -D warnings || true
 part docs attend env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked || true
 part dependencies check_dependencies || true
@@ -443,6 +509,8 @@ if part build attend cargo build --workspace --bins --locked; then
     if part services start_services; then
         part test run_tests || true
         part logs check_logs || true
+        # Bugs that are planted, and the tests that must find them.
+        [[ -z ${MESHWIRE_TEST_LONG:-} ]] || part planted attend env "$mark" infra/planted.sh || true
     fi
     part clients check_clients "${quick_clients[@]}" || true
 fi

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use meshwire_protocol::{MeshId, check_token, finish_token, mask_token};
@@ -12,7 +13,11 @@ use serde_json::{Map, Value};
 
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Readers};
+use crate::output::note;
 use crate::wiring::ledger::Ledger;
+
+/// The file in which [`Home::alias`] looks.
+const AGENTS: &str = "agents.json";
 
 /// The file in which [`Home::wiring`] is kept.
 const WIRING: &str = "wiring.json";
@@ -128,20 +133,31 @@ impl Home {
 
     /// The name under which this computer registered an agent whose own name was taken.
     pub(crate) fn alias(&self, mesh: &MeshId, wanted: &str) -> Outcome<Option<String>> {
-        let aliases: Aliases = read_json(&self.0.join("agents.json"))?;
+        let aliases: Aliases = read_json(&self.0.join(AGENTS))?;
         Ok(aliases.get(mesh.as_str()).and_then(|names| names.get(wanted)).cloned())
     }
 
     /// Remembers such a name.
     pub(crate) fn remember_alias(&self, mesh: &MeshId, wanted: &str, name: &str) -> Outcome<()> {
         let _lock = self.lock()?;
-        let path = self.0.join("agents.json");
+        let path = self.0.join(AGENTS);
         let mut aliases: Aliases = read_json(&path)?;
         aliases
             .entry(mesh.as_str().to_owned())
             .or_default()
             .insert(wanted.to_owned(), name.to_owned());
         write_json(&path, &aliases)
+    }
+
+    /// Forgets it, and the file when nothing else is in it.
+    pub(crate) fn forget_alias(&self, mesh: &MeshId, wanted: &str) -> Outcome<()> {
+        let _lock = self.lock()?;
+        let path = self.0.join(AGENTS);
+        let mut aliases: Aliases = read_json(&path)?;
+        let Some(names) = aliases.get_mut(mesh.as_str()) else { return Ok(()) };
+        names.remove(wanted);
+        aliases.retain(|_, names| !names.is_empty());
+        if aliases.is_empty() { remove(&path) } else { write_json(&path, &aliases) }
     }
 
     /// What `init` put into files of harnesses.
@@ -151,25 +167,28 @@ impl Home {
         read_json(&path)
     }
 
-    /// Works on that, and lets nobody else meanwhile. The work saves it itself, at its right time.
-    pub(crate) fn with_wiring<T>(&self, work: impl FnOnce(&Ledger) -> Outcome<T>) -> Outcome<T> {
-        let _lock = self.lock()?;
-        work(&self.wiring()?)
-    }
-
     /// Remembers it, for who has its lock.
     pub(crate) fn save_wiring(&self, ledger: &Ledger) -> Outcome<()> {
         let path = self.0.join(WIRING);
-        if *ledger == Ledger::default() {
-            return match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(Failure::failed(format!("cannot remove {}: {error}", path.display())))
-                }
-                _ => Ok(()),
-            };
-        }
         // Left alone where it says so already: a second run changes no file.
-        if self.wiring()? == *ledger { Ok(()) } else { write_json(&path, ledger) }
+        if self.wiring()? == *ledger {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        if *ledger == Ledger::default() { remove(&path) } else { write_json(&path, ledger) }
+    }
+
+    /// Lets nobody else wire anything in or out until the answer is dropped. Files of harnesses and `.mesh.json` are
+    /// read long before they are written, so that only one run at a time may work on them.
+    pub(crate) fn lock_wiring(&self) -> Outcome<File> {
+        // So that what a killed run has left here goes, whether this one writes something or not.
+        drop(self.lock()?);
+        let lock = self.open_lock(".wiring.lock")?;
+        if lock.try_lock().is_err() {
+            note("Waiting for another `meshwire init` on this computer.");
+            lock.lock().map_err(|error| self.cannot_write(&error))?;
+        }
+        Ok(lock)
     }
 
     /// Where running programs leave locks and notes for each other; for its owner only.
@@ -182,16 +201,30 @@ impl Home {
 
     /// Makes the folder, for its owner only, and holds its lock until the answer is dropped.
     fn lock(&self) -> Outcome<File> {
-        let failed = |error| Failure::failed(format!("cannot write {}: {error}", self.0.display()));
-        make_folder(&self.0)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(self.0.join(".lock"))
-            .map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        let lock = self.open_lock(".lock")?;
+        lock.lock().map_err(|error| self.cannot_write(&error))?;
+        files::sweep(&self.0);
         Ok(lock)
+    }
+
+    fn open_lock(&self, name: &str) -> Outcome<File> {
+        make_folder(&self.0)?;
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        options.open(self.0.join(name)).map_err(|error| self.cannot_write(&error))
+    }
+
+    fn cannot_write(&self, error: &io::Error) -> Failure {
+        Failure::failed(format!("cannot write {}: {error}", self.0.display()))
+    }
+}
+
+fn remove(path: &Path) -> Outcome<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::failed(format!("cannot remove {}: {error}", path.display())))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -237,6 +270,13 @@ fn read_json<T: DeserializeOwned + Default>(path: &Path) -> Outcome<T> {
     let Some(text) = files::read(path)? else {
         return Ok(T::default());
     };
+    let hint = if path.ends_with(WIRING) {
+        "mend it; if you remove it, `meshwire init --undo` no longer knows what it put where"
+    } else if path.ends_with(AGENTS) {
+        "mend it, or remove it and run `meshwire init` again in your projects"
+    } else {
+        "mend it, or remove it and run `meshwire login` again"
+    };
     serde_json::from_str(&text).map_err(|error| {
         // Line and column only: the message of serde_json may quote what stands there.
         Failure::failed(format!(
@@ -245,7 +285,7 @@ fn read_json<T: DeserializeOwned + Default>(path: &Path) -> Outcome<T> {
             error.line(),
             error.column()
         ))
-        .hint("mend it, or remove it and run `meshwire login` again")
+        .hint(hint)
     })
 }
 
@@ -257,123 +297,4 @@ fn write_json(path: &Path, value: &impl Serialize) -> Outcome<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(url: &str) -> Entry {
-        Entry {
-            url: url.to_owned(),
-            token: Token::parse(&finish_token("abcdefghijklmnopqrstuvwxyz0123").unwrap(), "it")
-                .unwrap(),
-            login: "ada".to_owned(),
-            mesh_id: None,
-            more: Map::new(),
-        }
-    }
-
-    fn home() -> (tempfile::TempDir, Home) {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::at(folder.path().join(".meshwire"));
-        (folder, home)
-    }
-
-    #[test]
-    fn profiles_are_kept_and_only_for_their_owner() {
-        let (_folder, home) = home();
-        assert_eq!(home.credentials().unwrap(), Credentials::default());
-        for name in ["default", "work"] {
-            home.change_credentials(|all| {
-                all.profiles.insert(name.to_owned(), entry("http://x"));
-            })
-            .unwrap();
-        }
-        let names: Vec<_> = home.credentials().unwrap().profiles.into_keys().collect();
-        assert_eq!(names, ["default", "work"]);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-            assert_eq!(mode(&home.credentials_path()), 0o600);
-            assert_eq!(mode(&home.0), 0o700);
-            fs::set_permissions(home.credentials_path(), fs::Permissions::from_mode(0o644))
-                .unwrap();
-            home.credentials().unwrap();
-            assert_eq!(mode(&home.credentials_path()), 0o600);
-        }
-        let left: Vec<_> =
-            fs::read_dir(&home.0).unwrap().map(|file| file.unwrap().file_name()).collect();
-        assert_eq!(left.len(), 2, "only the file and its lock: {left:?}");
-    }
-
-    #[test]
-    fn what_a_later_version_wrote_is_kept() {
-        let (_folder, home) = home();
-        home.change_credentials(|all| {
-            all.profiles.insert("default".to_owned(), entry("http://x"));
-        })
-        .unwrap();
-        let path = home.credentials_path();
-        let text = fs::read_to_string(&path).unwrap().replacen('{', "{\"version\":9,", 1);
-        fs::write(&path, text.replace("\"login\"", "\"colour\":\"red\",\"login\"")).unwrap();
-        home.change_credentials(|_| {}).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains("\"version\": 9") && text.contains("\"colour\": \"red\""), "{text}");
-    }
-
-    #[test]
-    fn many_writers_lose_nothing() {
-        let (_folder, home) = home();
-        std::thread::scope(|scope| {
-            for number in 0..8 {
-                let home = &home;
-                scope.spawn(move || {
-                    home.change_credentials(|all| {
-                        all.profiles.insert(format!("p{number}"), entry("http://x"));
-                    })
-                    .unwrap();
-                });
-            }
-        });
-        assert_eq!(home.credentials().unwrap().profiles.len(), 8);
-    }
-
-    #[test]
-    fn a_damaged_file_is_named_and_not_quoted() {
-        let (_folder, home) = home();
-        fs::create_dir_all(&home.0).unwrap();
-        let secret = finish_token("abcdefghijklmnopqrstuvwxyz0123").unwrap();
-        for text in ["{", "[]", &format!("{{\"profiles\":\"{secret}\"}}"), ""] {
-            fs::write(home.credentials_path(), text).unwrap();
-            let failure = home.credentials().unwrap_err();
-            assert_eq!(failure.exit(), crate::failure::Exit::Failed);
-            assert!(failure.message().contains("credentials.json"), "{failure}");
-            assert!(!failure.message().contains("mw_"), "{failure}");
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_link_is_refused() {
-        let (folder, home) = home();
-        fs::create_dir_all(&home.0).unwrap();
-        std::os::unix::fs::symlink(folder.path().join("elsewhere"), home.credentials_path())
-            .unwrap();
-        assert!(home.credentials().is_err());
-    }
-
-    #[test]
-    fn a_name_is_remembered_for_its_mesh() {
-        let (_folder, home) = home();
-        let (here, there) = ("kR9xQpLmW3aZ".parse().unwrap(), "AAAAAAAAAAAA".parse().unwrap());
-        home.remember_alias(&here, "bob", "bob-ada").unwrap();
-        assert_eq!(home.alias(&here, "bob").unwrap().as_deref(), Some("bob-ada"));
-        assert_eq!(home.alias(&there, "bob").unwrap(), None);
-        assert_eq!(home.alias(&here, "eve").unwrap(), None);
-    }
-
-    #[test]
-    fn a_token_shows_itself_masked() {
-        let entry = entry("http://x");
-        assert!(!format!("{entry:?}").contains("abcdef"), "{entry:?}");
-    }
-}
+mod tests;

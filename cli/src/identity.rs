@@ -1,6 +1,7 @@
 //! In which mesh a command works, and as which agent.
 
 use meshwire_protocol::clean::clean_line;
+use meshwire_protocol::limits::MAX_AGENT_NAME;
 use meshwire_protocol::{ErrorCode, Harness, MeshId, RegisterAgent, Registered, Wake, person_name};
 
 use crate::client::Client;
@@ -136,6 +137,20 @@ pub(crate) async fn own_inbox(client: &Client) -> Outcome<String> {
     })
 }
 
+/// The names for an agent whose own name a teammate has: with one's login, and a number when that is taken, too. Of a
+/// long name only the beginning has room.
+fn own_names(name: &str, login: &str) -> impl Iterator<Item = String> {
+    let login = login.replace('~', "-");
+    let ends = (1..=9).map(move |number| match number {
+        1 => format!("-{login}"),
+        _ => format!("-{login}-{number}"),
+    });
+    ends.map(move |end| {
+        let room = MAX_AGENT_NAME.saturating_sub(end.len());
+        format!("{}{end}", name.get(..room).unwrap_or(name))
+    })
+}
+
 /// Registers an agent. When the project's name belongs to a teammate: under that name and one's own login,
 /// which this computer remembers.
 pub(crate) async fn register(
@@ -170,14 +185,19 @@ pub(crate) async fn register_awake(
         done => return done,
     };
     let login = client.me().await?.user.login;
-    let own = format!("{}-{}", wanted.name, login.replace('~', "-"));
-    let Ok(own) = checked_agent(&own, "agent_name") else {
+    let mut free = None;
+    for own in own_names(&wanted.name, &login).filter(|own| *own != name) {
+        match client.register(mesh, &body(&own)).await {
+            Err(failure) if failure.is(ErrorCode::AgentNameTaken) => {}
+            done => {
+                free = Some(done?);
+                break;
+            }
+        }
+    }
+    let Some(registered) = free else {
         return Err(taken.or_hint("choose another name with --agent"));
     };
-    if own == name {
-        return Err(taken);
-    }
-    let registered = client.register(mesh, &body(&own)).await?;
     settings.home.remember_alias(mesh, &wanted.name, &registered.name)?;
     note(&format!(
         "note: a teammate has the name {}, so your agent here is {}",

@@ -1,5 +1,6 @@
-//! `.mesh.json`: which mesh a project talks in, and as whom. It is committed, so it holds no secret, and
-//! what others wrote into it stays as it is.
+//! `.mesh.json`: which mesh a project talks in, and as whom. It is committed, so it holds no secret.
+//!
+//! It is only read here; `init` changes it as it changes other files ([`crate::wiring`]).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,19 +11,17 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::failure::{Failure, Outcome};
-use crate::files::{self, Readers};
+use crate::files;
 use crate::server_url::ServerUrl;
 
 /// Its name.
 pub(crate) const FILE_NAME: &str = ".mesh.json";
 
 /// A `.mesh.json`, with every key in its place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct MeshFile {
     path: PathBuf,
     keys: Object<Box<RawValue>>,
-    /// Whether it says something else than the file on the disk.
-    changed: bool,
 }
 
 impl MeshFile {
@@ -39,7 +38,7 @@ impl MeshFile {
 
     /// A new one, not yet written.
     pub(crate) fn new_in(folder: &Path) -> Self {
-        Self { path: folder.join(FILE_NAME), keys: Object(Vec::new()), changed: true }
+        Self { path: folder.join(FILE_NAME), keys: Object(Vec::new()) }
     }
 
     fn parse(path: PathBuf, text: &str) -> Outcome<Self> {
@@ -52,13 +51,13 @@ impl MeshFile {
             ))
             .hint("mend it, or remove it and run `meshwire init`")
         })?;
-        let file = Self { path, keys, changed: false };
+        let file = Self { path, keys };
         for (key, value) in &file.keys.0 {
-            if key.to_ascii_lowercase().ends_with("token")
-                || holds_token(key)
-                || holds_token(value.get())
-            {
+            let below = serde_json::from_str(value.get()).unwrap_or_default();
+            let named = if names_token(key) { Some(key.as_str()) } else { named_token(&below) };
+            if named.is_some() || holds_token(key) || holds_token(value.get()) {
                 // A key may be the token itself.
+                let key = named.unwrap_or(key);
                 let key = if holds_token(key) { "a key" } else { key };
                 return Err(Failure::usage(format!(
                     "{}: {key:?} looks like a token, and this file is committed",
@@ -71,7 +70,7 @@ impl MeshFile {
         file.mesh_id()?;
         file.harness()?;
         file.agents()?;
-        file.text("workspace_name")?;
+        file.workspace_name()?;
         if let Some(name) = file.text("agent_name")? {
             file.check_name("agent_name", &name)?;
         }
@@ -89,6 +88,11 @@ impl MeshFile {
         self.text("mesh_id")?
             .map(|id| id.parse().map_err(|error| self.wrong("mesh_id", &format!("{error}"))))
             .transpose()
+    }
+
+    /// The project's name for people.
+    pub(crate) fn workspace_name(&self) -> Outcome<Option<String>> {
+        self.text("workspace_name")
     }
 
     /// The project's server, when it is not the default.
@@ -131,78 +135,9 @@ impl MeshFile {
         Ok(first.into_iter().chain(more).collect())
     }
 
-    /// Whether it names the agent of a harness.
-    pub(crate) fn knows(&self, harness: Harness) -> Outcome<bool> {
-        let mut agents = self.agents()?.into_iter();
-        Ok(self.harness()? == Some(harness)
-            || agents.any(|(key, _)| parse_harness(&key) == Some(harness)))
-    }
-
     /// Whether there is such a key.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.keys.0.iter().any(|(found, _)| found == key)
-    }
-
-    /// Sets a key of ours, in its old place or at the end.
-    pub(crate) fn set(&mut self, key: &str, value: &str) -> Outcome<()> {
-        if self.text(key)?.as_deref() == Some(value) {
-            return Ok(());
-        }
-        let raw = raw(value)?;
-        put(&mut self.keys.0, key, raw);
-        self.changed = true;
-        Ok(())
-    }
-
-    /// Takes a key of ours away.
-    pub(crate) fn remove(&mut self, key: &str) {
-        self.changed |= self.has(key);
-        self.keys.0.retain(|(found, _)| found != key);
-    }
-
-    /// Names the agent of a further harness.
-    pub(crate) fn set_agent_of(&mut self, harness: Harness, name: &str) -> Outcome<()> {
-        let mut agents = self.agents()?;
-        if agents.iter().any(|(key, found)| parse_harness(key) == Some(harness) && found == name) {
-            return Ok(());
-        }
-        put(&mut agents, &harness_name(harness), name.to_owned());
-        self.set_agents(&agents)
-    }
-
-    /// Takes a harness out. Another one comes into its place, where there is one. Of the last one these keys go.
-    pub(crate) fn forget(&mut self, harness: Harness, last: &[&str]) -> Outcome<()> {
-        let mut agents = self.agents()?;
-        if self.harness()? != Some(harness) {
-            agents.retain(|(key, _)| parse_harness(key) != Some(harness));
-            return self.set_agents(&agents);
-        }
-        if agents.is_empty() {
-            for key in last {
-                self.remove(key);
-            }
-            return Ok(());
-        }
-        let (next, name) = agents.remove(0);
-        self.set("harness", &next)?;
-        self.set("agent_name", &name)?;
-        self.set_agents(&agents)
-    }
-
-    fn set_agents(&mut self, agents: &[(String, String)]) -> Outcome<()> {
-        if agents.is_empty() {
-            self.remove("agents");
-            return Ok(());
-        }
-        let mut lines = Vec::new();
-        for (key, name) in agents {
-            lines.push(format!("    {}: {}", raw(key)?.get(), raw(name)?.get()));
-        }
-        let object = format!("{{\n{}\n  }}", lines.join(",\n"));
-        let object = RawValue::from_string(object).map_err(|error| broken(&error))?;
-        put(&mut self.keys.0, "agents", object);
-        self.changed = true;
-        Ok(())
     }
 
     /// Whether it was read, rather than made new.
@@ -210,50 +145,8 @@ impl MeshFile {
         self.path.exists()
     }
 
-    /// Whether there is nothing in it.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.keys.0.is_empty()
-    }
-
-    /// Its text when it is written; nothing when the file on the disk says the same.
-    pub(crate) fn new_text(&self) -> Outcome<Option<String>> {
-        if !self.changed {
-            return Ok(None);
-        }
-        let mut lines = Vec::new();
-        for (key, value) in &self.keys.0 {
-            lines.push(format!("  {}: {}", raw(key)?.get(), value.get()));
-        }
-        Ok(Some(format!("{{\n{}\n}}\n", lines.join(",\n"))))
-    }
-
-    /// Writes it, with two spaces and a line end, unless it says nothing new.
-    pub(crate) fn save(&self) -> Outcome<()> {
-        // A link comes along with a clone, and may lead to any file of the user's.
-        if std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.is_symlink()) {
-            return Err(Failure::failed(format!(
-                "{} is a symbolic link, and is not written through",
-                self.path.display()
-            ))
-            .hint("put the file itself there, or remove the link"));
-        }
-        match self.new_text()? {
-            Some(text) => files::write(&self.path, &text, Readers::Anyone),
-            None => Ok(()),
-        }
-    }
-
-    /// The same, and removes a file with nothing in it.
-    pub(crate) fn save_or_remove(&self) -> Outcome<()> {
-        if !self.is_empty() {
-            return self.save();
-        }
-        std::fs::remove_file(&self.path).map_err(|error| {
-            Failure::failed(format!("cannot remove {}: {error}", self.path.display()))
-        })
-    }
-
-    fn agents(&self) -> Outcome<Vec<(String, String)>> {
+    /// The further harnesses, each with its agent.
+    pub(crate) fn agents(&self) -> Outcome<Vec<(String, String)>> {
         let agents: Option<Object<String>> =
             self.value("agents", "must be an object of harness and agent name")?;
         let agents = agents.map(|object| object.0).unwrap_or_default();
@@ -300,21 +193,28 @@ pub(crate) fn harness_name(harness: Harness) -> String {
     }
 }
 
+fn names_token(key: &str) -> bool {
+    key.to_ascii_lowercase().ends_with("token")
+}
+
+/// The key below a value that names a token.
+fn named_token(value: &serde_json::Value) -> Option<&str> {
+    match value {
+        serde_json::Value::Object(keys) => keys.iter().find_map(|(key, value)| {
+            if names_token(key) { Some(key.as_str()) } else { named_token(value) }
+        }),
+        serde_json::Value::Array(list) => list.iter().find_map(named_token),
+        _ => None,
+    }
+}
+
 /// Whether a text holds what looks like a token, real or not.
-fn holds_token(text: &str) -> bool {
+pub(crate) fn holds_token(text: &str) -> bool {
     text.match_indices(TOKEN_PREFIX).any(|(at, _)| {
         let body = text.as_bytes().iter().skip(at + TOKEN_PREFIX.len());
         let length = TOKEN_LENGTH - TOKEN_PREFIX.len();
         body.take(length).filter(|byte| byte.is_ascii_alphanumeric()).count() == length
     })
-}
-
-fn raw(text: &str) -> Outcome<Box<RawValue>> {
-    serde_json::value::to_raw_value(text).map_err(|error| broken(&error))
-}
-
-fn broken(error: &serde_json::Error) -> Failure {
-    Failure::failed(format!("cannot write {FILE_NAME}: {error}"))
 }
 
 fn put<T>(keys: &mut Vec<(String, T)>, key: &str, value: T) {
@@ -325,7 +225,7 @@ fn put<T>(keys: &mut Vec<(String, T)>, key: &str, value: T) {
 }
 
 /// A JSON object whose keys keep their order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Object<T>(Vec<(String, T)>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

@@ -36,7 +36,15 @@ impl ServerUrl {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(wrong("has a query or a fragment, which a server URL has not"));
         }
-        let path = url.path().trim_end_matches('/').to_owned();
+        // It comes to stand in a file that shells read.
+        let host = url.host_str().unwrap_or_default();
+        if !host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:[]".contains(c)) {
+            return Err(wrong("has a host name with strange characters"));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/%.-_~:@+,=".contains(c);
+        let escape =
+            |c: char| if plain(c) { c.to_string() } else { format!("%{:02X}", u32::from(c)) };
+        let path: String = url.path().trim_end_matches('/').chars().map(escape).collect();
         url.set_path(&path);
         Ok(Self(url))
     }
@@ -96,6 +104,8 @@ mod tests {
         }
         assert_eq!(parse("http://127.0.0.1:4200/"), "http://127.0.0.1:4200");
         assert_eq!(parse("https://x.example/mw/"), "https://x.example/mw");
+        assert_eq!(parse("http://x/$(id);'%41"), "http://x/%24%28id%29%3B%27%41");
+        assert_eq!(parse("http://[::1]:7/"), "http://[::1]:7");
     }
 
     #[test]
@@ -108,6 +118,8 @@ mod tests {
             "http://u:p@x",
             "http://x?a=1",
             "http://x#a",
+            "http://x$(id)",
+            "http://x;id",
         ] {
             assert!(ServerUrl::parse(bad, "--url").is_err(), "{bad}");
         }

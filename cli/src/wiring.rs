@@ -7,10 +7,13 @@
 pub(crate) mod diff;
 pub(crate) mod disk;
 mod document;
+mod element;
+pub(crate) mod hand_over;
 mod jsonc;
 pub(crate) mod ledger;
 mod lines;
 mod merge;
+pub(crate) mod moved;
 mod patch;
 pub(crate) mod plan;
 mod toml;

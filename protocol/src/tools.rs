@@ -10,8 +10,10 @@ mod calls;
 mod definitions;
 mod framing;
 mod handler;
+mod incoming;
 
 pub use self::calls::{Backend, Here, Refusal, Unread};
 pub use self::definitions::{Definition, INSTRUCTIONS, MAX_TOOL_WAIT_SECONDS, PREFIX, definitions};
 pub use self::framing::{Framed, Item, frame, how_many_fit};
 pub use self::handler::Tools;
+pub use self::incoming::{Incoming, Unreadable, read_message};

@@ -11,10 +11,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
 use meshwire_server::settings::{Args, Command, LogFormat, Settings};
-use meshwire_server::store::Store as _;
-use meshwire_server::store::sqlite::SqliteStore;
-use meshwire_server::{listen, log, request_id, routes, sign_in, users};
+use meshwire_server::{
+    healthcheck, listen, log, moving, request_id, routes, sign_in, store, users,
+};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -55,17 +56,55 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
 }
 
 fn start(mut args: Args) -> Result<()> {
-    let command = args.command.take();
-    let settings = Settings::check(args)?;
-    let filter = EnvFilter::try_new(&settings.log)
-        .with_context(|| format!("MESHWIRE_LOG: {:?} is not a log filter", settings.log))?;
+    match args.command.take() {
+        // Before the settings are checked: that makes files, and other settings are not for this to judge.
+        Some(Command::Healthcheck) => healthcheck::run(args.bind),
+        None => {
+            let settings = Settings::check(args)?;
+            begin(&settings.log, settings.log_format)?.block_on(run(settings))
+        }
+        Some(Command::User(command)) => {
+            let settings = Settings::check(args)?;
+            let runtime = begin(&settings.log, settings.log_format)?;
+            tell(std::io::stdout(), &runtime.block_on(users::run(&settings, command))?)
+        }
+        Some(Command::Export(export)) => {
+            let place = args.place()?;
+            let runtime = begin_to_move(&args)?;
+            let told = runtime.block_on(moving::export(&place, &export))?;
+            match export.file {
+                Some(_) => tell(std::io::stdout(), &told),
+                None => tell(std::io::stderr(), &told),
+            }
+        }
+        Some(Command::Import(import)) => {
+            let place = args.place()?;
+            let runtime = begin_to_move(&args)?;
+            tell(std::io::stdout(), &runtime.block_on(moving::import(&place, &import))?)
+        }
+    }
+}
+
+fn tell(mut out: impl std::io::Write, told: &str) -> Result<()> {
+    writeln!(out, "{told}").context("cannot write what became of it")
+}
+
+/// That a statement takes long is no news where one reads all messages.
+fn begin_to_move(args: &Args) -> Result<Runtime> {
+    begin(&format!("{},sqlx=error", args.log), args.log_format)
+}
+
+/// Begins to log, and starts the runtime.
+fn begin(filter: &str, format: LogFormat) -> Result<Runtime> {
+    let filter = EnvFilter::try_new(filter)
+        .with_context(|| format!("MESHWIRE_LOG: {filter:?} is not a log filter"))?;
     let writer = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // Where the log cannot be written, saying so on stderr would end in a panic: a full disk often holds
         // the log as well.
         .log_internal_errors(false)
         .with_writer(std::io::stderr);
-    match settings.log_format {
+    match format {
         LogFormat::Text => {
             let writer = writer.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
             writer.finish().with(filter_fn(log::may_write)).init();
@@ -76,21 +115,14 @@ fn start(mut args: Args) -> Result<()> {
         }
     }
     request_id::log_panics();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("cannot start the runtime")?;
-    match command {
-        None => runtime.block_on(run(settings)),
-        Some(Command::User(command)) => {
-            let told = runtime.block_on(users::run(&settings, command))?;
-            writeln!(std::io::stdout(), "{told}").context("cannot write to standard output")
-        }
-    }
+        .context("cannot start the runtime")
 }
 
 async fn run(settings: Settings) -> Result<()> {
-    let store = Arc::new(SqliteStore::open(&settings.sqlite).await.context("MESHWIRE_STORE")?);
+    let store = store::open(&settings.store).await?;
     let listener = TcpListener::bind(settings.bind)
         .await
         .with_context(|| format!("MESHWIRE_BIND: cannot listen on {}", settings.bind))?;
@@ -108,10 +140,11 @@ async fn run(settings: Settings) -> Result<()> {
         Some(url) => url.clone(),
         None => Url::parse(&format!("http://{}", users::reachable(address)))?,
     };
-    let data = settings.sqlite.display().to_string();
+    let data = settings.store.to_string();
     let (stop, stopping) = watch::channel(false);
     let metrics_stopping = stopping.clone();
     let app = App::new(settings, public_url, store.clone(), Arc::new(Clock::default()), stopping);
+    app.meshes.set_clock().await;
     let set_up = sign_in::first_start(&app).await?;
     greet(&app, &address.to_string(), &data, metrics_address, set_up.as_deref())?;
 
@@ -140,6 +173,7 @@ async fn run(settings: Settings) -> Result<()> {
             }
         }
         () = app.meshes.background() => {}
+        () = app.meshes.keep_clock() => {}
     }
     app.meshes.flush().await;
     store.close().await;

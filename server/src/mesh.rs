@@ -9,6 +9,7 @@ mod appender;
 mod inbox;
 mod loop_guard;
 mod members;
+mod nodes;
 mod open_polls;
 mod presence;
 mod rates;
@@ -32,6 +33,7 @@ pub use self::inbox::{Poll, Reader, Step};
 use self::loop_guard::LoopGuard;
 pub use self::members::NewInvite;
 pub(crate) use self::members::check_role;
+use self::nodes::{CatchUp, News};
 use self::open_polls::OpenPolls;
 use self::presence::Presence;
 pub use self::rates::Quota;
@@ -94,6 +96,8 @@ struct Shared {
     used: Mutex<HashMap<TokenId, Micros>>,
     /// Something was deleted and waits to be purged.
     purge: Notify,
+    /// Heads that other nodes are to be told of.
+    news: News,
     /// How many tokens were revoked on this node.
     revocations: AtomicU64,
 }
@@ -106,6 +110,7 @@ struct MeshState {
     tail: Tail,
     presence: Presence,
     loops: LoopGuard,
+    catch_up: CatchUp,
 }
 
 impl Meshes {
@@ -131,6 +136,7 @@ impl Meshes {
                 states: Mutex::default(),
                 used: Mutex::default(),
                 purge: Notify::new(),
+                news: News::default(),
                 revocations: AtomicU64::new(0),
             }),
         }
@@ -139,7 +145,7 @@ impl Meshes {
     /// Writes what was seen, forgets what is idle, purges what was deleted, and trims the logs, for as long
     /// as it is polled.
     pub async fn background(&self) {
-        tokio::join!(self.keep_house(), self.keep_trimming());
+        tokio::join!(self.keep_house(), self.keep_trimming(), self.keep_in_touch());
     }
 
     async fn keep_house(&self) {
@@ -374,6 +380,7 @@ impl Shared {
             tail: Tail::default(),
             presence: Presence::default(),
             loops: LoopGuard::default(),
+            catch_up: CatchUp::default(),
         });
         states.insert(mesh.clone(), Arc::clone(&state));
         state
@@ -382,11 +389,17 @@ impl Shared {
     async fn roster(&self, mesh: &MeshId) -> Result<Option<Arc<Roster>>> {
         let Some(head) = self.store.head(mesh).await? else { return Ok(None) };
         let state = self.state(mesh);
-        if let Some(roster) = state.roster.of_epoch(head.epoch) {
-            return Ok(Some(roster));
+        let roster = match state.roster.of_epoch(head.epoch) {
+            Some(roster) => roster,
+            None => match self.store.roster(mesh).await? {
+                Some(roster) => state.roster.keep(roster),
+                None => return Ok(None),
+            },
+        };
+        if let Some(nodes) = self.store.nodes() {
+            state.presence.look_around(nodes, &roster, self.clock.now()).await;
         }
-        let loaded = self.store.roster(mesh).await?;
-        Ok(loaded.map(|roster| state.roster.keep(roster)))
+        Ok(Some(roster))
     }
 
     async fn register(

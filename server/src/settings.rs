@@ -1,19 +1,22 @@
 //! Settings, from flags and from the environment. A wrong one is refused at start, by its name.
 
 mod limits;
+mod place;
 mod retention;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
-use etcetera::BaseStrategy as _;
 use url::{Host, Url};
 
 pub use self::limits::{BodyLimits, Limits};
+pub use self::place::Place;
 pub use self::retention::Retention;
 use crate::client_address::Networks;
+use crate::moving::{ExportArgs, ImportArgs};
 use crate::users::UserCommand;
 
 /// Shortest secret key, in characters.
@@ -42,9 +45,20 @@ pub struct Args {
     #[arg(long, env = "MESHWIRE_PUBLIC_URL", value_name = "URL", global = true)]
     pub public_url: Option<Url>,
 
-    /// Where data is kept: sqlite:PATH [default: meshwire/meshwire.db in your data folder]
-    #[arg(long, env = "MESHWIRE_STORE", value_name = "STORE", global = true)]
+    /// Where data is kept: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE` [default:
+    /// meshwire/meshwire.db in your data folder]
+    #[arg(
+        long,
+        env = "MESHWIRE_STORE",
+        value_name = "STORE",
+        hide_env_values = true,
+        global = true
+    )]
     pub store: Option<String>,
+
+    /// File that holds it, for a URL with a password
+    #[arg(long, env = "MESHWIRE_STORE_FILE", value_name = "PATH", global = true, value_parser = path())]
+    pub store_file: Option<PathBuf>,
 
     /// Client id of the GitHub OAuth app that people sign in with; without it, local accounts are offered
     #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_ID", value_name = "ID")]
@@ -60,7 +74,7 @@ pub struct Args {
     pub github_client_secret: Option<String>,
 
     /// File that holds the client secret
-    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_SECRET_FILE", value_name = "PATH")]
+    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_SECRET_FILE", value_name = "PATH", value_parser = path())]
     pub github_client_secret_file: Option<PathBuf>,
 
     /// GitHub, or your GitHub Enterprise
@@ -86,7 +100,7 @@ pub struct Args {
     pub secret_key: Option<String>,
 
     /// File that holds the key
-    #[arg(long, env = "MESHWIRE_SECRET_KEY_FILE", value_name = "PATH")]
+    #[arg(long, env = "MESHWIRE_SECRET_KEY_FILE", value_name = "PATH", value_parser = path())]
     pub secret_key_file: Option<PathBuf>,
 
     /// The key before this one: tickets that it signed are still taken
@@ -94,7 +108,7 @@ pub struct Args {
     pub secret_key_previous: Option<String>,
 
     /// File that holds the key before this one
-    #[arg(long, env = "MESHWIRE_SECRET_KEY_PREVIOUS_FILE", value_name = "PATH")]
+    #[arg(long, env = "MESHWIRE_SECRET_KEY_PREVIOUS_FILE", value_name = "PATH", value_parser = path())]
     pub secret_key_previous_file: Option<PathBuf>,
 
     /// Where this server runs, as shown by /health
@@ -138,6 +152,41 @@ pub enum Command {
     /// Print one-time links for accounts, on a server that does not use GitHub
     #[command(subcommand)]
     User(UserCommand),
+    /// Ask the server on this computer whether it is there; exit 0 when it is, else 1
+    ///
+    /// It asks /health at the address that BIND says, and needs no other setting. Meant for containers.
+    Healthcheck,
+
+    /// Write everything that the store holds to a file
+    ///
+    /// Accounts, sessions, tokens, meshes, agents, messages and all the rest, of any store and for any store:
+    /// `meshwire-server import` reads it. No secret stands in it in the clear, but hashes of passwords and
+    /// tokens, and all messages: keep it as you keep the database. Stop the servers first, when they shall go on
+    /// with the other store: what they take later is not in the file. One on SQLite must be stopped.
+    ///
+    /// The file is text, a JSON object a line: first {"meshwire":1,"version":"…"}, then one line for each
+    /// record, whose `kind` says what it is, at last {"kind":"end","counts":{…},"sha256":"…"} with the number of
+    /// records of each kind and the SHA-256 of all lines before. ARCHITECTURE.md has the fields.
+    Export(ExportArgs),
+
+    /// Read such a file into an empty store
+    ///
+    /// The whole file is checked before anything is written. It is written whole or not at all, then read back
+    /// and compared by counts and checksums. Tokens, sessions and cursors are what they were; agents go on
+    /// without noticing.
+    Import(ImportArgs),
+}
+
+impl Args {
+    /// Where data is kept: all that moving it needs to know. How to log is checked, too.
+    ///
+    /// # Errors
+    /// Names the setting that is wrong and what is expected of it.
+    pub fn place(&self) -> Result<Place> {
+        check_log(&self.log)?;
+        let store = secret("MESHWIRE_STORE", self.store.clone(), self.store_file.as_deref())?;
+        Place::check(store.as_deref())
+    }
 }
 
 /// Settings that were checked.
@@ -146,8 +195,8 @@ pub struct Settings {
     pub bind: SocketAddr,
     /// Under which URL people come; `None`: that of the address.
     pub public_url: Option<Url>,
-    /// The database file.
-    pub sqlite: PathBuf,
+    /// Where data is kept.
+    pub store: Place,
     /// Sign-in with GitHub; `None`: local accounts.
     pub github: Option<GithubSettings>,
     /// Signs tickets.
@@ -198,7 +247,7 @@ impl Settings {
     /// # Errors
     /// Names the setting that is wrong and what is expected of it.
     pub fn check(args: Args) -> Result<Self> {
-        let public_url = args.public_url.map(check_public_url).transpose()?;
+        let public_url = args.public_url.clone().map(check_public_url).transpose()?;
         let https = public_url.as_ref().is_some_and(|url| url.scheme() == "https");
         ensure!(
             args.bind.ip().is_loopback() || https || args.allow_insecure,
@@ -207,7 +256,7 @@ impl Settings {
              MESHWIRE_PUBLIC_URL=https://…, or say --allow-insecure if the network is yours alone",
             args.bind
         );
-        let sqlite = sqlite_path(args.store.as_deref())?;
+        let store = args.place()?;
         let client_secret = secret(
             "MESHWIRE_GITHUB_CLIENT_SECRET",
             args.github_client_secret,
@@ -233,8 +282,15 @@ impl Settings {
             secret("MESHWIRE_SECRET_KEY", args.secret_key, args.secret_key_file.as_deref())?;
         let secret_key = match given {
             Some(key) => key,
-            None => kept_secret_key(&sqlite)
-                .context("MESHWIRE_STORE: the place for the data cannot be used")?,
+            None => match &store {
+                Place::Sqlite(path) => kept_secret_key(path)
+                    .context("MESHWIRE_STORE: the place for the data cannot be used")?,
+                shared @ (Place::Postgres(_) | Place::DynamoDb(_)) => bail!(
+                    "MESHWIRE_SECRET_KEY is missing: with {shared} it must be set, the same on all nodes, to \
+                     at least {MIN_SECRET_KEY} random characters, for example those that \
+                     `openssl rand -base64 48` prints"
+                ),
+            },
         };
         let secret_key_previous = secret(
             "MESHWIRE_SECRET_KEY_PREVIOUS",
@@ -250,11 +306,10 @@ impl Settings {
                 "{name} is too short: it needs at least {MIN_SECRET_KEY} characters"
             );
         }
-        check_log(&args.log)?;
         Ok(Self {
             bind: args.bind,
             public_url,
-            sqlite,
+            store,
             github,
             secret_key,
             secret_key_previous,
@@ -320,21 +375,9 @@ fn check_public_url(url: Url) -> Result<Url> {
     Ok(url)
 }
 
-fn sqlite_path(store: Option<&str>) -> Result<PathBuf> {
-    let Some(store) = store else {
-        let folders = etcetera::choose_base_strategy()
-            .context("no home folder to keep data in: set MESHWIRE_STORE=sqlite:PATH, or HOME")?;
-        return Ok(folders.data_dir().join("meshwire").join("meshwire.db"));
-    };
-    match store.strip_prefix("sqlite:") {
-        // SQLite gives a meaning of its own to names with a colon in front.
-        Some(path) if !path.is_empty() && !path.starts_with(':') => {
-            let path = PathBuf::from(path);
-            ensure!(!path.is_dir(), "MESHWIRE_STORE: {} is a folder, not a file", path.display());
-            Ok(path)
-        }
-        _ => bail!("MESHWIRE_STORE: this version keeps data in SQLite only, as sqlite:PATH"),
-    }
+/// A path that may be empty, which clap's own may not: [`secret`] takes that for not given.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// A secret that is given itself or in a file. An empty one counts as not given: that is what an unset

@@ -9,7 +9,11 @@
 
 pub mod dynamodb;
 mod measured;
+pub mod moving;
 mod nodes;
+mod open;
+mod page;
+pub mod postgres;
 mod rows;
 mod sign_in;
 pub mod sqlite;
@@ -21,6 +25,7 @@ use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
 
 pub use measured::Measured;
 pub use nodes::{Ended, EndedRow, NodeStore};
+pub use open::{open, open_to_move, put_account_link};
 pub use rows::{
     AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, InviteRow, LogPage,
     MemberRow, MeshChange, MeshRow, Micros, NewAgent, NewMesh, NewMessage, NewUser, Position,
@@ -224,6 +229,14 @@ pub trait LogStore: Send + Sync + 'static {
         &self,
         mesh: &MeshId,
         streams: &[Stream],
+        after: MessageId,
+        limit: u32,
+    ) -> Result<Option<LogPage>>;
+
+    /// The messages after an id, whatever their stream; otherwise like [`Self::read`].
+    async fn read_all(
+        &self,
+        mesh: &MeshId,
         after: MessageId,
         limit: u32,
     ) -> Result<Option<LogPage>>;

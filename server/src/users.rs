@@ -14,7 +14,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::settings::Settings;
 use crate::sign_in::new_link;
-use crate::store::{LinkPurpose, Linked, sqlite};
+use crate::store::{LinkPurpose, Linked, put_account_link};
 
 /// What is to be done with an account.
 #[derive(Debug, Clone, Subcommand)]
@@ -59,9 +59,8 @@ pub async fn run(settings: &Settings, command: UserCommand) -> Result<String> {
         UserCommand::Reset { login } => LinkPurpose::Reset(login.clone()),
     };
     let (link, path) = new_link(purpose, Clock::default().now());
-    let linked =
-        sqlite::put_account_link(&settings.sqlite, link).await.context("MESHWIRE_STORE")?;
-    let data = settings.sqlite.display();
+    let linked = put_account_link(&settings.store, link).await?;
+    let data = &settings.store;
     let link = url.join(&path).context("MESHWIRE_PUBLIC_URL")?;
     match (command, linked) {
         (UserCommand::Add { login }, Linked::Done) => Ok(format!(

@@ -22,8 +22,7 @@ use meshwire_server::clock::Clock;
 use meshwire_server::mesh::{Poll, Speaker, Step as Reading};
 use meshwire_server::secret;
 use meshwire_server::settings::{Args, Settings};
-use meshwire_server::store::sqlite::SqliteStore;
-use meshwire_server::store::{AgentChange, MeshChange, NewUser, Roster, UserRow};
+use meshwire_server::store::{self, AgentChange, MeshChange, NewUser, Roster, UserRow};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -54,7 +53,7 @@ async fn open(folder: &TempDir, clock: &Arc<Clock>) -> Result<App> {
         "--limit-mesh-sends-per-second",
         "0",
     ])?)?;
-    let store = Arc::new(SqliteStore::open(&settings.sqlite).await?);
+    let store = store::open(&settings.store).await?;
     let (_, stopping) = watch::channel(false);
     let url = Url::parse("http://127.0.0.1:4200")?;
     Ok(App::new(settings, url, store, Arc::clone(clock), stopping))

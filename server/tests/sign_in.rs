@@ -6,6 +6,8 @@ mod browser;
 mod github;
 #[path = "support/log.rs"]
 mod log;
+#[path = "support/place.rs"]
+mod place;
 
 #[path = "sign_in/cli.rs"]
 mod cli;

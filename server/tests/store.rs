@@ -7,7 +7,7 @@
 
 #[path = "store_suite/accounts.rs"]
 mod accounts;
-#[path = "store_suite/checker.rs"]
+#[path = "support/checker.rs"]
 mod checker;
 #[path = "store_suite/concurrency.rs"]
 mod concurrency;
@@ -39,6 +39,8 @@ mod meshes;
 mod model;
 #[path = "store_suite/paging.rs"]
 mod paging;
+#[path = "support/postgres.rs"]
+mod postgres_server;
 #[path = "store_suite/retention.rs"]
 mod retention;
 #[path = "store_suite/rosters.rs"]
@@ -99,6 +101,7 @@ macro_rules! behaviour_suite {
                     a_page_holds_what_went_to_the_asked_streams_in_the_order_of_the_log,
                     a_page_ends_at_its_limit_and_leads_on,
                     pages_of_any_size_make_the_same_whole,
+                    the_whole_log_is_read_whatever_the_stream,
                     any_read_between_any_appends_is_what_a_model_says,
                     a_page_ends_at_about_a_mebibyte,
                     metadata_counts_on_a_page_too,
@@ -251,4 +254,7 @@ macro_rules! behaviour_suite {
 }
 
 behaviour_suite!(sqlite, crate::engine::Sqlite);
+
+behaviour_suite!(postgres, crate::engine::Postgres);
+
 behaviour_suite!(dynamodb_local, crate::dynamodb::DynamoDb);

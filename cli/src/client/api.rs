@@ -5,7 +5,7 @@ use meshwire_protocol::{
     CreateToken, CreatedInvite, CreatedToken, Decide, Decided, DeviceCodeAnswer, DeviceCodeRequest,
     DeviceTokenAnswer, DeviceTokenRequest, From, Health, Join, JoinRequestList, Joined, Me, Member,
     MemberList, Mesh, MeshId, MeshList, Message, MessageId, RegisterAgent, Registered, Role,
-    SendMessage, Sent, SetCursor, TokenList, UpdateMesh,
+    SendMessage, Sent, SetCursor, TokenList, UpdateMesh, check_agent_name,
 };
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -240,7 +240,15 @@ impl Client {
         agent: &RegisterAgent,
     ) -> Outcome<Registered> {
         let path = ["mesh", mesh.as_str(), "agents"];
-        self.call(Call::new(Method::POST, &path).body(agent)?).await?.json()
+        let call = Call::new(Method::POST, &path).body(agent)?;
+        let registered: Registered = self.call(call).await?.json()?;
+        // It comes to stand in files that shells and harnesses read.
+        check_agent_name(&registered.name).map_err(|rule| {
+            let name = &registered.name;
+            Failure::failed(format!("the server named the agent {name:?}, and a name {rule}"))
+                .hint("is that a MeshWire server? nothing was written")
+        })?;
+        Ok(registered)
     }
 
     /// `POST /mesh/{mesh}/agents/{agent}/heartbeat`

@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 use meshwire_protocol::clean::clean_line;
-use meshwire_protocol::{Agent, AgentKind};
+use meshwire_protocol::{Agent, AgentKind, Wake};
 
 use crate::args::{AsJson, InMesh};
 use crate::failure::Outcome;
@@ -11,7 +11,8 @@ use crate::identity::{self, Identity};
 use crate::output::{Style, ago, note, print, print_json};
 use crate::settings::{Flags, Settings};
 
-/// Show who is in the mesh, and when they were last seen.
+/// Show who is in the mesh, how they see messages (live: at once; turn: at their next turn; poll: when they look), and
+/// when they were last seen.
 #[derive(Debug, Args)]
 pub(crate) struct Agents {
     #[command(flatten)]
@@ -46,7 +47,7 @@ pub(crate) async fn run(args: &Agents, flags: &Flags) -> Outcome<()> {
     let style = Style::for_stdout();
     print(&format!("🕸 Agents in mesh {mesh} ({})\n", list.agents.len()))?;
     let now = Timestamp::now();
-    let rows: Vec<[String; 3]> = list
+    let rows: Vec<[String; 4]> = list
         .agents
         .iter()
         .map(|agent| {
@@ -55,17 +56,26 @@ pub(crate) async fn run(args: &Agents, flags: &Flags) -> Outcome<()> {
                 AgentKind::Human => "person".to_owned(),
                 AgentKind::Agent => format!("of @{}", clean_line(&agent.owner)),
             };
-            [format!("{}{you}", clean_line(&agent.name)), owner, ago(agent.last_seen, now)]
+            let wake = match agent.wake {
+                Wake::Live => "live",
+                Wake::Turn => "turn",
+                Wake::Poll => "poll",
+            };
+            let name = format!("{}{you}", clean_line(&agent.name));
+            [name, owner, wake.to_owned(), ago(agent.last_seen, now)]
         })
         .collect();
     let width = |column: usize| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
     };
     let (names, owners) = (width(0), width(1));
-    for (agent, [name, owner, seen]) in list.agents.iter().zip(&rows) {
+    for (agent, [name, owner, wake, seen]) in list.agents.iter().zip(&rows) {
         let state =
             if agent.active { style.green("● active ") } else { style.dim("○ offline") };
-        print(&format!("{state} {name:names$}  {}  {owner:owners$}  {seen}", agent.agent_id))?;
+        print(&format!(
+            "{state} {name:names$}  {}  {owner:owners$}  {wake}  {seen}",
+            agent.agent_id
+        ))?;
     }
     if list.agents.is_empty() {
         note("Nobody yet. An agent joins when it first listens: meshwire listen");

@@ -5,6 +5,7 @@ use meshwire_protocol::Harness;
 
 use crate::args::AsJson;
 use crate::commands::login;
+use crate::credentials::Home;
 use crate::failure::{Failure, Outcome};
 use crate::mesh_file::{MeshFile, parse_harness};
 use crate::settings::{Flags, Settings, checked_agent};
@@ -55,6 +56,8 @@ pub(crate) struct Init {
 }
 
 pub(crate) async fn run(args: Init, flags: &Flags) -> Outcome<()> {
+    // A dry run changes nothing, and so leaves no lock either.
+    let _lock = if args.dry_run { None } else { Some(Home::find()?.lock_wiring()?) };
     let mut settings = Settings::load(flags)?;
     let harness = harness(&settings, args.harness.as_deref())?;
     if args.undo {

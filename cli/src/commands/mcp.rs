@@ -5,6 +5,7 @@
 //! soon as that is done.
 
 mod connection;
+mod lines;
 mod outbox;
 mod stdio;
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use meshwire_protocol::limits::MAX_PAGE;
 use meshwire_protocol::{AgentId, From, MeshId, MessageId};
@@ -59,6 +60,22 @@ impl Inbox {
     /// Waits for its turn, then reads up to so many messages from where the agent has acknowledged them.
     pub(crate) async fn take(&self, limit: u32) -> Outcome<Unread> {
         let lock = lock::acquire(self.lock.clone()).await?;
+        self.read_locked(lock, limit).await
+    }
+
+    /// The same, if its turn comes within this time.
+    pub(crate) async fn take_within(
+        &self,
+        patience: Duration,
+        limit: u32,
+    ) -> Outcome<Option<Unread>> {
+        match lock::acquire_within(&self.lock, patience).await? {
+            Some(lock) => self.read_locked(lock, limit).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn read_locked(&self, lock: File, limit: u32) -> Outcome<Unread> {
         if let Some(mark) = lock::mark(&lock) {
             // Handed over by a program that could not tell the server any more.
             self.acknowledge(mark).await?;

@@ -4,13 +4,18 @@ use std::fmt::Write as _;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use meshwire_protocol::{AgentId, MeshId, MessageId};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use crate::credentials::Home;
 use crate::failure::{Failure, Outcome};
 use crate::server_url::ServerUrl;
+
+/// How soon a lock that somebody holds is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What of an agent is locked.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +68,19 @@ pub(super) async fn acquire(path: PathBuf) -> Outcome<File> {
     })
     .await
     .unwrap_or_else(|_| Err(Failure::failed("waiting for a lock broke off")))
+}
+
+/// Waits for a lock no longer than this. A thread that waits could not be called back, so it is asked for again and
+/// again.
+pub(super) async fn acquire_within(path: &PathBuf, patience: Duration) -> Outcome<Option<File>> {
+    let until = Instant::now() + patience;
+    loop {
+        let file = try_acquire(path)?;
+        if file.is_some() || Instant::now() >= until {
+            return Ok(file);
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
 }
 
 /// Takes a lock if nobody has it.
@@ -174,7 +192,7 @@ mod tests {
         assert!(is_live());
         let mut second =
             Box::pin(async { SessionLock::acquire(&home, &server, &mesh, &agent).await.unwrap() });
-        let early = tokio::time::timeout(std::time::Duration::from_millis(50), &mut second).await;
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut second).await;
         assert!(early.is_err(), "both have it");
         drop(first);
         let second = second.await;
@@ -208,10 +226,10 @@ mod tests {
         let (server, mesh, agent) = agent();
         let first = SessionLock::acquire(&home, &server, &mesh, &agent).await.unwrap();
         let waiting = SessionLock::acquire(&home, &server, &mesh, &agent);
-        assert!(tokio::time::timeout(std::time::Duration::from_millis(50), waiting).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(50), waiting).await.is_err());
         drop(first);
         let again = SessionLock::acquire(&home, &server, &mesh, &agent);
-        tokio::time::timeout(std::time::Duration::from_secs(30), again).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(30), again).await.unwrap().unwrap();
     }
 
     #[cfg(unix)]

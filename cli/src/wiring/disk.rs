@@ -84,6 +84,35 @@ pub(crate) fn write(path: &Path, found: &Found, text: &str, secret: bool) -> Out
     files::write(path, &text, if secret { Readers::Owner } else { Readers::Anyone })
 }
 
+/// Whether a file could be written or removed: seen before the first one is.
+pub(crate) fn check_writable(path: &Path) -> Outcome<()> {
+    let target = target(path);
+    let above = target.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+    let Some(folder) = above.into_iter().find(|folder| folder.exists()) else { return Ok(()) };
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Access, access};
+        if let Err(error) = access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+            return Err(Failure::failed(format!(
+                "cannot write {}: no file can be made in {}: {error}",
+                path.display(),
+                folder.display()
+            ))
+            .hint("nothing was changed; make that folder writable for you, and run this again"));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+/// Removes what a run that was killed has left beside a file.
+pub(crate) fn sweep_beside(path: &Path) {
+    if let Some(folder) = target(path).parent() {
+        files::sweep(folder);
+    }
+}
+
 /// The folders above a file that are not there.
 pub(crate) fn missing_folders(path: &Path) -> Vec<PathBuf> {
     let path = target(path);

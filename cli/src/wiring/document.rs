@@ -95,6 +95,19 @@ pub(super) fn at<'a>(value: &'a Json, path: &[String]) -> Option<&'a Json> {
     found.filter(|found| !found.is_null())
 }
 
+/// Without the keys that have no value.
+pub(super) fn without_nothing(value: &Json) -> Json {
+    match value {
+        Json::Object(keys) => keys
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key.clone(), without_nothing(value)))
+            .collect(),
+        Json::Array(list) => list.iter().map(without_nothing).collect(),
+        _ => value.clone(),
+    }
+}
+
 /// What a document should say after a change: what a real one is held against.
 impl Document for Json {
     fn value(&self) -> Json {

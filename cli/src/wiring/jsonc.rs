@@ -1,5 +1,6 @@
 //! JSON, with comments and trailing commas where a harness takes them.
 
+mod inline;
 mod remove;
 
 use jsonc_parser::ParseOptions;
@@ -69,6 +70,18 @@ impl Document for Jsonc {
     }
 
     fn set(&mut self, path: &[String], value: &Value) -> Result<(), Blocked> {
+        let depth = (1..path.len()).find(|&depth| self.property(&path[..depth]).is_none());
+        let depth = depth.unwrap_or(path.len()) - 1;
+        if self.property(&path[..=depth]).is_none() {
+            let nested = path[depth + 1..]
+                .iter()
+                .rev()
+                .fold(value.clone(), |value, key| Value::Object(vec![(key.clone(), value)]));
+            if let Some(text) = inline::add(&self.text(), &path[..depth], &path[depth], &nested) {
+                *self = Self::parse(&text).map_err(|_| Blocked)?;
+                return Ok(());
+            }
+        }
         let (key, above) = path.split_last().ok_or(Blocked)?;
         let mut object = self.0.object_value().ok_or(Blocked)?;
         for key in above {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
 
 use super::document::Format;
+use super::moved::Identity;
 use super::patch::WayBack;
 use crate::harness::NAME;
 
@@ -31,9 +32,9 @@ pub(crate) struct Ledger {
 /// What was done for a project's harness besides files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Done {
-    /// The keys that were put into `.mesh.json`, and the harness itself when it was not in there.
-    #[serde(default)]
-    pub(crate) mesh_file: Vec<String>,
+    /// The project as its file named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) project: Option<Identity>,
     /// The program that its files start.
     #[serde(default)]
     pub(crate) program: String,
@@ -159,6 +160,22 @@ impl Ledger {
         self.users.contains_key(&user.key()) || self.files.values().any(|file| file.is_for(user))
     }
 
+    /// Remembers the program that files start, for whoever shares them: below the home folder all projects do.
+    pub(crate) fn set_program(&mut self, user: &User, program: &str) {
+        let mut users = BTreeSet::from([user.key()]);
+        for record in self.files.values().filter(|record| !record.in_project) {
+            let sets: Vec<_> = match &record.content {
+                Held::Own { users, .. } => vec![users],
+                Held::Some(puts) => puts.values.iter().map(|put| &put.users).collect(),
+            };
+            let shared = sets.into_iter().filter(|users| users.contains(user)).flatten();
+            users.extend(shared.map(User::key));
+        }
+        for key in users {
+            program.clone_into(&mut self.users.entry(key).or_default().program);
+        }
+    }
+
     /// Whether a file is there for somebody.
     pub(crate) fn holds(&self, path: &Path, user: &User) -> bool {
         self.files.get(path.to_string_lossy().as_ref()).is_some_and(|file| file.is_for(user))
@@ -166,7 +183,8 @@ impl Ledger {
 
     /// The name of our server where each project needs one of its own: the plain one, when no other project has it.
     pub(crate) fn server_name(&self, user: &User) -> String {
-        let puts = self.files.values().filter_map(|record| match &record.content {
+        let shared = self.files.values().filter(|record| !record.in_project);
+        let puts = shared.filter_map(|record| match &record.content {
             Held::Some(puts) => Some(&puts.values),
             Held::Own { .. } => None,
         });
@@ -202,6 +220,15 @@ impl Record {
         }
     }
 
+    /// The lines that we hold in a file of lines.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        let puts = match &self.content {
+            Held::Some(puts) if puts.format.is_none() => puts.values.as_slice(),
+            _ => &[],
+        };
+        puts.iter().filter_map(|put| put.value.as_str())
+    }
+
     /// Whether anybody needs anything of it.
     pub(super) fn is_needed(&self) -> bool {
         match &self.content {
@@ -230,6 +257,11 @@ pub(super) fn sha256(text: &str) -> String {
 }
 
 impl Puts {
+    /// Who needs the value that we put at a path.
+    pub(super) fn place(&self, path: &[String]) -> Option<&BTreeSet<User>> {
+        self.values.iter().find(|put| put.path == path && !put.element).map(|put| &put.users)
+    }
+
     /// The text as it was before us, as far as it can be told.
     pub(super) fn original(&self, text: &str) -> Option<String> {
         match &self.back {

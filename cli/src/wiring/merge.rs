@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::document::{Blocked, Document, Format, at};
+use super::element::{holds_more, refit, says};
 use super::ledger::{Held, Put, Puts, Record, User, sha256};
 use super::patch::{keep_ends, plain_ends};
 use super::{Content, Edit, FileEdit, Place, Value, What, lines};
@@ -50,14 +51,18 @@ pub(crate) fn merge(
             settings(&edit.path, *format, edits, before, &mut puts, user)?
         }
         Content::Lines(wanted) => {
-            let (new, added) = lines::add(&plain_ends(before), wanted);
+            let is_ours = |line: &str| puts.values.iter().any(|put| put.value == line);
+            let (new, added) = lines::add(&plain_ends(before), wanted, is_ours);
             for line in wanted {
                 puts.note(&[], true, &Json::from(line.as_str()), None, added.contains(line), user);
             }
             keep_ends(before, &new)
         }
     };
-    puts.lead_back(original.as_deref(), &text);
+    // As long as we change nothing, what somebody else has changed may stand beside our changes.
+    if original.is_some() || text != before {
+        puts.lead_back(original.as_deref(), &text);
+    }
     record.content = Held::Some(puts);
     Ok(Merged { text, record })
 }
@@ -234,17 +239,23 @@ fn put(
         (What::Has { element, mark }, Some(found)) => {
             let list = found.as_array().ok_or(Blocked)?;
             let value = element.json();
-            let changed = !list.contains(&value);
+            let fit = |old: &Json| says(old, mark).then(|| refit(old, &value, mark));
+            let changed =
+                !list.iter().any(|old| *old == value || fit(old).is_some_and(|fit| fit == *old));
             if changed {
+                let first = list.iter().position(|old| says(old, mark));
                 // The places behind one that is taken out move up.
                 for index in (0..list.len()).rev() {
-                    if list[index].to_string().contains(mark) {
+                    let old = &list[index];
+                    if says(old, mark) && (first == Some(index) || !holds_more(old, &value)) {
                         model.remove_element(path, index)?;
                         document.remove_element(path, index)?;
                     }
                 }
-                model.push(path, element)?;
-                document.push(path, element)?;
+                let fit = first.and_then(|index| fit(&list[index])).filter(|fit| *fit != value);
+                let new = fit.map_or_else(|| element.clone(), |fit| Value::from(&fit));
+                model.push(path, &new)?;
+                document.push(path, &new)?;
             }
             puts.note(path, true, &value, None, changed, user);
             Ok(changed)

@@ -48,6 +48,9 @@ struct Splice {
     at: usize,
     len: usize,
     old: String,
+    /// What stands there now, by which it is found when somebody has changed the text elsewhere.
+    #[serde(default)]
+    new: String,
 }
 
 impl WayBack {
@@ -68,6 +71,7 @@ impl WayBack {
                     at: at + head,
                     len: is.len() - tail,
                     old: was[..was.len() - tail].to_owned(),
+                    new: is[..is.len() - tail].to_owned(),
                 });
             }
             at += is.len();
@@ -79,13 +83,31 @@ impl WayBack {
     pub(super) fn apply(&self, new: &str) -> Option<String> {
         let mut text = String::with_capacity(new.len());
         let mut from = 0;
-        for Splice { at, len, old } in &self.0 {
+        for Splice { at, len, old, .. } in &self.0 {
             text.push_str(new.get(from..*at)?);
             text.push_str(old);
             from = at + len;
         }
         text.push_str(new.get(from..)?);
         Some(text)
+    }
+}
+
+impl WayBack {
+    /// The same for a text that somebody has changed since: the text before ours with their changes, when each of our
+    /// own still stands in it, once and as it was.
+    pub(super) fn apply_around(&self, text: &str) -> Option<String> {
+        let mut result = String::with_capacity(text.len());
+        let mut from = 0;
+        for Splice { old, new, .. } in &self.0 {
+            let mut found = text.match_indices(new.as_str()).filter(|_| !new.is_empty());
+            let ((at, _), None) = (found.next()?, found.next()) else { return None };
+            result.push_str(text.get(from..at)?);
+            result.push_str(old);
+            from = at + new.len();
+        }
+        result.push_str(text.get(from..)?);
+        Some(result)
     }
 }
 
@@ -116,6 +138,11 @@ mod tests {
         assert_eq!(back.apply(new).as_deref(), Some(old));
         assert!(!format!("{back:?}").contains("secret"), "{back:?}");
         assert_eq!(back.apply("short"), None);
+        let edited = new.replace("{\n", "{\n  \"x\": 1,\n");
+        let expected = old.replace("{\n", "{\n  \"x\": 1,\n");
+        assert_eq!(back.apply_around(&edited), Some(expected));
+        assert_eq!(back.apply_around(&new.replace("ö", "o")), None);
+        assert_eq!(back.apply_around(&new.repeat(2)), None);
         for (old, new) in [("", "x"), ("x", ""), ("a\nb\nc", "b\nc\na"), ("aé", "aè"), ("aa", "a")]
         {
             assert_eq!(WayBack::between(old, new).apply(new).as_deref(), Some(old));

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use super::document::{Blocked, Document, Format, at};
+use super::document::{Blocked, Document, Format, at, without_nothing};
+use super::element::without;
 use super::ledger::{Held, Put, Puts, Record, User, sha256};
 use super::merge::{parse, verified};
 use super::patch::{keep_ends, plain_ends};
@@ -89,7 +90,8 @@ impl Puts {
         {
             return Ok(if created { Fate::Goes } else { Fate::Becomes(original) });
         }
-        let (text, empty) = match self.format {
+        let told = notes.len();
+        let (mut text, empty) = match self.format {
             None => {
                 let text = gone.iter().rev().fold(plain_ends(old), |text, put| {
                     lines::remove(&text, put.value.as_str().unwrap_or_default())
@@ -102,7 +104,18 @@ impl Puts {
         if created && empty && self.values.is_empty() {
             return Ok(Fate::Goes);
         }
-        let text = keep_ends(old, &text);
+        text = keep_ends(old, &text);
+        if self.values.is_empty()
+            && notes.len() == told
+            && let (Some(back), Some(format)) = (&self.back, self.format)
+            && let Some(around) = back.way.apply_around(old)
+        {
+            // As it was before us, with what somebody else has changed, when it says the same.
+            let said = |text: &str| format.read(text).map(|said| without_nothing(&said));
+            if said(&around) == said(&text) {
+                text = around;
+            }
+        }
         self.lead_back(original.as_deref(), &text);
         Ok(if text == old { Fate::Stays } else { Fate::Becomes(text) })
     }
@@ -158,13 +171,24 @@ fn take(document: &mut dyn Document, model: &mut Json, put: &Put) -> Result<(), 
     };
     if put.element {
         let Some(list) = found.as_array() else { return Err(Blocked) };
-        let Some(index) = list.iter().position(|element| *element == put.value) else {
+        let exact =
+            list.iter().position(|element| *element == put.value).map(|at| (at, Vec::new()));
+        let mixed = || {
+            let without = |(at, element)| Some((at, without(element, &put.value)?));
+            list.iter().enumerate().find_map(without)
+        };
+        let Some((index, rest)) = exact.or_else(mixed) else {
             // Ours with a change, or none at all any more.
             let changed = list.iter().any(|element| element.to_string().contains("meshwire"));
             return if changed { Err(Blocked) } else { Ok(()) };
         };
         model.remove_element(&put.path, index)?;
-        return document.remove_element(&put.path, index);
+        document.remove_element(&put.path, index)?;
+        for rest in rest {
+            model.push(&put.path, &Value::from(&rest))?;
+            document.push(&put.path, &Value::from(&rest))?;
+        }
+        return Ok(());
     }
     let Some(keys) = put.value.as_object().filter(|keys| !keys.is_empty()) else {
         if found != put.value {

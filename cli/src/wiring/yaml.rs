@@ -10,6 +10,8 @@ use super::document::{Blocked, Document, Slip, at};
 use super::value::Value;
 
 pub(super) struct Yaml {
+    /// Comments and directives before the line that begins the document, which the editor does not take.
+    head: String,
     /// Nothing while there is nothing but comments, which cannot be added to.
     document: Option<yaml_edit::Document>,
     /// What there is then.
@@ -18,12 +20,15 @@ pub(super) struct Yaml {
 
 impl Yaml {
     pub(super) fn parse(text: &str) -> Result<Self, Slip> {
-        if read(text)?.as_object().is_some_and(serde_json::Map::is_empty) && !text.contains('{') {
-            return Ok(Self { document: None, comments: text.to_owned() });
+        let is_empty = read(text)?.as_object().is_some_and(serde_json::Map::is_empty);
+        let (head, body) = text.split_at(head(text));
+        let head = head.to_owned();
+        if is_empty && !body.contains('{') {
+            return Ok(Self { head, document: None, comments: body.to_owned() });
         }
-        match yaml_edit::Document::from_str(text) {
-            Ok(document) => Ok(Self { document: Some(document), comments: String::new() }),
-            // Others can read it, such as one with directives.
+        match yaml_edit::Document::from_str(body) {
+            Ok(document) => Ok(Self { head, document: Some(document), comments: String::new() }),
+            // Others can read it.
             Err(_) => Err(Slip::at(text, 0, "it is written in a way that we cannot change")),
         }
     }
@@ -39,13 +44,51 @@ impl Yaml {
     }
 }
 
+/// How far the comments and directives before the line `---` go.
+fn head(text: &str) -> usize {
+    let mut length = 0;
+    for line in text.split_inclusive('\n') {
+        match line.trim_end() {
+            "---" => return length,
+            begin if begin.starts_with("--- ") => return length,
+            before if before.is_empty() || before.starts_with(['#', '%']) => length += line.len(),
+            _ => break,
+        }
+    }
+    0
+}
+
 /// As other programs read it.
 fn read(text: &str) -> Result<Json, Slip> {
-    let read: Json = yaml_serde::from_str(text).map_err(|error| {
+    let read = yaml_serde::from_str::<Json>(text).or_else(|error| {
+        // Tags have no word in JSON.
+        yaml_serde::from_str(text).map(json).map_err(|_| error)
+    });
+    let read = read.map_err(|error| {
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
         Slip { line, column, what: error.to_string() }
     })?;
     Ok(if read.is_null() { Json::Object(serde_json::Map::new()) } else { read })
+}
+
+/// For comparing: a value with a tag is an object with the tag as its key.
+fn json(value: yaml_serde::Value) -> Json {
+    use yaml_serde::Value as Yaml;
+
+    match value {
+        Yaml::Sequence(list) => list.into_iter().map(json).collect(),
+        Yaml::Mapping(keys) => {
+            let key = |key| match json(key) {
+                Json::String(key) => key,
+                other => other.to_string(),
+            };
+            keys.into_iter().map(|(name, value)| (key(name), json(value))).collect()
+        }
+        Yaml::Tagged(tagged) => {
+            [(tagged.tag.to_string(), json(tagged.value))].into_iter().collect()
+        }
+        plain => serde_json::to_value(plain).unwrap_or_default(),
+    }
 }
 
 impl Document for Yaml {
@@ -100,8 +143,8 @@ impl Document for Yaml {
 
     fn text(&self) -> String {
         match &self.document {
-            Some(document) => document.to_string(),
-            None => self.comments.clone(),
+            Some(document) => format!("{}{document}", self.head),
+            None => format!("{}{}", self.head, self.comments),
         }
     }
 }

@@ -77,7 +77,8 @@ fn a_second_harness_leaves_the_first_one_alone() {
     let computer = computer.mesh_file(&file);
     assert_eq!(computer.run(&["init", "--harness", "generic"]).code, Some(0));
     let text = mesh_file(&computer);
-    assert!(text.starts_with("{\n  \"x\": [1, 2],\n  \"mesh_id\""), "{text}");
+    let bare: String = text.split_whitespace().collect();
+    assert!(bare.starts_with(&file.trim_end_matches('}').replace(' ', "")), "{text}");
     let file: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(file["agent_name"], "copilot-agent");
     assert_eq!(file["agents"], json!({"generic": "generic-agent"}));
@@ -97,6 +98,46 @@ fn a_name_that_a_teammate_has_is_changed_on_this_computer_only() {
     assert_eq!(computer.run(&["init"]).code, Some(0));
     let again = server.seen();
     assert!(again[before..].iter().all(|seen| seen.body["name"] != "taken-agent"));
+}
+
+#[test]
+fn a_name_of_ones_own_has_room_and_is_free() {
+    let server = Server::start(|request| match request.line.as_str() {
+        "GET /me" => Reply::Json(200, me()),
+        "GET /mesh/kR9xQpLmW3aZ" => Reply::Json(200, mesh()),
+        _ => match request.body["name"].as_str().unwrap() {
+            name if name.ends_with("-ada-3") || name.ends_with("x-ada") => {
+                Reply::Json(201, json!({"agent_id": AGENT, "name": name, "cursor": 0}))
+            }
+            _ => Reply::problem(409, "agent_name_taken"),
+        },
+    });
+    for (name, own) in [
+        ("x".repeat(64), format!("{}-ada", "x".repeat(60))),
+        ("x".repeat(62), format!("{}-ada", "x".repeat(60))),
+        ("y".repeat(64), format!("{}-ada-3", "y".repeat(58))),
+        ("y".to_owned(), "y-ada-3".to_owned()),
+    ] {
+        let computer = Computer::new().signed_in(&server.url);
+        let done = computer.run(&["init", "--harness", "generic", "--agent", &name]);
+        assert!(done.out.contains(&format!("Registered as {own} (")), "{done:?}");
+        assert_eq!(computer.run(&["init"]).code, Some(0));
+    }
+}
+
+#[test]
+fn what_init_says_names_its_file_and_holds_no_control_characters() {
+    let server = server();
+    let text = format!(r#"{{"mesh_id":"{MESH}","url":"http://127.0.0.1:9"}}"#);
+    let computer = Computer::new().env("MESHWIRE_TOKEN", &token()).mesh_file(&text);
+    let done = computer.run(&["init", "--harness", "generic"]);
+    assert!(done.code == Some(3) && done.err.contains("which only /"), "{done:?}");
+    assert!(done.err.contains(".mesh.json names"), "{done:?}");
+    let computer = Computer::new().signed_in(&server.url);
+    let args = ["init", "--harness", "generic"];
+    let done = crate::wiring::run_in(&computer, "a\u{1b}[31mb", &args);
+    assert!(done.code == Some(0) && !done.err.contains('\u{1b}'), "{done:?}");
+    assert!(!done.out.contains('\u{1b}'), "{done:?}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(crate) fn json_of(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Every file below a folder, with its bytes and the time of its last change.
+/// Every file below a folder but locks, with its bytes and the time of its last change.
 fn all(folder: &Path) -> Vec<(String, Vec<u8>, std::time::SystemTime)> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -32,7 +32,7 @@ fn all(folder: &Path) -> Vec<(String, Vec<u8>, std::time::SystemTime)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else {
+            } else if !path.to_string_lossy().ends_with(".lock") {
                 let changed = fs::metadata(&path).unwrap().modified().unwrap();
                 found.push((path.display().to_string(), fs::read(&path).unwrap(), changed));
             }

@@ -7,7 +7,7 @@ use crate::push::{all_is_read, send, unread, wired};
 use crate::service::Service;
 
 /// A client of the MCP server.
-struct Client(Running);
+pub(crate) struct Client(Running);
 
 impl Client {
     fn start(computer: &Computer, line: &str) -> Self {
@@ -15,7 +15,7 @@ impl Client {
     }
 
     /// After the handshake.
-    fn begun(computer: &Computer, line: &str) -> Self {
+    pub(crate) fn begun(computer: &Computer, line: &str) -> Self {
         let mut client = Self::start(computer, line);
         client.begin("2025-11-25");
         client
@@ -55,7 +55,7 @@ impl Client {
         answer
     }
 
-    fn tool(&mut self, name: &str, arguments: &Value) -> Value {
+    pub(crate) fn tool(&mut self, name: &str, arguments: &Value) -> Value {
         let params = json!({"name": format!("meshwire_{name}"), "arguments": arguments});
         self.ask("tools/call", &params)["result"].clone()
     }
@@ -104,7 +104,16 @@ fn it_shakes_hands_as_real_clients_do() {
     assert_eq!(hello["protocolVersion"], "2024-11-05");
     assert_eq!(hello["capabilities"], json!({"tools": {}}), "tools and nothing else");
     assert!(hello["instructions"].as_str().unwrap().contains("never from your user"));
-    client.0.write_line("garbage again");
+    // After it, nobody waits for an answer that does not come.
+    for garbage in ["garbage again", &"[".repeat(100_000), &"x".repeat(17 * 1024 * 1024)] {
+        client.0.write_line(garbage);
+        let answer = client.next();
+        assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(-32700), &json!(null)));
+    }
+    client.0.write_line("{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":5}");
+    client.put(4, "tools/call", &json!({"name": "meshwire_status", "arguments": []}));
+    let answer = client.next();
+    assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(-32602), &json!(4)));
     assert_eq!(client.ask("prompts/list", &json!({}))["error"]["code"], -32601);
     assert_eq!(client.ask("no/such", &json!({}))["error"]["code"], -32601);
     let tools = client.ask("tools/list", &json!({}))["result"]["tools"].clone();
@@ -194,6 +203,60 @@ fn a_message_is_shown_once_and_stays_unread_when_its_answer_is_not_wanted() {
     send(&computer, "five");
     assert_eq!(second.messages(), ["five"]);
     all_is_read(&computer);
+}
+
+#[test]
+fn half_of_a_character_does_not_keep_a_message_from_being_sent() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "generic");
+    let mut client = Client::begun(&computer, "meshwire mcp --agent bob");
+    // As `JSON.stringify` writes a text that was cut within an emoji.
+    client.0.write_line(
+        r#"{"jsonrpc":"2.0","id":91,"method":"tools/call","params":{"name":"meshwire_send_message","arguments":{"content":"cut \ud83d","to":"eve"}}}"#,
+    );
+    let answer = client.next();
+    assert_eq!((&answer["id"], &answer["result"]["isError"]), (&json!(91), &json!(false)));
+    assert_eq!(unread(&computer), ["cut \u{fffd}"]);
+}
+
+#[test]
+fn a_wait_ends_when_the_client_says_goodbye() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "generic");
+    let mut client = Client::begun(&computer, "meshwire mcp");
+    assert!(client.messages().is_empty());
+    let wait = json!({"name": "meshwire_get_messages", "arguments": {"wait_seconds": 50}});
+    client.put(5, "tools/call", &wait);
+    client.0.close_input();
+    let answer = client.next();
+    assert_eq!(answer["id"], 5);
+    assert!(contents(&answer["result"]).is_empty());
+    assert_eq!(client.0.exit_code(), 0);
+    assert!(client.0.is_silent());
+    send(&computer, "later");
+    assert_eq!(unread(&computer), ["later"]);
+}
+
+#[test]
+fn a_new_name_is_seen_at_once() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "generic");
+    let mut client = Client::begun(&computer, "meshwire mcp");
+    let here = client.tool("status", &json!({}))["structuredContent"].clone();
+    assert_eq!(here["agent"], "eve");
+    let (mesh, agent) = (here["mesh_id"].as_str().unwrap(), here["agent_id"].as_str().unwrap());
+    let token = computer.does("meshwire token create rename");
+    let renamed = reqwest::blocking::Client::new()
+        .patch(format!("{}/mesh/{mesh}/agents/{agent}", service.url))
+        .bearer_auth(token.trim())
+        .body(r#"{"name":"eva"}"#)
+        .send()
+        .unwrap();
+    assert_eq!(renamed.status(), 200);
+    assert_eq!(client.tool("status", &json!({}))["structuredContent"]["agent"], "eva");
 }
 
 #[test]

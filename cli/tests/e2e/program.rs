@@ -170,9 +170,15 @@ impl Running {
     /// Writes a line to its input.
     #[track_caller]
     pub(crate) fn write_line(&mut self, text: &str) {
+        self.write_bytes(format!("{text}\n").as_bytes());
+    }
+
+    /// Writes this to its input.
+    #[track_caller]
+    pub(crate) fn write_bytes(&mut self, bytes: &[u8]) {
         use std::io::Write as _;
         // It need not read it.
-        let _ = self.input.as_mut().expect("an input").write_all(format!("{text}\n").as_bytes());
+        let _ = self.input.as_mut().expect("an input").write_all(bytes);
     }
 
     /// Ends its input.

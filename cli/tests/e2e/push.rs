@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::mcp::Client;
 use crate::program::{Computer, Running, signed_in};
 use crate::service::Service;
 
@@ -80,6 +81,9 @@ fn a_monitor_shows_a_message_with_its_sender() {
     let eve = agents["agents"].as_array().unwrap().iter().find(|agent| agent["name"] == "eve");
     let eve = eve.unwrap();
     assert_eq!((&eve["harness"], &eve["wake"]), (&json!("claude"), &json!("live")));
+    let list = computer.does("meshwire agents");
+    let shown = list.lines().find(|line| line.contains("eve (you)")).unwrap();
+    assert!(shown.contains("  live  "), "{list}");
 }
 
 #[test]
@@ -157,6 +161,54 @@ fn a_push_counts_when_the_extension_says_so() {
     all_is_read(&computer);
     session.close_input();
     assert_eq!(session.exit_code(), 0);
+}
+
+#[test]
+fn a_tool_does_not_wait_for_a_session_that_is_slow_to_take_a_push() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "pi");
+    let mut session = live_extension(&computer);
+    send(&computer, "hello");
+    assert_eq!(next_push(&session)["summary"], "[mesh] bob: hello");
+    // It holds the inbox, and lets nobody in until it goes on.
+    let stopped = computer.run(&format!("kill -STOP {}", session.id()));
+    assert!(stopped.status.success());
+    let mut client = Client::begun(&computer, "meshwire mcp");
+    let answer = client.tool("get_messages", &json!({}));
+    assert_eq!(answer["structuredContent"]["messages"], json!([]));
+    assert!(answer["content"][0]["text"].as_str().unwrap().contains("another session"), "{answer}");
+    computer.does(&format!("kill -CONT {}", session.id()));
+    session.write_line(r#"{"ok":1}"#);
+    all_is_read(&computer);
+}
+
+#[test]
+fn a_line_that_is_no_answer_is_passed_over() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "pi");
+    let mut session = live_extension(&computer);
+    session.write_bytes(b"\xff\xfe\n");
+    session.says("passed over");
+    send(&computer, "hello");
+    assert_eq!(next_push(&session)["push"], 1);
+    session.write_line(r#"{"ok":1}"#);
+    all_is_read(&computer);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_monitor_that_cannot_make_its_lock_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let mut computer = wired(&service, "claude");
+    let token = computer.does("meshwire token create monitor");
+    computer.set("MESHWIRE_TOKEN", token.trim());
+    // A folder in which nothing can be made.
+    computer.set("HOME", "/proc");
+    let monitor = computer.start("meshwire listen --harness claude");
+    assert!(monitor.says("/proc/.meshwire").contains("cannot"));
 }
 
 #[test]

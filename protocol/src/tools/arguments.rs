@@ -1,6 +1,6 @@
 //! Reads a tool's arguments. What is wrong is told to the model in words by which it can mend its call.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::MessageId;
 
@@ -44,7 +44,7 @@ impl Arguments {
         let rule = "must be the id of a message, a whole number as meshwire_get_messages shows it";
         let value = self.take(name).ok_or_else(|| self.missing(name))?;
         let id = match &value {
-            Value::Number(number) => number.as_i64(),
+            Value::Number(number) => whole(number),
             Value::String(text) => text.trim().parse().ok(),
             _ => None,
         };
@@ -59,7 +59,7 @@ impl Arguments {
     ) -> Result<Option<u64>, Wrong> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let number = match &value {
-            Value::Number(number) => number.as_u64(),
+            Value::Number(number) => whole(number).and_then(|number| number.try_into().ok()),
             Value::String(text) => text.trim().parse().ok(),
             _ => None,
         };
@@ -101,6 +101,15 @@ impl Arguments {
     }
 }
 
+/// A whole number, also one that is written as `1.0`: JSON Schema calls that an integer too.
+fn whole(number: &Number) -> Option<i64> {
+    // Beyond this, not every whole number has a place among the floating ones.
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    let floating = || number.as_f64().filter(|it| it.fract() == 0.0 && it.abs() < LARGEST);
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole, and small enough")]
+    number.as_i64().or_else(|| floating().map(|it| it as i64))
+}
+
 /// A value, shortened and clean.
 fn quoted(value: &str) -> String {
     const SHOWN: usize = 60;
@@ -132,6 +141,9 @@ mod tests {
         assert_eq!(arguments.object("d").unwrap().unwrap()["e"], 1);
         assert_eq!(arguments.text("f").unwrap(), None);
         assert_eq!(arguments.number("g", 0..=5).unwrap(), None);
+        let mut floating = given(json!({"n": 5.0, "id": 1_748_123_456_789_000.0}));
+        assert_eq!(floating.number("n", 0..=5).unwrap(), Some(5));
+        assert_eq!(floating.needed_id("id").unwrap().get(), 1_748_123_456_789_000);
         arguments.end().unwrap();
     }
 
@@ -139,9 +151,14 @@ mod tests {
     fn a_slip_is_told_with_its_value_and_the_rule() {
         let wrong = given(json!({"n": 51})).number("n", 0..=50).unwrap_err();
         assert_eq!(wrong, "meshwire_x: `n` is 51, but it must be a whole number from 0 to 50.");
-        for value in
-            [json!(1.5), json!(-1), json!("x"), json!([]), json!(9_007_199_254_740_992_i64)]
-        {
+        for value in [
+            json!(1.5),
+            json!(-1),
+            json!("x"),
+            json!([]),
+            json!(9_007_199_254_740_992_i64),
+            json!(1e300),
+        ] {
             assert!(given(json!({"id": value})).needed_id("id").is_err(), "{value}");
         }
         let wrong = given(json!({})).needed_text("content").unwrap_err();

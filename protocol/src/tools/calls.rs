@@ -12,7 +12,7 @@ use super::arguments::Arguments;
 use super::definitions::{DEFAULT_MESSAGES, MAX_MESSAGES, MAX_TOOL_WAIT_SECONDS, PREFIX};
 use super::framing::{Item, frame};
 use crate::clean::{clean, clean_line};
-use crate::{Agent, AgentId, Message, SendMessage, Sent, Wake};
+use crate::{Agent, AgentId, ErrorCode, Message, SendMessage, Sent, Wake};
 
 /// A way to reach a mesh as one agent.
 pub trait Backend: Send + Sync + 'static {
@@ -47,6 +47,8 @@ pub struct Unread {
     pub more: bool,
     /// Whether older ones were removed before they were read.
     pub gap: bool,
+    /// Whether another session of the agent is being shown what is unread, so that nobody else may have it now.
+    pub elsewhere: bool,
 }
 
 /// The caller's place.
@@ -79,6 +81,34 @@ pub struct Refusal {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// The code of the error, if it has one.
+    pub code: Option<ErrorCode>,
+}
+
+impl Refusal {
+    /// Points at what a model has: these tools, and a user with a command line. `to` is the receiver that was
+    /// asked for.
+    fn for_model(mut self, to: Option<&str>) -> Self {
+        self.hint = match (self.code, self.hint) {
+            (Some(ErrorCode::AgentNotFound), _) => {
+                let person = to.filter(|to| !to.starts_with('@')).map(|to| format!("@{to}"));
+                let person =
+                    person.map(|name| format!(" A person has an @ before the name: {name:?}."));
+                Some(format!(
+                    "meshwire_list_agents shows who is here.{}",
+                    person.unwrap_or_default()
+                ))
+            }
+            (Some(ErrorCode::MessageNotFound), _) => {
+                Some("Use an id that meshwire_get_messages has shown.".to_owned())
+            }
+            (_, Some(hint)) if hint.contains("`meshwire ") && !hint.contains("the user") => {
+                Some(format!("Tell the user: {hint}"))
+            }
+            (_, hint) => hint,
+        };
+        self
+    }
 }
 
 /// A tool, by its name without the prefix; `None`: there is none of this name.
@@ -96,6 +126,7 @@ pub(super) async fn call(
     arguments: Option<JsonObject>,
     id: &RequestId,
 ) -> CallToolResult {
+    let to = arguments.as_ref().and_then(|given| given.get("to")?.as_str().map(str::to_owned));
     let outcome = match tool {
         "send_message" => send(backend, Arguments::new("meshwire_send_message", arguments)).await,
         "reply_to_message" => {
@@ -113,7 +144,10 @@ pub(super) async fn call(
             result.structured_content = Some(structured);
             result
         }
-        Err(refusal) => CallToolResult::error(vec![ContentBlock::text(refusal.to_string())]),
+        Err(refusal) => {
+            let told = refusal.for_model(to.as_deref()).to_string();
+            CallToolResult::error(vec![ContentBlock::text(told)])
+        }
     }
 }
 
@@ -168,6 +202,11 @@ async fn read(backend: &impl Backend, mut arguments: Arguments, id: &RequestId) 
     let unread = backend.read(Duration::from_secs(wait), limit, id).await?;
     let items: Vec<_> = unread.messages.iter().map(Item::from).collect();
     let text = match (items.is_empty(), unread.gap) {
+        (true, _) if unread.elsewhere => {
+            "No messages for this session: what is unread is just being shown in another session of yours. \
+             Look again later."
+                .to_owned()
+        }
         (true, false) => "No new messages.".to_owned(),
         (true, true) => {
             "No new messages. Older ones were removed before you came to read them.".to_owned()
@@ -285,6 +324,7 @@ async fn status(backend: &impl Backend, arguments: Arguments) -> Answer {
     let structured = serde_json::to_value(&here).map_err(|error| Refusal {
         message: format!("the status cannot be written: {error}"),
         hint: None,
+        code: None,
     })?;
     Ok((text, structured))
 }
@@ -302,6 +342,6 @@ impl std::fmt::Display for Refusal {
 
 impl From<String> for Refusal {
     fn from(message: String) -> Self {
-        Self { message, hint: None }
+        Self { message, hint: None, code: None }
     }
 }

@@ -130,6 +130,8 @@ async fn write(shared: &Shared, state: &MeshState, epoch: i64, waiting: Vec<Pend
         now: shared.clock.now(),
         messages: waiting.iter().map(|pending| pending.message.clone()).collect(),
     };
+    #[cfg(feature = "planted-bugs")]
+    let waiting = answered_early(state, batch.now, waiting);
     match shared.store.append(batch).await {
         Ok(Appended::Written { follows, first }) => {
             let (messages, replies): (Vec<_>, Vec<_>) =
@@ -143,7 +145,9 @@ async fn write(shared: &Shared, state: &MeshState, epoch: i64, waiting: Vec<Pend
             // At most 256 of them.
             #[expect(clippy::cast_precision_loss, reason = "small numbers are exact")]
             shared.metrics.batch.observe(stored.len() as f64);
-            state.tail.publish(follows, &stored);
+            let last = stored.last().map_or(follows, |last| last.message.id);
+            state.tail.publish(follows, last, epoch, &stored);
+            shared.tell_others(&state.id, last);
             for (reply, stored) in replies.into_iter().zip(stored) {
                 let _ = reply.send(Ok(Outcome::Written(stored)));
             }
@@ -176,6 +180,24 @@ async fn write(shared: &Shared, state: &MeshState, epoch: i64, waiting: Vec<Pend
             answer_all(waiting, || Err(StoreError::Unavailable(text.clone().into())));
         }
     }
+}
+
+/// A bug that can be planted: senders are answered with the ids that their messages will most likely get.
+#[cfg(feature = "planted-bugs")]
+fn answered_early(
+    state: &MeshState,
+    now: crate::store::Micros,
+    mut waiting: Vec<Pending>,
+) -> Vec<Pending> {
+    if crate::planted::is("ack-before-commit") {
+        let ids = std::iter::successors(MessageId::new(now), |id| Some(id.next()));
+        for (pending, id) in waiting.iter_mut().zip(ids) {
+            let stored = pending.message.clone().into_stored(state.id.clone(), id);
+            let reply = std::mem::replace(&mut pending.reply, oneshot::channel().0);
+            let _ = reply.send(Ok(Outcome::Written(Arc::new(stored))));
+        }
+    }
+    waiting
 }
 
 fn answer_all(waiting: Vec<Pending>, answer: impl Fn() -> Result<Outcome>) {

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use super::open_polls::OpenPoll;
 use super::presence::Parked;
-use super::tail::{Wake, is_for};
+use super::tail::{Found, Wake, is_for};
 use super::{MeshState, Meshes, Shared, Speaker};
 use crate::error::{ApiError, Result};
+use crate::planted;
 use crate::store::{Head, HistoryPage, Micros, Move, Stream, Visibility};
 
 /// Pages that hold nothing for the agent before an empty one is handed out.
@@ -142,7 +143,7 @@ impl Shared {
 impl Reader {
     /// Reads until there is something for the agent, or until the time is over.
     pub async fn next(&mut self) -> Result<Step> {
-        let mut empty = 0;
+        let (mut empty, mut woken) = (0, false);
         loop {
             let now = Instant::now();
             if self.expiry.take_if(|expiry| *expiry <= now).is_some() {
@@ -150,13 +151,24 @@ impl Reader {
             }
             let over = now >= self.deadline || *self.stopping.borrow();
             // Register, look, then sleep: a message that comes in between wakes us.
-            let waiting = (!over).then(|| self.state.tail.wait(&self.agent, &self.token));
+            let mut waiting = (!over).then(|| self.state.tail.wait(&self.agent, &self.token));
             // A revocation from before we were registered has woken nobody here.
             let revocations = self.shared.revocations.load(Ordering::SeqCst);
             if std::mem::replace(&mut self.revocations, revocations) != revocations {
                 return Ok(Step::Ended);
             }
-            let Some(page) = self.look().await? else { return Ok(Step::Ended) };
+            let page = match self.look_in_memory(woken) {
+                Some(page) => page,
+                None => match self.look().await? {
+                    Some(page) => page,
+                    None => return Ok(Step::Ended),
+                },
+            };
+            if planted::is("look-before-register") {
+                drop(waiting.take());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                waiting = (!over).then(|| self.state.tail.wait(&self.agent, &self.token));
+            }
             self.position = page.cursor;
             if page.messages.is_empty() && page.more && empty < EMPTY_PAGES {
                 empty += 1;
@@ -164,6 +176,10 @@ impl Reader {
             }
             let Some(mut waiting) = waiting.filter(|_| page.messages.is_empty() && !page.more)
             else {
+                if planted::is("cursor-at-delivery") {
+                    let (store, mesh) = (&self.shared.store, &self.state.id);
+                    store.move_cursor(mesh, &self.agent, page.cursor, Move::Acknowledge).await?;
+                }
                 return Ok(Step::Page(self.hand_out(page)));
             };
             let wake_at = self.expiry.map_or(self.deadline, |expiry| expiry.min(self.deadline));
@@ -176,6 +192,7 @@ impl Reader {
             if ended {
                 return Ok(Step::Ended);
             }
+            woken = true;
         }
     }
 
@@ -189,6 +206,26 @@ impl Reader {
         self.epoch = epoch;
     }
 
+    /// What has come for a poll that has slept: from memory, without asking the store for each that was woken.
+    fn look_in_memory(&self, woken: bool) -> Option<InboxPage> {
+        if !woken {
+            return None;
+        }
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let tail = &self.state.tail;
+        let found = tail.collect_woken(&self.agent, self.position, self.epoch, limit)?;
+        Some(self.page_of(&found))
+    }
+
+    fn page_of(&self, found: &Found) -> InboxPage {
+        InboxPage {
+            messages: found.messages.iter().map(|stored| stored.message.clone()).collect(),
+            cursor: found.seen_to,
+            more: found.more,
+            gap: self.gap,
+        }
+    }
+
     /// What there is to read after the position now: from memory when all of it is there. `None` when the
     /// mesh has changed since access was checked: who was removed just then shall not read on, even when
     /// their poll was not yet registered as a waiter.
@@ -197,18 +234,14 @@ impl Reader {
         if head.epoch != self.epoch {
             return Ok(None);
         }
+        self.state.tail.begin_at(&head);
         // Below the trim point there may have been messages that this reader never saw.
         self.gap |= self.position < head.trimmed;
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         // Memory may still hold what was trimmed.
         let from = self.position.max(head.trimmed);
         if let Some(found) = self.state.tail.collect(&self.agent, from, head.head, limit) {
-            return Ok(Some(InboxPage {
-                messages: found.messages.iter().map(|stored| stored.message.clone()).collect(),
-                cursor: found.seen_to,
-                more: found.more,
-                gap: self.gap,
-            }));
+            return Ok(Some(self.page_of(&found)));
         }
         let streams = [Stream::All, Stream::Agent(self.agent.clone())];
         let page = self

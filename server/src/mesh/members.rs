@@ -11,6 +11,7 @@ use meshwire_protocol::{ErrorCode, MeshId, Role, UserId};
 use super::{ATTEMPTS, Meshes, changing, limit_reached, not_a_member};
 use crate::clock::micros;
 use crate::error::{ApiError, Result, shown};
+use crate::planted;
 use crate::secret;
 use crate::store::{
     InviteRow, Invited, Joining, MemberRow, Micros, RequestRow, RoleChange, Roster, UserRow,
@@ -106,6 +107,9 @@ impl Meshes {
                 state.presence.forget(agent);
             }
             state.tail.end(|waiter| {
+                if planted::is("removed-stays-parked") {
+                    return false;
+                }
                 removed.agents.contains(&waiter.agent) || removed.tokens.contains(&waiter.token)
             });
             return Ok(());

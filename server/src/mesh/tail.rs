@@ -10,7 +10,7 @@ use meshwire_protocol::limits::MAX_PAGE_BYTES;
 use meshwire_protocol::{AgentId, MessageId, TokenId};
 use tokio::sync::oneshot;
 
-use crate::store::{Stored, Stream};
+use crate::store::{Head, Stored, Stream};
 
 /// Most messages that are kept.
 const MOST: usize = 1_024;
@@ -27,6 +27,10 @@ struct Inner {
     /// Everything after `from` up to `head` is here. Both 0: nothing is known yet.
     from: MessageId,
     head: MessageId,
+    /// The epoch under which the newest of them was written or read.
+    epoch: i64,
+    /// Other nodes may have written after `head` while no poll waited here.
+    unwatched: bool,
     /// With their sizes.
     messages: VecDeque<(Arc<Stored>, usize)>,
     bytes: usize,
@@ -69,6 +73,7 @@ impl Tail {
     pub(super) fn wait(&self, agent: &AgentId, token: &TokenId) -> Waiting {
         let (wake, woken) = oneshot::channel();
         let mut inner = self.lock();
+        inner.unwatched |= inner.waiters.is_empty();
         let number = inner.next_waiter;
         inner.next_waiter += 1;
         let waiter = Waiter { number, agent: agent.clone(), token: token.clone(), wake };
@@ -84,38 +89,65 @@ impl Tail {
         head: MessageId,
         limit: usize,
     ) -> Option<Found> {
-        let inner = self.lock();
-        if position == head {
-            return Some(Found { messages: Vec::new(), seen_to: head, more: false });
-        }
-        if inner.head != head || inner.from > position {
-            return None;
-        }
-        let start = inner.messages.partition_point(|(stored, _)| stored.message.id <= position);
-        let mut found = Found { messages: Vec::new(), seen_to: head, more: false };
-        let unread = inner.messages.range(start..).filter(|(stored, _)| is_for(agent, stored));
-        for (stored, _) in unread {
-            if found.messages.len() == limit {
-                found.more = true;
-                found.seen_to = found.messages.last().map_or(position, |last| last.message.id);
-                break;
-            }
-            found.messages.push(Arc::clone(stored));
-        }
-        Some(found)
+        self.lock().collect(agent, position, head, limit)
     }
 
-    /// Takes in a batch that was committed after `follows`, and wakes the polls that it is for.
-    pub(super) fn publish(&self, follows: MessageId, batch: &[Arc<Stored>]) {
-        let Some(last) = batch.last() else { return };
+    /// What an agent that was woken has to read after `position`, if all of it is here and was written while
+    /// the epoch stood for which access was checked: then nobody needs to be asked.
+    pub(super) fn collect_woken(
+        &self,
+        agent: &AgentId,
+        position: MessageId,
+        epoch: i64,
+        limit: usize,
+    ) -> Option<Found> {
+        let inner = self.lock();
+        let is_news = inner.epoch == epoch && inner.head > position;
+        is_news.then(|| inner.collect(agent, position, inner.head, limit)).flatten()
+    }
+
+    /// How far all polls that wait have seen the log, or were woken; `None` when none waits.
+    pub(super) fn waited_from(&self) -> Option<MessageId> {
+        let inner = self.lock();
+        (!inner.waiters.is_empty()).then_some(inner.head)
+    }
+
+    /// Notes the head that a registered poll has read from the store: what comes after it will be news. Nobody
+    /// has kept watch on the mesh since the last poll here ended, so messages of other nodes may have been
+    /// missed; then all polls that have registered by now look again.
+    pub(super) fn begin_at(&self, head: &Head) {
         let mut inner = self.lock();
-        if inner.head != follows {
-            // Another node has written in between: what is here is not whole any more.
-            inner.messages.clear();
-            inner.bytes = 0;
-            inner.from = follows;
+        if !std::mem::take(&mut inner.unwatched) || inner.head >= head.head {
+            return;
         }
-        inner.head = last.message.id;
+        inner.restart(head.head);
+        inner.head = head.head;
+        inner.epoch = head.epoch;
+        if inner.waiters.values().map(Vec::len).sum::<usize>() > 1 {
+            inner.wake_everyone();
+        }
+    }
+
+    /// Takes in messages that follow `follows`, up to `to`, as they were written or read under an epoch, and
+    /// wakes the polls that they are for. When some before them are not known here, all polls are woken.
+    pub(super) fn publish(
+        &self,
+        follows: MessageId,
+        to: MessageId,
+        epoch: i64,
+        batch: &[Arc<Stored>],
+    ) {
+        let mut inner = self.lock();
+        if to <= inner.head {
+            // From another node, and heard of by another way before.
+            return;
+        }
+        let whole = inner.head == follows;
+        if !whole {
+            inner.restart(follows);
+        }
+        inner.head = to;
+        inner.epoch = epoch;
         for stored in batch {
             let size = stored.size();
             inner.bytes += size;
@@ -126,9 +158,18 @@ impl Tail {
             inner.bytes -= size;
             inner.from = oldest.message.id;
         }
-        for stored in batch {
-            inner.wake_for(stored);
+        if whole {
+            for stored in batch {
+                inner.wake_for(stored);
+            }
+        } else {
+            inner.wake_everyone();
         }
+    }
+
+    /// Wakes all polls, to look for themselves.
+    pub(super) fn wake_everyone(&self) {
+        self.lock().wake_everyone();
     }
 
     /// Wakes polls whose access may have ended.
@@ -143,6 +184,46 @@ impl Tail {
 }
 
 impl Inner {
+    /// Forgets the messages: those after `from` are yet to come.
+    fn restart(&mut self, from: MessageId) {
+        self.messages.clear();
+        self.bytes = 0;
+        self.from = from;
+    }
+
+    fn collect(
+        &self,
+        agent: &AgentId,
+        position: MessageId,
+        head: MessageId,
+        limit: usize,
+    ) -> Option<Found> {
+        if position == head {
+            return Some(Found { messages: Vec::new(), seen_to: head, more: false });
+        }
+        if self.head != head || self.from > position {
+            return None;
+        }
+        let start = self.messages.partition_point(|(stored, _)| stored.message.id <= position);
+        let mut found = Found { messages: Vec::new(), seen_to: head, more: false };
+        let unread = self.messages.range(start..).filter(|(stored, _)| is_for(agent, stored));
+        for (stored, _) in unread {
+            if found.messages.len() == limit {
+                found.more = true;
+                found.seen_to = found.messages.last().map_or(position, |last| last.message.id);
+                break;
+            }
+            found.messages.push(Arc::clone(stored));
+        }
+        Some(found)
+    }
+
+    fn wake_everyone(&mut self) {
+        for (_, waiters) in self.waiters.drain() {
+            wake_all(waiters);
+        }
+    }
+
     fn wake_for(&mut self, stored: &Stored) {
         match &stored.stream {
             Stream::Agent(agent) => {

@@ -3,35 +3,44 @@
 //! answer it.
 
 mod agent;
+mod calls;
 mod handed;
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, Uri};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use meshwire_protocol::ErrorCode;
-use meshwire_protocol::tools::Tools;
-use rmcp::model::ProtocolVersion;
+use meshwire_protocol::tools::{Tools, Unreadable, read_message};
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorData, JsonRpcMessage,
+    ProtocolVersion, RequestId,
+};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use url::{Origin, Url};
 
 use self::agent::AgentTools;
-use self::handed::Handed;
+use self::calls::Calls;
+use self::handed::{Handed, Session};
 use super::request_log::Waited;
 use crate::access::{Account, Action};
 use crate::app::App;
 use crate::error::{ApiError, Result, shown};
 use crate::extract::{Query, read_body, single_header};
 
+/// Longest refusal of the MCP library that is read, in bytes.
+const LONGEST_REFUSAL: usize = 4_096;
+
 /// Who the client wants to be. A token that is bound says so itself.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Place {
     mesh: Option<String>,
@@ -43,38 +52,129 @@ pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/mcp", post(call))
         .route_layer(Extension(Action::UseTools))
-        .route_layer(Extension(Arc::<Handed>::default()))
+        .route_layer(Extension(Arc::<UnderWay>::default()))
+}
+
+/// What this node remembers of its clients.
+#[derive(Debug, Default)]
+struct UnderWay {
+    calls: Calls,
+    handed: Arc<Handed>,
 }
 
 /// `POST /mcp`: one message of JSON-RPC.
 async fn call(
     State(app): State<App>,
-    Extension(handed): Extension<Arc<Handed>>,
+    Extension(under_way): Extension<Arc<UnderWay>>,
     Account { principal }: Account,
     Query(place): Query<Place>,
     request: Request,
 ) -> Result<Response> {
     check_origin(&app, request.headers(), request.uri())?;
-    let (parts, body) = {
+    check_accept(request.headers())?;
+    let (mut parts, body) = {
         let (parts, body) = request.into_parts();
         let mut reading = Request::new(body);
         reading.extensions_mut().extend(parts.extensions.clone());
         *reading.headers_mut() = parts.headers.clone();
         (parts, read_body(reading).await?)
     };
-    let tools = Arc::new(AgentTools::new(app, principal, place, handed));
+    let incoming = match read_message(&body) {
+        Ok(incoming) => incoming,
+        Err(wrong) => return unreadable(&wrong),
+    };
+    // The library takes these values only. We read JSON whatever the type, and answer with nothing else.
+    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    parts.headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    let session = Session { token: principal.token.id.clone(), place };
+    under_way.hear(&session, &incoming.message);
+    let tools =
+        Arc::new(AgentTools::new(app, principal, session.clone(), Arc::clone(&under_way.handed)));
     let serving = Arc::clone(&tools);
     let service = StreamableHttpService::new(
         move || Ok(Tools::new(Arc::clone(&serving), ProtocolVersion::KNOWN_VERSIONS)),
         Arc::new(NeverSessionManager::default()),
         config(),
     );
-    let response = service.handle(Request::from_parts(parts, Body::from(body))).await;
-    let mut response = response.map(Body::new).into_response();
+    let answer = service.handle(Request::from_parts(parts, Body::from(incoming.json)));
+    let mut response = match &incoming.message {
+        JsonRpcMessage::Request(request) => {
+            let mut call = under_way.calls.begin(&session, &request.id);
+            tokio::select! {
+                biased;
+                // With that the service is dropped, which ends what it does.
+                () = call.cancelled() => return Ok(cancelled(&request.id)),
+                answer = answer => told(answer.map(Body::new)).await?,
+            }
+        }
+        _ => told(answer.await.map(Body::new)).await?,
+    };
+    // Had the client gone away, we would have been dropped.
+    tools.answered();
     if let Some(waited) = tools.waited() {
         response.extensions_mut().insert(Waited(waited));
     }
     Ok(response)
+}
+
+impl UnderWay {
+    /// What a message says of those before it.
+    fn hear(&self, session: &Session, message: &ClientJsonRpcMessage) {
+        match message {
+            JsonRpcMessage::Request(request)
+                if matches!(
+                    request.request,
+                    ClientRequest::InitializeRequest(_) | ClientRequest::DiscoverRequest(_)
+                ) =>
+            {
+                self.handed.forget(session);
+            }
+            JsonRpcMessage::Notification(told) => {
+                if let ClientNotification::CancelledNotification(cancelled) = &told.notification
+                    && let Some(id) = &cancelled.params.request_id
+                {
+                    self.calls.cancel(session, id);
+                    // Its answer may be on its way already.
+                    self.handed.cancel(session, id);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A slip within a call is told to the model, anything else to the program that has written it.
+fn unreadable(wrong: &Unreadable) -> Result<Response> {
+    if wrong.id.is_some() && wrong.error.code == rmcp::model::ErrorCode::INVALID_PARAMS {
+        return Ok(as_json(&wrong.answer()));
+    }
+    Err(ApiError::new(ErrorCode::InvalidRequest, format!("The body: {}.", wrong.error.message))
+        .hint(
+            "MCP's Streamable HTTP says what a client posts here; an SDK of MCP does it for you.",
+        ))
+}
+
+fn cancelled(id: &RequestId) -> Response {
+    let error = ErrorData::internal_error("the call was cancelled", None);
+    as_json(&json!({"jsonrpc": "2.0", "id": id, "error": error}))
+}
+
+fn as_json(answer: &Value) -> Response {
+    ([(CONTENT_TYPE, "application/json")], answer.to_string()).into_response()
+}
+
+/// What the library refuses in a plain text is one of our errors.
+async fn told(answer: Response) -> Result<Response> {
+    if !answer.status().is_client_error() || answer.headers().contains_key(CONTENT_TYPE) {
+        return Ok(answer);
+    }
+    let text = to_bytes(answer.into_body(), LONGEST_REFUSAL).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let text = text.strip_prefix("Bad Request: ").unwrap_or(&text);
+    let known: Vec<_> =
+        ProtocolVersion::KNOWN_VERSIONS.iter().map(ProtocolVersion::as_str).collect();
+    Err(ApiError::new(ErrorCode::InvalidRequest, format!("{}.", shown(text)))
+        .hint(format!("The revisions of MCP that are spoken here are {}.", known.join(", "))))
 }
 
 fn config() -> StreamableHttpServerConfig {
@@ -83,6 +183,20 @@ fn config() -> StreamableHttpServerConfig {
         .with_json_response(true)
         // We have checked the host and the origin, against the settings and with our own errors.
         .disable_allowed_hosts()
+}
+
+/// Refuses a client that would not take JSON, which is all that is answered here.
+fn check_accept(headers: &HeaderMap) -> Result<()> {
+    let mut accepted = headers.get_all(ACCEPT).iter().peekable();
+    let takes_json = |value: &HeaderValue| {
+        let value = value.to_str().unwrap_or_default().to_ascii_lowercase();
+        ["application/json", "application/*", "*/*"].iter().any(|kind| value.contains(kind))
+    };
+    if accepted.peek().is_none() || accepted.any(takes_json) {
+        return Ok(());
+    }
+    Err(ApiError::field("accept", "the header leaves out application/json")
+        .hint("Send Accept: application/json, text/event-stream."))
 }
 
 /// Refuses what a page of another site makes a browser send, also one whose name leads to this computer (DNS

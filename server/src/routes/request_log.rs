@@ -12,6 +12,7 @@ use tracing::field::Empty;
 use crate::app::App;
 use crate::client_address::ClientAddress;
 use crate::error::Refusal;
+use crate::planted;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 
 /// Left on the answer to a poll: how long it waited for messages, which says nothing about our speed.
@@ -36,6 +37,10 @@ pub(super) async fn log_request(State(app): State<App>, request: Request, next: 
         token = Empty,
         mesh = Empty
     );
+    if planted::is("authorization-logged") {
+        let headers = request.headers();
+        tracing::info!(authorization = ?headers.get("authorization"), "a request comes");
+    }
     let mut response = id.scope(next.run(request)).instrument(span.clone()).await;
 
     let waited = response.extensions().get::<Waited>().map(|waited| waited.0);

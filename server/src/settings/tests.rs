@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Parser as _;
 
-use super::{Args, Settings};
+use super::{Args, Place, Settings};
 
 /// Checks these flags beside a store in `folder`; the refusal as text.
 fn check(folder: &Path, flags: &[&str]) -> Result<Settings, String> {
@@ -48,6 +48,34 @@ fn a_secret_comes_from_a_file_as_well() {
         let short = check(folder.path(), &[flag, &path]).err().unwrap();
         assert!(short.contains("at least 32"), "{flag}: {short}");
     }
+}
+
+#[test]
+fn the_store_comes_from_a_file_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, database) = (folder.path().join("store"), folder.path().join("other.db"));
+    std::fs::write(&file, format!("sqlite:{}\n", database.display())).unwrap();
+    let path = file.display().to_string();
+    let args = Args::try_parse_from(["meshwire-server", "--store-file", &path]).unwrap();
+    assert!(Settings::check(args).unwrap().store == Place::Sqlite(database));
+    let both = check(folder.path(), &["--store-file", &path]).err().unwrap();
+    assert!(both.contains("MESHWIRE_STORE_FILE"), "{both}");
+}
+
+#[test]
+fn an_empty_setting_of_a_secret_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = [
+        ["--secret-key", ""],
+        ["--secret-key-file", ""],
+        ["--secret-key-previous", ""],
+        ["--secret-key-previous-file", ""],
+        ["--github-client-secret-file", ""],
+        ["--store-file", ""],
+    ];
+    let settings = check(folder.path(), flags.as_flattened()).unwrap();
+    assert!(settings.secret_key_previous.is_none());
+    assert!(settings.github.is_none());
 }
 
 #[test]

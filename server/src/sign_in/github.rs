@@ -19,6 +19,7 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use crate::error::{chain, shown};
+use crate::planted;
 use crate::secret;
 use crate::settings::GithubSettings;
 use crate::sign_in::clean;
@@ -143,6 +144,9 @@ impl Github {
 impl AtGithub {
     /// Whether the state that came back is the one that went out.
     pub(crate) fn state_is(&self, state: &str) -> bool {
+        if planted::is("state-uncompared") {
+            return true;
+        }
         self.state.as_bytes().ct_eq(state.as_bytes()).into()
     }
 }

@@ -13,6 +13,7 @@ use meshwire_protocol::UserId;
 use crate::app::App;
 use crate::clock::micros;
 use crate::error::ApiError;
+use crate::planted;
 use crate::secret;
 use crate::sign_in::clean;
 use crate::sign_in::tickets::{AtGithub, Ticket as _};
@@ -160,7 +161,7 @@ fn cookie(app: &App, kind: Kind, value: String, lifetime: Duration) -> HeaderVal
     let seconds = i64::try_from(lifetime.as_secs()).expect("cookies live for days");
     let cookie = Cookie::build((kind.name(app.is_https()), value))
         .http_only(true)
-        .same_site(SameSite::Lax)
+        .same_site(if planted::is("same-site-none") { SameSite::None } else { SameSite::Lax })
         .secure(app.is_https())
         .path("/")
         .max_age(cookie::time::Duration::seconds(seconds))

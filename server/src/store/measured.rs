@@ -1,10 +1,11 @@
 //! Any store, with the time that each operation takes noted: one place for all engines.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
+use tokio::time::timeout;
 
 use super::{
     AccountLink, AccountStore, AgentChange, Appended, Batch, Change, CliCode, DeviceCode,
@@ -12,9 +13,12 @@ use super::{
     LinkPurpose, Linked, LogPage, LogStore, MemberStore, MeshChange, MeshStore, Micros, Move,
     NewAccount, NewAgent, NewMember, NewMesh, NewUser, NodeStore, Position, Register,
     RemovedMember, RequestRow, Result, RoleChange, Roster, Seen, SentRecord, SessionRow,
-    SignInStore, Store, Stored, Stream, TokenMade, TokenRow, UserRow, Visibility,
+    SignInStore, Store, StoreError, Stored, Stream, TokenMade, TokenRow, UserRow, Visibility,
 };
 use crate::metrics::Metrics;
+
+/// More than any operation takes that gets an answer from each round trip; a store's own limits are shorter.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// A store whose operations are measured.
 pub struct Measured {
@@ -27,6 +31,19 @@ impl Measured {
     pub fn new(store: Arc<dyn Store>, metrics: Metrics) -> Self {
         Self { store, metrics }
     }
+
+    /// The answer of an operation, unless it takes too long on a store that is somewhere else: the connection that
+    /// it waits at may have been cut off without a word.
+    async fn within_limit<T>(
+        &self,
+        operation: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        let Some(nodes) = self.store.nodes() else { return operation.await };
+        timeout(LIMIT, operation).await.unwrap_or_else(|late| {
+            nodes.gave_up();
+            Err(StoreError::Unavailable(late.into()))
+        })
+    }
 }
 
 macro_rules! measured {
@@ -35,7 +52,7 @@ macro_rules! measured {
         impl $trait for Measured {
             $(async fn $operation(&self, $($name: $type),*) -> $answer {
                 let started = Instant::now();
-                let answer = self.store.$operation($($name),*).await;
+                let answer = self.within_limit(self.store.$operation($($name),*)).await;
                 self.metrics.stored(stringify!($operation), started.elapsed());
                 answer
             })+
@@ -47,8 +64,11 @@ macro_rules! measured {
 measured! { Store {
     fn ping() -> Result<()>;
     fn purge(now: Micros) -> Result<bool>;
-    fn close() -> ();
 } {
+    async fn close(&self) {
+        self.store.close().await;
+    }
+
     fn nodes(&self) -> Option<&dyn NodeStore> {
         // Housekeeping, of which no request waits.
         self.store.nodes()
@@ -60,6 +80,7 @@ measured! { LogStore {
     fn append(batch: Batch) -> Result<Appended>;
     fn sent(mesh: &MeshId, agent: &AgentId, key: &str, now: Micros) -> Result<Option<SentRecord>>;
     fn read(mesh: &MeshId, streams: &[Stream], after: MessageId, limit: u32) -> Result<Option<LogPage>>;
+    fn read_all(mesh: &MeshId, after: MessageId, limit: u32) -> Result<Option<LogPage>>;
     fn message(mesh: &MeshId, id: MessageId) -> Result<Option<Stored>>;
     fn history(mesh: &MeshId, visible: &Visibility, before: MessageId, limit: u32) -> Result<HistoryPage>;
     fn position(mesh: &MeshId, agent: &AgentId) -> Result<Option<Position>>;

@@ -51,12 +51,26 @@ pub trait NodeStore: Send + Sync + 'static {
     /// The `ended` log of the last ten seconds at least, that of all nodes.
     async fn ended(&self) -> Result<Vec<EndedRow>>;
 
+    /// What time it is by the store's own clock; `None` when it has none that can be asked.
+    async fn now(&self) -> Result<Option<Micros>> {
+        Ok(None)
+    }
+
+    /// An operation of the store was given up, since no answer came: connections may have gone silent.
+    fn gave_up(&self) {}
+
     /// Keeps what this node has said of its polls true for `lease` from now on.
     async fn renew(&self, lease: Duration) -> Result<()>;
 
     /// Says which agents of a mesh poll on this node, in the place of what it said before.
     async fn note_polling(&self, mesh: &MeshId, agents: &[AgentId]) -> Result<()>;
 
-    /// The agents of a mesh that poll on any node whose lease has not run out.
-    async fn polling(&self, mesh: &MeshId, now: Micros) -> Result<Vec<AgentId>>;
+    /// When agents of a mesh were last seen, as far as any node has written it: `now` for those that poll on a
+    /// node whose lease has not run out. Agents that were never seen are missing.
+    async fn last_seen(
+        &self,
+        mesh: &MeshId,
+        agents: &[AgentId],
+        now: Micros,
+    ) -> Result<Vec<(AgentId, Micros)>>;
 }

@@ -187,6 +187,8 @@ pub struct LogPage {
     pub seen_to: MessageId,
     /// Whether there is more after `seen_to`.
     pub more: bool,
+    /// The epoch as of which it was read.
+    pub epoch: i64,
     /// Messages up to this id were trimmed.
     pub trimmed: MessageId,
 }

@@ -4,17 +4,30 @@
 //! and answers when that is on disk: under load the cost of an fsync is shared by all, alone a write waits
 //! for nobody.
 
+#[path = "sql/accounts.rs"]
 mod accounts;
 mod append;
 mod cache;
+#[path = "sql/decode.rs"]
 mod decode;
+#[path = "sql/devices.rs"]
 mod devices;
+#[path = "sql/export.rs"]
+mod export;
+#[path = "sql/import.rs"]
+mod import;
+#[path = "sql/links.rs"]
 mod links;
 mod log;
+#[path = "sql/members.rs"]
 mod members;
+#[path = "sql/meshes.rs"]
 mod meshes;
+mod moving;
+mod outside;
 mod purge;
 mod retention;
+mod tokens;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -26,16 +39,22 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
+    Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteLockingMode,
+    SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, Transaction};
 
 use self::cache::Cache;
-pub use self::links::put_account_link;
+pub use self::outside::put_account_link;
 use self::writer::{Tx, Writer};
 use super::{Micros, NodeStore, Result, Store, StoreError};
 use crate::settings;
+
+// What the acts in `sql/`, which are compiled for each engine, call their own engine's.
+type Conn = SqliteConnection;
+type Db = Sqlite;
+type Row = SqliteRow;
+type SqlStore = SqliteStore;
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations/sqlite");
 
@@ -117,6 +136,15 @@ impl SqliteStore {
             .await
             .map_err(|error| database_error(error.into()))?;
         Ok(Self { writer, readers, cache })
+    }
+
+    fn pool(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// A transaction in which everything is read as of one moment.
+    async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>> {
+        self.readers.begin().await.map_err(store_error)
     }
 
     /// Runs a piece of a write transaction; answered when the whole is on disk.

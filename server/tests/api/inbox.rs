@@ -177,6 +177,21 @@ async fn a_poll_wakes_when_a_message_comes() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_while_a_poll_begins_wakes_it() {
+    let server = Server::start().await;
+    let (ada, mesh) = server.mesh_of_two().await;
+    let mut after = "earliest".to_owned();
+    for _ in 0..100 {
+        let path = format!("/mesh/{mesh}/agents/b/messages?wait=60&after={after}");
+        let poll = tokio::time::timeout(Duration::from_secs(20), ada.get(&path));
+        let (page, _) = tokio::join!(poll, ada.send(&mesh, "a", "b", "m"));
+        let page = page.expect("the poll is woken").expect(200);
+        assert_eq!(contents(&page), ["m"]);
+        after = page["cursor"].to_string();
+    }
+}
+
 #[tokio::test]
 async fn a_poll_is_not_woken_by_what_is_for_others() {
     let server = Server::start().await;

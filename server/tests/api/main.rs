@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing loudly")]
 
+#[path = "../support/place.rs"]
+mod place;
 #[path = "../support/server.rs"]
 mod server;
+mod start;
 
 mod access;
 mod accounts;

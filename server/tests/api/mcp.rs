@@ -192,6 +192,144 @@ async fn slips_are_told_so_that_a_model_can_mend_them() {
     assert!(answer.body["error"]["message"].as_str().unwrap().contains("meshwire_status"));
 }
 
+/// Sends a notification, which is taken without an answer.
+async fn tell(user: &User<'_>, path: &str, method: &str, params: Value) {
+    let body = json!({"jsonrpc": "2.0", "method": method, "params": params});
+    Answer::of(request(user, path).body(body.to_string())).await.expect(202);
+}
+
+#[tokio::test]
+async fn a_call_that_is_called_off_hands_nothing_out() {
+    let server = Server::start().await;
+    let (ada, mesh) = server.mesh_of_two().await;
+    let path = format!("/mcp?mesh={mesh}&agent=a");
+    let waiting = tool(&ada, &path, "get_messages", json!({"wait_seconds": 50}));
+    let calling_off = async {
+        let limit = tokio::time::Instant::now() + Duration::from_secs(30);
+        while ada.get(&format!("/mesh/{mesh}/agents/a")).await.expect(200)["active"] != true {
+            assert!(tokio::time::Instant::now() < limit, "it never waits");
+            tokio::task::yield_now().await;
+        }
+        // Another one's, another URL's, another call's.
+        tell(&ada, "/mcp", "notifications/cancelled", json!({"requestId": 7})).await;
+        tell(&ada, &path, "notifications/cancelled", json!({"requestId": "7"})).await;
+        tell(&ada, &path, "notifications/cancelled", json!({"requestId": 7})).await;
+    };
+    // It ends without a message.
+    let (called_off, ()) = tokio::join!(waiting, calling_off);
+    assert_eq!(called_off, Value::Null);
+    ada.send(&mesh, "b", "a", "one").await;
+    assert_eq!(contents(&tool(&ada, &path, "get_messages", json!({})).await), ["one"]);
+    // Called off when the answer was on its way already.
+    tell(&ada, &path, "notifications/cancelled", json!({"requestId": 7})).await;
+    assert_eq!(contents(&tool(&ada, &path, "get_messages", json!({})).await), ["one"]);
+    assert!(contents(&tool(&ada, &path, "get_messages", json!({})).await).is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_begins_anew_acknowledges_nothing_of_the_one_before() {
+    let server = Server::start().await;
+    let (ada, mesh) = server.mesh_of_two().await;
+    let [a, b] = ["a", "b"].map(|name| format!("/mcp?mesh={mesh}&agent={name}"));
+    ada.send(&mesh, "b", "a", "for a").await;
+    ada.send(&mesh, "a", "b", "for b").await;
+    let discover = json!({"_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }});
+    let initialize = json!({
+        "protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    });
+    assert_eq!(contents(&tool(&ada, &b, "get_messages", json!({})).await), ["for b"]);
+    for (method, params) in [("initialize", &initialize), ("server/discover", &discover)] {
+        assert_eq!(contents(&tool(&ada, &a, "get_messages", json!({})).await), ["for a"]);
+        let body = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
+        // Whatever is answered to it.
+        Answer::of(request(&ada, &a).body(body.to_string())).await;
+    }
+    assert_eq!(contents(&tool(&ada, &a, "get_messages", json!({})).await), ["for a"]);
+    assert!(contents(&tool(&ada, &a, "get_messages", json!({})).await).is_empty());
+    // Another session of the same token goes on.
+    assert!(contents(&tool(&ada, &b, "get_messages", json!({})).await).is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_as_everywhere() {
+    let server = Server::start().await;
+    let (ada, mesh) = server.mesh_of_two().await;
+    let path = format!("/mcp?mesh={mesh}&agent=a");
+    for body in [
+        &b""[..],
+        b"garbage",
+        b"{}",
+        b"[]",
+        br#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+        br#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+        br#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+        b"{\"a\":\"\xff\"}",
+        "[".repeat(100_000).as_bytes(),
+    ] {
+        let answer = Answer::of(request(&ada, &path).body(body.to_vec())).await;
+        let told = answer.problem(400, "invalid_request");
+        assert!(told["hint"].is_string(), "{told}");
+    }
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
+    let with = async |name: &'static str, value: &'static str| {
+        let request = request(&ada, &path).body(ping.clone());
+        let mut request = request.build().unwrap();
+        request.headers_mut().insert(name, value.parse().unwrap());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Answer::read(client.execute(request).await.unwrap()).await
+    };
+    // JSON is read whatever the type says, and answered to everyone who may want it.
+    with("Content-Type", "text/plain").await.expect(200);
+    with("Accept", "*/*").await.expect(200);
+    with("Accept", "text/html").await.problem(400, "invalid_request");
+    let told = with("MCP-Protocol-Version", "1999-01-01").await.problem(400, "invalid_request");
+    assert!(told["detail"].as_str().unwrap().contains("1999-01-01"), "{told}");
+    assert!(told["hint"].as_str().unwrap().contains("2025-11-25"), "{told}");
+    // Half of a character is mended.
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":
+        {"name":"meshwire_send_message","arguments":{"content":"cut \ud83d","to":"b"}}}"#;
+    Answer::of(request(&ada, &path).body(call)).await.expect(200);
+    let inbox = ada.inbox(&mesh, "b", "").await;
+    assert_eq!(inbox["messages"][0]["content"], "cut \u{fffd}");
+}
+
+#[tokio::test]
+async fn slips_in_the_form_of_a_call_are_told_too() {
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    for (params, told) in [
+        (json!({"name": "meshwire_status", "arguments": []}), "`arguments` must be a JSON object"),
+        (json!({"name": 5}), "needs `name`"),
+        (json!(null), "needs `params`"),
+    ] {
+        let answer = rpc(&ada, "/mcp", "tools/call", params.clone()).await;
+        assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(-32602), &json!(7)));
+        assert!(answer["error"]["message"].as_str().unwrap().contains(told), "{params}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_is_pointed_at_what_it_has() {
+    let server = Server::start().await;
+    let (ada, mesh) = server.mesh_of_two().await;
+    let path = format!("/mcp?mesh={mesh}&agent=a");
+    let nobody = json!({"content": "x", "to": "bob"});
+    let answer = tool(&ada, &path, "send_message", nobody).await;
+    assert!(text(&answer).contains("meshwire_list_agents"), "{answer}");
+    assert!(text(&answer).contains("\"@bob\""), "{answer}");
+    assert!(!text(&answer).contains("POST"), "{answer}");
+    let gone = json!({"content": "x", "message_id": 5});
+    let answer = tool(&ada, &path, "reply_to_message", gone).await;
+    assert!(text(&answer).contains("meshwire_get_messages"), "{answer}");
+    let answer = tool(&ada, "/mcp?mesh=kR9xQpLmW3aZ", "status", json!({})).await;
+    assert!(text(&answer).contains("Tell the user: `meshwire mesh list`"), "{answer}");
+}
+
 #[tokio::test]
 async fn pages_of_other_sites_are_refused() {
     let server = Server::start().await;

@@ -1,6 +1,6 @@
 //! What an operator sees and sets: metrics, request ids, limits by address, proxies.
 
-use meshwire_server::{listen, secret};
+use meshwire_server::{healthcheck, listen, secret};
 use reqwest::Method;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -36,6 +36,13 @@ async fn metrics(server: &Server) -> String {
 /// The value of a series, as it stands there.
 fn value(text: &str, series: &str) -> Option<String> {
     text.lines().find_map(|line| Some(line.strip_prefix(series)?.strip_prefix(' ')?.to_owned()))
+}
+
+#[tokio::test]
+async fn the_check_of_a_container_finds_a_server_that_is_there() {
+    let server = Server::start().await;
+    let address = server.url.strip_prefix("http://").unwrap().parse().unwrap();
+    tokio::task::spawn_blocking(move || healthcheck::run(address)).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -13,16 +13,15 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use meshwire_server::app::App;
 use meshwire_server::client_address::{ClientAddress, Networks};
 use meshwire_server::clock::Clock;
-use meshwire_server::routes;
 use meshwire_server::settings::{GithubSettings, Limits, LogFormat, Retention, Settings};
-use meshwire_server::store::sqlite::SqliteStore;
+use meshwire_server::{routes, store};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 use url::{Url, form_urlencoded};
 
 use crate::github::{CLIENT_ID, CLIENT_SECRET, StandIn};
-use crate::log;
+use crate::{log, place};
 
 pub(crate) const HTTP: &str = "http://127.0.0.1:4200";
 pub(crate) const HTTPS: &str = "https://mesh.example.com";
@@ -50,13 +49,13 @@ impl Server {
         log::start();
         assert!(PASSWORD.contains(log::CANARY), "so that it is found in a log");
         let folder = tempfile::tempdir().expect("a folder");
-        let sqlite = folder.path().join("meshwire.db");
-        let store = SqliteStore::open(&sqlite).await.expect("a new database");
+        let place = place::fresh(&folder).await;
+        let store = store::open(&place).await.expect("a new database");
         let public_url = Url::parse(public_url).expect("a URL");
         let settings = Settings {
             bind: "127.0.0.1:4200".parse().expect("an address"),
             public_url: Some(public_url.clone()),
-            sqlite,
+            store: place,
             github: github.map(|github| GithubSettings {
                 client_id: CLIENT_ID.to_owned(),
                 client_secret: CLIENT_SECRET.to_owned(),
@@ -75,7 +74,7 @@ impl Server {
         };
         let clock = Arc::new(Clock::default());
         let (_, stopping) = watch::channel(false);
-        let app = App::new(settings, public_url, Arc::new(store), clock, stopping);
+        let app = App::new(settings, public_url, store, clock, stopping);
         let router = routes::router(app.clone());
         Self { app, router, _folder: folder }
     }

@@ -106,8 +106,12 @@ async fn a_state_works_once_and_in_its_browser_only() {
     let (mut ann, mut bob) = (server.browser(), server.browser());
     let back_for_ann = confirm(&mut ann, "/auth/github").await;
     let back_for_bob = confirm(&mut bob, "/auth/github").await;
-    ann.get(&back_for_bob).await.assert_error(400, "invalid_grant");
-    bob.get(&back_for_ann).await.assert_error(400, "invalid_grant");
+    for (browser, back) in [(&mut ann, &back_for_bob), (&mut bob, &back_for_ann)] {
+        let refused = browser.get(back).await;
+        refused.assert_error(400, "invalid_grant");
+        // By its state, before its verifier would be.
+        assert!(refused.body.contains("does not belong"), "{}", refused.body);
+    }
     assert!(ann.cookies.is_empty() && bob.cookies.is_empty());
 
     // No cookie; no state; too late.

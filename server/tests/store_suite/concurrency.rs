@@ -10,7 +10,7 @@ use meshwire_server::store::{
 };
 use tokio::task::{JoinHandle, yield_now};
 
-use crate::checker::{Attempt, Sight, Tickets, check};
+use crate::checker::{Attempt, Cursor, Sight, Tickets, check};
 use crate::fixture::{DAY, Dice, Mesh, T0, World, contents, ids, inbox, keyed, to_all, to_one};
 
 const WRITERS: usize = 8;
@@ -74,18 +74,22 @@ async fn follow(
     limit: u32,
     done: Arc<AtomicBool>,
 ) -> Result<Sight> {
-    let mut sight = Sight { streams, read: Vec::new() };
+    let mut sight = Sight::of(streams);
     loop {
         let last_look = done.load(Ordering::SeqCst);
         let position = mesh.store.position(&mesh.id, &reader.id).await?;
         let cursor = position.expect("the reader is there").cursor;
+        sight.cursors.push(Cursor::Kept(cursor));
         let page = mesh.page(&sight.streams, cursor, limit).await?;
-        sight.add(&page.messages);
+        for stored in &page.messages {
+            sight.saw(stored.message.id, &stored.message.content);
+        }
         // Whoever was shown a message can acknowledge it: the head is not behind it.
         assert!(mesh.head().await? >= page.seen_to, "the head is not behind what was read");
         if page.seen_to > cursor {
             let to = page.seen_to;
             let moved = mesh.store.move_cursor(&mesh.id, &reader.id, to, Move::Acknowledge).await?;
+            sight.cursors.extend(moved.map(Cursor::Acknowledged));
             assert_eq!(moved, Some(to));
         } else if last_look && !page.more {
             return Ok(sight);
@@ -130,16 +134,17 @@ pub(crate) async fn all_readers_see_all_that_is_sent_in_one_order(world: &mut Wo
         .collect();
     let attempts = all(writers).await?.concat();
     done.store(true, Ordering::SeqCst);
-    let mut sights = all(readers).await?;
+    let sights = all(readers).await?;
     assert_eq!(attempts.len(), WRITERS * EACH);
 
     // What is there after a restart is what all of them have seen.
     world.reopen().await;
-    let mut after = Sight { streams: everything, read: Vec::new() };
-    after.add(&mesh.on(world).pages(&after.streams, MessageId::ZERO, 100).await?);
-    assert_eq!(after.read, sights[0].read);
-    sights.push(after);
-    assert_eq!(check(&attempts, &sights), Ok(()));
+    let mut log = Sight::of(everything);
+    for stored in mesh.on(world).pages(&log.streams, MessageId::ZERO, 100).await? {
+        log.saw(stored.message.id, &stored.message.content);
+    }
+    assert_eq!(log.read, sights[0].read);
+    assert_eq!(check(&attempts, &sights, &log), Ok(()));
     Ok(())
 }
 

@@ -121,6 +121,38 @@ pub(crate) async fn pages_of_any_size_make_the_same_whole(world: &World) -> Resu
     Ok(())
 }
 
+pub(crate) async fn the_whole_log_is_read_whatever_the_stream(world: &World) -> Result<()> {
+    let (mesh, agents, model) = mixed(world, 7, 120).await?;
+    let expected = model.after(&all_streams(&agents), MessageId::ZERO);
+    for limit in [1, 7, MAX_PAGE] {
+        let (mut read, mut after) = (Vec::new(), MessageId::ZERO);
+        loop {
+            let page = world.store.read_all(&mesh.id, after, limit).await?;
+            let page = page.expect("the mesh is there");
+            assert_eq!(page.epoch, mesh.epoch().await?);
+            read.extend(page.messages);
+            if !page.more {
+                assert_eq!(page.seen_to, mesh.head().await?);
+                break;
+            }
+            assert!(page.seen_to > after, "a page that is not the last one leads on");
+            after = page.seen_to;
+        }
+        assert_eq!(read, expected, "pages of {limit}");
+    }
+    let head = mesh.head().await?;
+    let page = world.store.read_all(&mesh.id, head, 10).await?.expect("the mesh is there");
+    assert_eq!((page.messages.len(), page.seen_to, page.more), (0, head, false));
+
+    // What is trimmed is skipped, and the page says so.
+    let middle = expected[60].message.id;
+    assert_eq!(world.store.trim(&mesh.id, middle).await?, Some(middle));
+    let page = world.store.read_all(&mesh.id, MessageId::ZERO, MAX_PAGE).await?;
+    let page = page.expect("the mesh is there");
+    assert_eq!((page.trimmed, ids(&page.messages)), (middle, ids(&expected[61..])));
+    Ok(())
+}
+
 pub(crate) async fn any_read_between_any_appends_is_what_a_model_says(
     world: &mut World,
 ) -> Result<()> {
@@ -212,6 +244,7 @@ pub(crate) async fn there_is_nothing_to_read_where_there_is_no_mesh(world: &Worl
     let nowhere = secret::mesh_id();
     let streams = [Stream::All];
     assert!(world.store.read(&nowhere, &streams, MessageId::ZERO, 10).await?.is_none());
+    assert!(world.store.read_all(&nowhere, MessageId::ZERO, 10).await?.is_none());
     assert_eq!(world.store.message(&nowhere, id(T0)).await?, None);
     assert_eq!(world.store.sent(&nowhere, &secret::agent_id(), "key", T0).await?, None);
     assert!(world.store.roster(&nowhere).await?.is_none());

@@ -10,9 +10,8 @@ use clap::Parser as _;
 use meshwire_protocol::{AgentId, MeshId, Scope};
 use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
-use meshwire_server::settings::{Args, Settings};
-use meshwire_server::store::sqlite::SqliteStore;
-use meshwire_server::store::{NewUser, TokenMade, TokenRow, UserRow};
+use meshwire_server::settings::{Args, Place, Settings};
+use meshwire_server::store::{self, NewUser, TokenMade, TokenRow, UserRow};
 use meshwire_server::{listen, routes, secret};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -32,20 +31,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Without limits on how fast may be sent: tests send in loops.
-    pub(crate) async fn start() -> Self {
-        Self::with(&["--limit-sends-per-second", "0", "--limit-mesh-sends-per-second", "0"]).await
-    }
-
-    /// With these arguments of the command line.
-    pub(crate) async fn with(arguments: &[&str]) -> Self {
+    /// On a place that may be another server's as well.
+    pub(crate) async fn on(place: Place, data: TempDir, arguments: &[&str]) -> Self {
         log::start();
-        let data = tempfile::tempdir().unwrap();
-        let store = format!("sqlite:{}", data.path().join("test.db").display());
+        let file = format!("sqlite:{}", data.path().join("test.db").display());
         let arguments =
-            ["meshwire-server", "--store", &store].into_iter().chain(arguments.iter().copied());
-        let settings = Settings::check(Args::try_parse_from(arguments).unwrap()).unwrap();
-        let store = Arc::new(SqliteStore::open(&settings.sqlite).await.unwrap());
+            ["meshwire-server", "--store", &file].into_iter().chain(arguments.iter().copied());
+        let mut settings = Settings::check(Args::try_parse_from(arguments).unwrap()).unwrap();
+        settings.store = place;
+        let store = store::open(&settings.store).await.unwrap();
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let clock = Arc::new(Clock::default());

@@ -16,7 +16,8 @@ use crate::wiring::plan::Plan;
 
 /// Looks at each harness that `.mesh.json` names and that was wired in on this computer.
 pub(super) fn check(report: &mut Report, home: &Home, file: &MeshFile) {
-    let Some(ledger) = report.take("harness", home.wiring()) else { return };
+    let Some(mut ledger) = report.take("harness", home.wiring()) else { return };
+    ledger.follow(file);
     // Read before: they are ones that we know.
     let harnesses = file.harnesses().unwrap_or_default();
     let project = folder(file);
@@ -83,8 +84,9 @@ fn look(
     }
     places.server = ledger.server_name(&user);
     places.token = headless::token_in(project, &url)?;
-    let gone = (!Path::new(&places.program).exists()).then(|| places.program.clone());
     let mut files = wiring(harness, &places).files;
+    let is_gone = !files.is_empty() && !Path::new(&places.program).exists();
+    let gone = is_gone.then(|| places.program.clone());
     // The second of two harnesses leaves it to the first.
     files.retain(|file| {
         !file.path.ends_with(headless::SECRET_FILE) || ledger.holds(&file.path, &user)

@@ -6,18 +6,19 @@ use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{Harness, MeshId};
 
 use crate::failure::{Failure, Outcome};
-use crate::mesh_file::{FILE_NAME, MeshFile, harness_name};
+use crate::mesh_file::{FILE_NAME, MeshFile, harness_name, holds_token};
 use crate::output::note;
 use crate::server_url::ServerUrl;
 use crate::settings::Settings;
-
-/// The keys of ours.
-pub(super) const KEYS: [&str; 5] = ["mesh_id", "workspace_name", "agent_name", "harness", "url"];
+use crate::wiring::hand_over::HandOver;
+use crate::wiring::ledger::User;
+use crate::wiring::moved::Identity;
+use crate::wiring::{Content, Edit, FileEdit, Format, Place};
 
 /// The project's file: the one of this folder or of one above, else a new one here.
-pub(super) fn file(settings: &mut Settings) -> Outcome<MeshFile> {
-    if let Some(file) = settings.mesh_file.take() {
-        return Ok(file);
+pub(super) fn file(settings: &Settings) -> Outcome<MeshFile> {
+    if let Some(file) = &settings.mesh_file {
+        return Ok(file.clone());
     }
     let folder = current_folder()?;
     warn_of(&folder);
@@ -46,12 +47,15 @@ pub(super) fn folder(file: &MeshFile) -> PathBuf {
     file.path().parent().map(Path::to_owned).unwrap_or_default()
 }
 
-/// The name that the harness has in the project, else one made of its own.
+/// The name that the environment says, else the one that the harness has in the project, else one made of its own.
 pub(super) fn agent_name(
     settings: &Settings,
     file: &MeshFile,
     harness: Harness,
 ) -> Outcome<String> {
+    if let Some(name) = settings.env.agent()? {
+        return Ok(name);
+    }
     let of_project = file.harness()?;
     let kept = if of_project.is_none() || of_project == Some(harness) {
         file.agent_of(None)?
@@ -60,12 +64,7 @@ pub(super) fn agent_name(
         file.agent_of(Some(harness))?
             .filter(|name| file.agent_of(of_project).ok().flatten().as_ref() != Some(name))
     };
-    match kept {
-        Some(name) => Ok(name),
-        None => {
-            Ok(settings.env.agent()?.unwrap_or_else(|| format!("{}-agent", harness_name(harness))))
-        }
-    }
+    Ok(kept.unwrap_or_else(|| format!("{}-agent", harness_name(harness))))
 }
 
 /// Two harnesses with one agent would take each other's messages, and neither could be told apart.
@@ -83,37 +82,63 @@ pub(super) fn refuse_agent_of_another(
         .hint("each harness is an agent of its own: name another with --agent"))
 }
 
-/// Writes down mesh, agent and harness. Says which keys were not there before.
-pub(super) fn fill(
-    file: &mut MeshFile,
+/// What is to stand in it: mesh, agent and harness.
+pub(super) fn edit(
+    file: &MeshFile,
     settings: &Settings,
     mesh: &MeshId,
     agent: &str,
     harness: Harness,
-) -> Outcome<Vec<String>> {
-    let missing: Vec<&str> = KEYS.into_iter().filter(|key| !file.has(key)).collect();
-    let knew = file.knows(harness)?;
-    file.set("mesh_id", mesh.as_str())?;
-    if !file.has("workspace_name") {
-        let name = folder(file)
-            .file_name()
-            .map_or_else(|| "workspace".into(), |name| clean_line(&name.to_string_lossy()));
-        file.set("workspace_name", &name)?;
-    }
+) -> Outcome<FileEdit> {
+    let name = harness_name(harness);
+    let mut edits = vec![
+        Edit::is(&["mesh_id"], mesh.as_str()),
+        Edit::default(&["workspace_name"], workspace_name(&folder(file))),
+    ];
     if file.harness()?.is_none_or(|of_project| of_project == harness) {
-        file.set("agent_name", agent)?;
-        file.set("harness", &harness_name(harness))?;
+        edits.push(Edit::is(&["agent_name"], agent));
+        edits.push(Edit::is(&["harness"], name));
     } else {
-        file.set_agent_of(harness, agent)?;
+        edits.push(Edit::is(&["agents", &name], agent));
     }
-    if ServerUrl::default_url()? == settings.url {
-        file.remove("url");
-    } else {
-        file.set("url", &settings.url.to_string())?;
+    let url = settings.url.to_string();
+    match file.url()? {
+        // However it is spelled.
+        Some(of_file) if of_file == settings.url => edits.push(Edit::default(&["url"], url)),
+        None if ServerUrl::default_url()? == settings.url => {}
+        _ => edits.push(Edit::is(&["url"], url)),
     }
-    let written = missing.into_iter().filter(|key| file.has(key)).map(str::to_owned);
-    let harness = (!knew).then(|| harness_name(harness));
-    Ok(written.chain(harness).collect())
+    Ok(FileEdit {
+        path: file.path().to_owned(),
+        place: Place::Project,
+        content: Content::Settings { format: Format::Json, edits },
+    })
+}
+
+/// By what the project is known again when its folder is moved: what its file says then.
+pub(super) fn identity(file: &MeshFile, mesh: &MeshId) -> Outcome<Identity> {
+    let name = file.workspace_name()?.unwrap_or_else(|| workspace_name(&folder(file)));
+    Ok((mesh.to_string(), name))
+}
+
+/// A folder may be named like what this file must not hold.
+fn workspace_name(folder: &Path) -> String {
+    let name = folder.file_name().map(|name| clean_line(&name.to_string_lossy()));
+    name.filter(|name| !holds_token(name)).unwrap_or_else(|| "workspace".into())
+}
+
+/// The first of the further harnesses comes into the place of one that goes.
+pub(super) fn hand_over(file: &MeshFile, harness: Harness) -> Outcome<Option<HandOver>> {
+    if file.harness()? != Some(harness) {
+        return Ok(None);
+    }
+    let next = file.agents()?.into_iter().next();
+    Ok(next.map(|(next, name)| HandOver {
+        path: file.path().to_owned(),
+        heir: User::new(&folder(file), &next),
+        values: vec![("harness".into(), next.as_str().into()), ("agent_name".into(), name.into())],
+        gives: vec!["agents".into(), next],
+    }))
 }
 
 /// Where we are.

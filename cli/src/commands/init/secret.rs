@@ -52,6 +52,15 @@ pub(super) async fn own(
             Err(failure) => return Err(failure),
         }
     }
+    if let Some(id) = before {
+        // Lost, or never written: nobody can use it any more.
+        match client.revoke_token(id).await {
+            Err(failure) if !matches!(failure.exit(), Exit::NotFound | Exit::Refused) => {
+                return Err(failure);
+            }
+            _ => {}
+        }
+    }
     let wanted = CreateToken {
         name: registered.name.clone(),
         mesh_id: Some(mesh.to_string()),

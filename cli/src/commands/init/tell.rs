@@ -12,27 +12,20 @@ use crate::harness::Wiring;
 use crate::mesh_file::{FILE_NAME, MeshFile, harness_name};
 use crate::output::{Style, note, print, print_json};
 use crate::settings::Settings;
-use crate::wiring::diff;
 use crate::wiring::plan::Plan;
 
 /// What a run was about.
 pub(super) struct Told<'a> {
     pub(super) args: &'a Init,
     pub(super) file: &'a MeshFile,
-    pub(super) changed: bool,
     pub(super) settings: &'a Settings,
     pub(super) mesh: &'a MeshId,
     pub(super) agent: &'a str,
 }
 
 /// What would change.
-pub(super) fn dry_run(args: &Init, file: &MeshFile, plan: &Plan) -> Outcome<()> {
-    let mut text = String::new();
-    if let Some(new) = file.new_text()? {
-        let old = crate::files::read(file.path())?;
-        text = diff::unified(file.path(), old.as_deref(), (!file.is_empty()).then_some(&new));
-    }
-    text += &plan.diff();
+pub(super) fn dry_run(args: &Init, plan: &Plan) -> Outcome<()> {
+    let text = plan.diff();
     if args.output.json {
         return print_json(&json!({"dry_run": true, "diff": text, "notes": plan.notes}));
     }
@@ -57,30 +50,31 @@ impl Told<'_> {
         plan: &Plan,
     ) -> Outcome<()> {
         let name = harness_name(harness);
+        let path = self.file.path();
+        let others = || plan.files().map(|(path, _)| path).filter(|other| *other != path);
         if self.args.output.json {
             return print_json(&json!({
-                "path": self.file.path(),
+                "path": path,
                 "mesh_id": self.mesh,
                 "agent_id": registered.agent_id,
                 "agent_name": registered.name,
                 "harness": name,
-                "files": plan.files().map(|(path, _)| path).collect::<Vec<_>>(),
+                "files": others().collect::<Vec<_>>(),
                 "notes": wiring.notes,
                 "steps": wiring.steps,
             }));
         }
         let done = Style::for_stdout().green("✓");
         // In a folder of the project, it is the project's own file that has changed.
-        let path = self.file.path();
         let here = path.parent() == std::env::current_dir().ok().as_deref();
         let shown =
             if here { FILE_NAME.to_owned() } else { clean_line(&path.display().to_string()) };
-        let how = if self.changed { "written" } else { "is as it should be" };
+        let how = if plan.changes(path) { "written" } else { "is as it should be" };
         print(&format!("{done} {shown} {how}"))?;
         let agent = self.agent;
         print(&format!("  mesh_id: {}\n  agent_name: {agent}\n  harness: {name}\n", self.mesh))?;
-        for (path, _) in plan.files() {
-            print(&format!("{done} {} written", tidy(path)))?;
+        for other in others() {
+            print(&format!("{done} {} written", tidy(other)))?;
         }
         let registered_name = clean_line(&registered.name);
         print(&format!("{done} Registered as {registered_name} ({})\n", registered.agent_id))?;
@@ -94,7 +88,10 @@ impl Told<'_> {
         for (number, step) in wiring.steps.iter().enumerate() {
             print(&format!("{}. {step}", number + 1))?;
         }
-        note(&format!("Commit {} so that your teammates share the mesh.", path.display()));
+        note(&clean_line(&format!(
+            "Commit {} so that your teammates share the mesh.",
+            path.display()
+        )));
         Ok(())
     }
 
@@ -119,20 +116,16 @@ impl Told<'_> {
 }
 
 /// What was taken out.
-pub(super) fn undone(args: &Init, plan: &Plan, file: Option<&Path>, agent: &str) -> Outcome<()> {
+pub(super) fn undone(args: &Init, plan: &Plan, agent: &str) -> Outcome<()> {
     if args.output.json {
         return print_json(&json!({
-            "files": plan.files().map(|(path, _)| path).chain(file).collect::<Vec<_>>(),
+            "files": plan.files().map(|(path, _)| path).collect::<Vec<_>>(),
             "notes": plan.notes,
         }));
     }
     let done = Style::for_stdout().green("✓");
     for (path, gone) in plan.files() {
         print(&format!("{done} {} {}", tidy(path), if gone { "removed" } else { "restored" }))?;
-    }
-    if let Some(file) = file {
-        let how = if file.exists() { "restored" } else { "removed" };
-        print(&format!("{done} {} {how}", tidy(file)))?;
     }
     for told in &plan.notes {
         note(&format!("note: {}", clean_line(told)));

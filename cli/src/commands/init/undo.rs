@@ -1,104 +1,93 @@
 //! `meshwire init --undo`
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use meshwire_protocol::Harness;
+use meshwire_protocol::{Harness, MeshId};
 
 use super::{Init, project, secret, tell};
 use crate::failure::{Failure, Outcome};
-use crate::identity::{self, Wanted};
+use crate::harness::headless::SECRET_FILE;
+use crate::identity;
 use crate::mesh_file::{MeshFile, harness_name};
 use crate::settings::Settings;
-use crate::wiring::ledger::{Ledger, User};
+use crate::wiring::ledger::User;
 use crate::wiring::plan::Plan;
 
-pub(super) async fn run(args: &Init, mut settings: Settings, harness: Harness) -> Outcome<()> {
-    let before = settings.home.wiring()?;
-    let mut file = match settings.mesh_file.take() {
-        Some(file) => file,
+pub(super) async fn run(args: &Init, settings: Settings, harness: Harness) -> Outcome<()> {
+    let mut ledger = settings.home.wiring()?;
+    let file = match &settings.mesh_file {
+        Some(file) => file.clone(),
         // Perhaps somebody has removed it by hand.
         None => MeshFile::new_in(&project::current_folder()?),
     };
+    ledger.follow(&file);
     let folder = project::folder(&file);
     let user = User::new(&folder, &harness_name(harness));
-    if !file.is_on_disk() && !before.knows(&user) {
-        return Err(Failure::usage(format!(
-            "there is no .mesh.json in this folder or above, and {} was not wired in here",
-            harness_name(harness)
-        ))
-        .hint("run this in the project that was wired in"));
+    if !ledger.knows(&user) {
+        return Err(nothing_to_undo(&file, &folder, harness));
     }
-    let agent = how_to_remove(&settings, &file, harness)?;
-    let taken_out = forget(&mut file, &before, &user, harness)?;
+    let agent = file.mesh_id()?.zip(file.agent_of(Some(harness))?);
+    let how = match &agent {
+        Some((mesh, name)) => how_to_remove(&settings, mesh, name)?,
+        None => String::new(),
+    };
+    let hand_over = project::hand_over(&file, harness)?;
+    let is_ours = ledger.holds(file.path(), &user);
+    let token = ledger.users.remove(&user.key()).and_then(|done| done.token);
+    let mut plan = Plan::undo(&ledger, &user, &folder, hand_over.as_ref())?;
     if args.dry_run {
-        let plan = Plan::undo(&forgotten(&before, &user), &user, &folder)?;
-        return tell::dry_run(args, &file, &plan);
+        return tell::dry_run(args, &plan);
     }
-    let mut untold = Vec::new();
-    if let Some((id, url)) = before.users.get(&user.key()).and_then(|done| done.token.clone())
+    if let Some((id, url)) = token
         && let Err(failure) = secret::revoke(&settings, &folder, &id, &url).await
     {
         // The files go all the same: what they hold must not stay behind.
-        untold.push(format!(
+        plan.notes.push(format!(
             "the token of this harness could not be revoked at {url} ({failure}): run `meshwire token revoke {id}`"
         ));
     }
-    let mut plan = settings.home.with_wiring(|ledger| {
-        let after = forgotten(ledger, &user);
-        Plan::undo(&after, &user, &folder)?.apply(&settings.home)
-    })?;
-    plan.notes.extend(untold);
-    let mut changed = None;
-    if taken_out {
-        changed = Some(file.path().to_owned()).filter(|_| matches!(file.new_text(), Ok(Some(_))));
-        file.save_or_remove()?;
-    } else if file.is_on_disk() {
+    let mut plan = plan.apply(&settings.home)?;
+    if !is_ours && file.is_on_disk() {
         plan.notes.push(format!(
-            "{} stays as it was: it was wired in by somebody else",
+            "{} stays as it was: init has put nothing into it on this computer",
             file.path().display()
         ));
     }
-    let changed: Option<PathBuf> = changed;
-    tell::undone(args, &plan, changed.as_deref(), &agent)
+    if let Some((mesh, name)) = &agent
+        && settings.home.wiring()?.users.is_empty()
+    {
+        // No other project can need it.
+        settings.home.forget_alias(mesh, name)?;
+    }
+    tell::undone(args, &plan, &how)
 }
 
-/// Takes the harness out of `.mesh.json`, when it was put in on this computer.
-fn forget(file: &mut MeshFile, ledger: &Ledger, user: &User, harness: Harness) -> Outcome<bool> {
-    let Some(done) = ledger.users.get(&user.key()) else { return Ok(false) };
-    if !done.mesh_file.contains(&harness_name(harness)) || !file.knows(harness)? {
-        return Ok(false);
+/// What is not remembered here was put in by somebody else, or before what we remembered was lost.
+fn nothing_to_undo(file: &MeshFile, folder: &Path, harness: Harness) -> Failure {
+    let name = harness_name(harness);
+    if !file.is_on_disk() {
+        return Failure::usage(format!(
+            "there is no .mesh.json in this folder or above, and {name} was not wired in here"
+        ))
+        .hint("run this in the project that was wired in");
     }
-    // What another harness of this computer wrote in this project is ours as well.
-    let ours = ledger.users.iter().filter(|(key, _)| key.ends_with(&format!(":{}", user.project)));
-    let keys: Vec<&str> =
-        ours.flat_map(|(_, done)| done.mesh_file.iter().map(String::as_str)).collect();
-    let last: Vec<&str> = project::KEYS.into_iter().filter(|key| keys.contains(key)).collect();
-    file.forget(harness, &last)?;
-    Ok(true)
-}
-
-/// The ledger without what was done besides files. What another harness may still have to take out goes to it.
-fn forgotten(ledger: &Ledger, user: &User) -> Ledger {
-    let mut ledger = ledger.clone();
-    let Some(done) = ledger.users.remove(&user.key()) else { return ledger };
-    let end = format!(":{}", user.project);
-    if let Some((_, heir)) = ledger.users.iter_mut().find(|(key, _)| key.ends_with(&end)) {
-        let keys = done.mesh_file.into_iter().filter(|key| project::KEYS.contains(&key.as_str()));
-        for key in keys {
-            if !heir.mesh_file.contains(&key) {
-                heir.mesh_file.push(key);
-            }
-        }
+    let failure = Failure::usage(format!(
+        "nothing to undo: {name} was not wired in on this computer for {}",
+        folder.display()
+    ));
+    let secret = folder.join(SECRET_FILE);
+    if !secret.exists() {
+        return failure.hint("what somebody else has committed is not ours to take out");
     }
-    ledger
+    failure.hint(format!(
+        "{} holds a token: end that one with `meshwire token list` and `meshwire token revoke ID`, and remove the file",
+        secret.display()
+    ))
 }
 
 /// The agent may have messages that nobody has read, so it is not removed along.
-fn how_to_remove(settings: &Settings, file: &MeshFile, harness: Harness) -> Outcome<String> {
-    let (Some(name), Some(mesh)) = (file.agent_of(Some(harness))?, file.mesh_id()?) else {
-        return Ok(String::new());
-    };
-    let name = identity::real_name(settings, &mesh, &Wanted { name, of_project: true })?;
+fn how_to_remove(settings: &Settings, mesh: &MeshId, name: &str) -> Outcome<String> {
+    let name = identity::real_name_at(&settings.home, mesh, name)?;
     Ok(format!(
         "The agent {name} is still in mesh {mesh}, with what it has not read. To remove it:\n  \
          curl -X DELETE {}/mesh/{mesh}/agents/{name} -H \"Authorization: Bearer $MESHWIRE_TOKEN\"\n\

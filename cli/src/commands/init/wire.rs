@@ -1,7 +1,5 @@
 //! Wiring a harness in.
 
-use std::path::Path;
-
 use meshwire_protocol::{Harness, MeshId};
 
 use super::secret::{self, Secret};
@@ -13,18 +11,17 @@ use crate::harness::{Places, headless, wiring};
 use crate::identity::{self, Wanted};
 use crate::mesh_file::harness_name;
 use crate::settings::{DEFAULT_PROFILE, Settings};
-use crate::wiring::ledger::{Done, User};
+use crate::wiring::ledger::User;
 use crate::wiring::plan::Plan;
-use crate::wiring::{Place, disk};
 
 pub(super) async fn run(
     args: &Init,
-    mut settings: Settings,
+    settings: Settings,
     harness: Harness,
     named: Option<String>,
 ) -> Outcome<()> {
     let mesh = mesh(args, &settings).await?;
-    let mut file = project::file(&mut settings)?;
+    let file = project::file(&settings)?;
     let agent = match named {
         Some(name) => name,
         None => project::agent_name(&settings, &file, harness)?,
@@ -36,7 +33,8 @@ pub(super) async fn run(
     let real_name = identity::real_name(&settings, &mesh, &wanted)?;
     let mut places = Places::here(&folder, &mesh, &settings.url, real_name)?;
 
-    let ledger = settings.home.wiring()?;
+    let mut ledger = settings.home.wiring()?;
+    ledger.follow(&file);
     places.server = ledger.server_name(&user);
     let secret = secret::is_kept_for(harness, &ledger, &user, &folder);
     if secret {
@@ -45,11 +43,12 @@ pub(super) async fn run(
         places.token = Some(kept.map_or_else(Token::placeholder, Ok)?);
     }
     // First what may fail, then the server, then the files: a run that fails leaves nothing half done.
-    let plan = Plan::put(&wiring(harness, &places).files, &ledger, &user, &folder)?;
-    check_writable(file.path(), &folder)?;
-    let written = project::fill(&mut file, &settings, &mesh, &agent, harness)?;
+    let project_edit = project::edit(&file, &settings, &mesh, &agent, harness)?;
+    let mut files = wiring(harness, &places).files;
+    files.push(project_edit.clone());
+    let plan = Plan::put(&files, &ledger, &user, &folder)?;
     if args.dry_run {
-        return tell::dry_run(args, &file, &plan);
+        return tell::dry_run(args, &plan);
     }
     let client = settings.client()?;
     join::come_in(&client, &mesh).await?;
@@ -57,15 +56,19 @@ pub(super) async fn run(
     let registered =
         identity::register_awake(&settings, &client, &mesh, &wanted, Some(harness), wake).await?;
     places.agent.clone_from(&registered.name);
-    let (mut made, mut told) = (None, None);
+    ledger.set_program(&user, &places.program);
+    let done = ledger.users.entry(user.key()).or_default();
+    done.project = Some(project::identity(&file, &mesh)?);
+    let mut told = None;
     if secret {
-        let before = ledger.users.get(&user.key()).and_then(|done| done.token.as_ref());
-        let before = before.map(|(id, _)| id.as_str());
+        let before = done.token.as_ref().map(|(id, _)| id.as_str());
         let own = secret::own(&settings, &client, &mesh, &registered, &folder, before);
         places.token = match own.await? {
             Secret::Kept(token) => Some(token),
             Secret::New(token, id) => {
-                made = Some((id, settings.url.to_string()));
+                done.token = Some((id, settings.url.to_string()));
+                // Should we be killed, it can still be ended.
+                settings.home.save_wiring(&ledger)?;
                 Some(token)
             }
             Secret::None(why) => {
@@ -77,16 +80,9 @@ pub(super) async fn run(
     let mut wiring = wiring(harness, &places);
     wiring.notes.extend(told);
     wiring.notes.extend(doubts(&settings, &places.program));
-    let plan = settings.home.with_wiring(|ledger| {
-        let mut ledger = ledger.clone();
-        let done = ledger.users.entry(user.key()).or_default();
-        done.program.clone_from(&places.program);
-        remember(done, written, made);
-        Plan::put(&wiring.files, &ledger, &user, &folder)?.apply(&settings.home)
-    })?;
-    let changed = file.new_text()?.is_some();
-    file.save()?;
-    tell::Told { args, file: &file, changed, settings: &settings, mesh: &mesh, agent: &agent }.done(
+    wiring.files.push(project_edit);
+    let plan = Plan::put(&wiring.files, &ledger, &user, &folder)?.apply(&settings.home)?;
+    tell::Told { args, file: &file, settings: &settings, mesh: &mesh, agent: &agent }.done(
         harness,
         &registered,
         &wiring,
@@ -130,21 +126,4 @@ fn doubts(settings: &Settings, program: &str) -> Vec<String> {
         );
     }
     doubts
-}
-
-/// Written last: seen now that it can be.
-fn check_writable(path: &Path, project: &Path) -> Outcome<()> {
-    disk::read(path, Place::Project, project).map(drop)
-}
-
-/// What was written into `.mesh.json`, so that just this can be taken out again.
-fn remember(done: &mut Done, written: Vec<String>, token: Option<(String, String)>) {
-    for key in written {
-        if !done.mesh_file.contains(&key) {
-            done.mesh_file.push(key);
-        }
-    }
-    if token.is_some() {
-        done.token = token;
-    }
 }

@@ -13,10 +13,10 @@ use super::session::print_apart;
 use super::stop::Stop;
 use crate::client::Client;
 use crate::delivery::{Deliver, Delivered, Inbox, Push, Pusher, Wired, length};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
 use crate::link::{Link, may_pass};
 use crate::mesh_file::parse_harness;
-use crate::output::{note, print};
+use crate::output::{note, print, report};
 use crate::settings::{Flags, Settings};
 
 /// How long the extension may take to hand a push over. The inbox is locked meanwhile.
@@ -86,6 +86,7 @@ async fn push_into_extension(
 /// Never ends by itself, nor says a word but messages: Claude Code wakes its model for a monitor that ends, in every
 /// session and folder. So it waits until the folder is wired in, or somebody has signed in again.
 async fn push_into_monitor(args: &Listen, harness: Harness, flags: &Flags) -> Outcome<()> {
+    let mut said = None;
     loop {
         let attempt = async {
             let settings = Settings::load(flags)?;
@@ -99,6 +100,14 @@ async fn push_into_monitor(args: &Listen, harness: Harness, flags: &Flags) -> Ou
         };
         match attempt.await {
             Err(failure) if failure.is_silent() => return Err(failure),
+            // Something of this computer is not as it must be, which nobody else would hear of.
+            Err(failure)
+                if failure.exit() == Exit::Failed && said.as_deref() != Some(failure.message()) =>
+            {
+                report(&failure);
+                said = Some(failure.message().to_owned());
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
             Ok(()) => tokio::time::sleep(LOOK_AGAIN).await,
             Err(_) => tokio::time::sleep(LOOK_AGAIN_WHEN_REFUSED).await,
         }
@@ -285,11 +294,11 @@ impl Answers {
     fn read() -> (impl Future<Output = ()>, Self) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let reading = async move {
-            let mut lines = BufReader::new(tokio::io::stdin()).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                if let Ok(answer) = serde_json::from_str(&line) {
+            let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
+            while let Ok(Some(line)) = lines.next_segment().await {
+                if let Ok(answer) = serde_json::from_slice(&line) {
                     let _ = sender.send(answer);
-                } else if !line.trim().is_empty() {
+                } else if !line.trim_ascii().is_empty() {
                     note("a line that is no answer to a push was passed over");
                 }
             }

@@ -20,6 +20,8 @@ use crate::settings::{Flags, Settings};
 
 /// How often the server hears that we are here; an agent is active for 30 s.
 const HEARTBEAT: Duration = Duration::from_secs(20);
+/// How long a call waits while another program on this computer shows what is unread.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How soon it is looked again whether what was missing is there.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -40,7 +42,6 @@ struct Place {
     settings: Settings,
     client: Client,
     inbox: Inbox,
-    name: String,
 }
 
 impl Connection {
@@ -107,12 +108,12 @@ impl Connection {
         }
         let wired = wired.ok_or_else(|| not_wired(harness))?;
         let client = settings.client()?;
-        let (agent, name) = wired.register(&settings, &client).await?;
+        let (agent, _) = wired.register(&settings, &client).await?;
         let inbox = wired.inbox(&settings, client.clone(), agent)?;
         if harness == Harness::Codex {
             self.pushed.send_replace(Some((settings.home.clone(), inbox.clone())));
         }
-        Ok(Place { settings, client, inbox, name })
+        Ok(Place { settings, client, inbox })
     }
 
     /// Forgets who we are when the server knows better, so that the next call finds out again.
@@ -125,26 +126,37 @@ impl Connection {
         outcome
     }
 
-    /// What is unread, waited for.
-    async fn take(&self, place: &Place, wait: Duration, limit: u32) -> Outcome<Unread> {
+    /// What is unread, waited for; `None` while another program on this computer shows it.
+    async fn take(&self, place: &Place, wait: Duration, limit: u32) -> Outcome<Option<Unread>> {
         let until = Instant::now() + wait;
         loop {
-            let unread = place.inbox.take(limit).await?;
+            let unread = place.inbox.take_within(PATIENCE, limit).await?;
             let left = until.saturating_duration_since(Instant::now()).as_secs();
-            if !unread.messages.is_empty() || left == 0 {
+            let found = unread.as_ref().is_some_and(|unread| !unread.messages.is_empty());
+            if found || left == 0 || self.outbox.is_closed() {
                 return Ok(unread);
+            }
+            if unread.is_none() {
+                continue;
             }
             // Others on this computer may read meanwhile.
             drop(unread);
-            place.inbox.wait(None, left).await?;
+            tokio::select! {
+                seen = place.inbox.wait(None, left) => { seen?; }
+                // Nobody is there to be shown what comes now.
+                () = self.outbox.closed() => return Ok(None),
+            }
         }
     }
 
     async fn read_as(&self, wait: Duration, limit: u32, id: &RequestId) -> Outcome<Shown> {
         let place = self.place().await?;
-        let mut unread = self.checked(self.take(&place, wait, limit).await).await?;
+        let Some(mut unread) = self.checked(self.take(&place, wait, limit).await).await? else {
+            return Ok(Shown { elsewhere: !self.outbox.is_closed(), ..Shown::default() });
+        };
         let messages = readable(&mut unread)?;
-        let shown = Shown { messages, more: unread.more, gap: unread.gap };
+        let (more, gap) = (unread.more, unread.gap);
+        let shown = Shown { messages, more, gap, elsewhere: false };
         if !shown.messages.is_empty() || shown.gap {
             self.outbox.put(id, unread);
         }
@@ -171,15 +183,22 @@ impl Connection {
 
     async fn here_now(&self) -> Outcome<Here> {
         let place = self.place().await?;
-        let (mesh, me) = tokio::join!(place.client.mesh(place.inbox.mesh()), place.client.me());
+        let (id, agent) = (place.inbox.mesh(), place.inbox.agent());
+        let (mesh, me, agent) = tokio::join!(
+            place.client.mesh(id),
+            place.client.me(),
+            // Its name may have changed since.
+            place.client.agent(id, agent.as_str())
+        );
         let (mesh, me) = (self.checked(mesh).await?, self.checked(me).await?);
+        let agent = self.checked(agent).await?;
         Ok(Here {
             server: place.settings.url.to_string(),
             mesh_id: mesh.mesh_id.to_string(),
             mesh_name: mesh.name,
             paused: mesh.paused,
-            agent: place.name.clone(),
-            agent_id: place.inbox.agent().to_string(),
+            agent: agent.name,
+            agent_id: agent.agent_id.to_string(),
             user: me.user.login,
             agents: mesh.agents,
             active: mesh.active,
@@ -205,7 +224,11 @@ fn not_wired(harness: Harness) -> Failure {
 }
 
 fn refusal(failure: &Failure) -> Refusal {
-    Refusal { message: failure.message().to_owned(), hint: failure.hint_text().map(str::to_owned) }
+    Refusal {
+        message: failure.message().to_owned(),
+        hint: failure.hint_text().map(str::to_owned),
+        code: failure.code(),
+    }
 }
 
 impl Backend for Connection {

@@ -15,8 +15,19 @@ const REMEMBERED: usize = 64;
 #[derive(Debug)]
 pub(super) struct Outbox {
     inside: Mutex<Inside>,
-    /// How many acknowledgements are under way.
+    /// How much is under way to the client or to the server.
     under_way: watch::Sender<usize>,
+    /// Whether the client has said goodbye.
+    closed: watch::Sender<bool>,
+}
+
+/// Something is under way, until this is dropped.
+pub(super) struct UnderWay(watch::Sender<usize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -27,7 +38,8 @@ struct Inside {
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { inside: Mutex::default(), under_way: watch::Sender::new(0) }
+        let (under_way, closed) = (watch::Sender::new(0), watch::Sender::new(false));
+        Self { inside: Mutex::default(), under_way, closed }
     }
 }
 
@@ -54,9 +66,29 @@ impl Outbox {
     /// see [`Unread::acknowledge`].
     pub(super) async fn written(&self, id: &RequestId) {
         let Some(unread) = self.lock().waiting.remove(id) else { return };
-        self.under_way.send_modify(|count| *count += 1);
+        let _under_way = self.begin();
         let _ = unread.acknowledge().await;
-        self.under_way.send_modify(|count| *count -= 1);
+    }
+
+    /// Something is under way that [`Outbox::settled`] waits for.
+    pub(super) fn begin(&self) -> UnderWay {
+        self.under_way.send_modify(|count| *count += 1);
+        UnderWay(self.under_way.clone())
+    }
+
+    /// The client has said goodbye.
+    pub(super) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Waits until the client has said goodbye.
+    pub(super) async fn closed(&self) {
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    /// Whether the client has said goodbye.
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
     }
 
     /// Waits until nothing is under way.

@@ -4,19 +4,20 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
-use rmcp::model::{
-    ClientNotification, ClientRequest, ErrorCode, ErrorData, JsonRpcMessage, ServerJsonRpcMessage,
-};
+use meshwire_protocol::tools::{Unreadable, read_message};
+use rmcp::model::{ClientNotification, ClientRequest, ErrorCode, ErrorData, JsonRpcMessage};
 use rmcp::service::{RoleServer, RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
-use rmcp::transport::async_rw::AsyncRwTransport;
-use tokio::io::{Stdin, Stdout};
+use tokio::io::{AsyncWriteExt as _, Stdin, Stdout};
+use tokio::sync::Mutex;
 
+use super::lines::{LONGEST, Line, Lines};
 use super::outbox::Outbox;
 
 /// Standard input and output.
 pub(super) struct Stdio {
-    lines: AsyncRwTransport<RoleServer, Stdin, Stdout>,
+    input: Lines<Stdin>,
+    output: Arc<Mutex<Stdout>>,
     /// Whether the client has asked to begin.
     begun: bool,
     outbox: Arc<Outbox>,
@@ -24,8 +25,42 @@ pub(super) struct Stdio {
 
 impl Stdio {
     pub(super) fn new(outbox: Arc<Outbox>) -> Self {
-        let lines = AsyncRwTransport::new(tokio::io::stdin(), tokio::io::stdout());
-        Self { lines, begun: false, outbox }
+        let output = Arc::new(Mutex::new(tokio::io::stdout()));
+        Self { input: Lines::new(tokio::io::stdin()), output, begun: false, outbox }
+    }
+
+    /// What a line says, if it goes on to the service.
+    fn hear(&mut self, line: Line) -> Option<RxJsonRpcMessage<RoleServer>> {
+        let read = match line {
+            Line::Whole(line) if line.trim_ascii().is_empty() => return None,
+            Line::Whole(line) => read_message(&line),
+            Line::TooLong => {
+                let message = format!("a line has more than {LONGEST} bytes: send less at once");
+                Err(Unreadable::unknown(ErrorData::parse_error(message, None)))
+            }
+        };
+        match read {
+            Ok(read) => self.passes(&read.message).then_some(read.message),
+            Err(wrong) => {
+                // Before the handshake it need not be a client of MCP that writes: only a message is answered.
+                let is_message = wrong.error.code != ErrorCode::PARSE_ERROR;
+                if wrong.is_answered && (self.begun || is_message) {
+                    self.answer(&wrong);
+                }
+                None
+            }
+        }
+    }
+
+    /// Answers in the place of the service. Not awaited: who reads may be dropped at any await.
+    fn answer(&self, wrong: &Unreadable) {
+        let writing = write(Arc::clone(&self.output), wrong.answer().to_string());
+        let under_way = self.outbox.begin();
+        tokio::spawn(async move {
+            // Who does not read it has gone, which the input tells.
+            let _ = writing.await;
+            drop(under_way);
+        });
     }
 
     /// Whether a message goes on to the service, which ends at what it does not expect before the handshake.
@@ -40,9 +75,8 @@ impl Stdio {
                         "server/discover is not known here: begin with initialize",
                         None,
                     );
-                    let answer = ServerJsonRpcMessage::error(error, Some(request.id.clone()));
-                    // Not awaited here: this may be dropped at any await.
-                    tokio::spawn(self.lines.send(answer));
+                    let id = Some(request.id.clone());
+                    self.answer(&Unreadable { id, error, is_answered: true });
                     false
                 }
                 ClientRequest::InitializeRequest(_) => {
@@ -65,6 +99,13 @@ impl Stdio {
     }
 }
 
+async fn write(output: Arc<Mutex<Stdout>>, mut line: String) -> io::Result<()> {
+    line.push('\n');
+    let mut output = output.lock().await;
+    output.write_all(line.as_bytes()).await?;
+    output.flush().await
+}
+
 impl Transport<RoleServer> for Stdio {
     type Error = io::Error;
 
@@ -76,10 +117,9 @@ impl Transport<RoleServer> for Stdio {
             JsonRpcMessage::Response(response) => Some(response.id.clone()),
             _ => None,
         };
-        let outbox = Arc::clone(&self.outbox);
-        let sending = self.lines.send(message);
+        let (outbox, output) = (Arc::clone(&self.outbox), Arc::clone(&self.output));
         async move {
-            sending.await?;
+            write(output, serde_json::to_string(&message)?).await?;
             if let Some(id) = answered {
                 outbox.written(&id).await;
             }
@@ -89,14 +129,18 @@ impl Transport<RoleServer> for Stdio {
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            let message = self.lines.receive().await?;
-            if self.passes(&message) {
+            let Ok(Some(line)) = self.input.next().await else {
+                // What was asked for is still answered, but nobody is there to wait for more.
+                self.outbox.close();
+                return None;
+            };
+            if let Some(message) = self.hear(line) {
                 return Some(message);
             }
         }
     }
 
     async fn close(&mut self) -> Result<(), io::Error> {
-        self.lines.close().await
+        Ok(())
     }
 }

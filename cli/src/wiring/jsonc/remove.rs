@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use jsonc_parser::ast::{ObjectPropName, Value};
+use jsonc_parser::ast::{ObjectProp, ObjectPropName, Value};
 use jsonc_parser::common::Ranged;
 use jsonc_parser::tokens::{Token, TokenAndRange};
 use jsonc_parser::{CollectOptions, CommentCollectionStrategy, parse_to_ast};
@@ -29,20 +29,27 @@ pub(super) fn remove(text: &str, path: &[String], element: Option<usize>) -> Opt
 }
 
 fn place(value: &Value, path: &[String], element: Option<usize>) -> Option<Range<usize>> {
-    let Some((key, below)) = path.split_first() else {
-        let element = value.as_array()?.elements.get(element?)?;
+    if let Some(element) = element {
+        let element = value_at(value, path)?.as_array()?.elements.get(element)?;
         return Some(element.start()..element.end());
-    };
+    }
+    let (key, above) = path.split_last()?;
+    let property = property(value_at(value, above)?, key)?;
+    Some(property.start()..property.end())
+}
+
+/// What stands at a path.
+pub(super) fn value_at<'a, 'b>(value: &'b Value<'a>, path: &[String]) -> Option<&'b Value<'a>> {
+    path.iter().try_fold(value, |value, key| Some(&property(value, key)?.value))
+}
+
+/// Of two equal keys the last one counts.
+fn property<'a, 'b>(value: &'b Value<'a>, key: &str) -> Option<&'b ObjectProp<'a>> {
     let name = |name: &ObjectPropName| match name {
-        ObjectPropName::String(text) => text.value == *key,
+        ObjectPropName::String(text) => text.value == key,
         ObjectPropName::Word(_) => false,
     };
-    // Of two equal keys the last one counts.
-    let property = value.as_object()?.properties.iter().rev().find(|found| name(&found.name))?;
-    if below.is_empty() && element.is_none() {
-        return Some(property.start()..property.end());
-    }
-    place(&property.value, below, element)
+    value.as_object()?.properties.iter().rev().find(|found| name(&found.name))
 }
 
 /// The comma that goes along: the one behind it, or, when it is the last and has none, the one before.
@@ -62,6 +69,13 @@ fn comma(tokens: &[TokenAndRange], range: &Range<usize>) -> Option<Range<usize>>
 /// Without the blank that was around something on its line, or without the line when there is nothing else on it.
 fn without_blank(text: &str, at: usize) -> String {
     let blank = |c: char| c == ' ' || c == '\t';
+    if let (Some(open), Some(close)) =
+        (text[..at].trim_end().strip_suffix(['{', '[']), text[at..].trim_start().get(..1))
+        && ["}", "]"].contains(&close)
+    {
+        // Nothing else was in it, and an empty one stands on one line.
+        return format!("{}{}", &text[..=open.len()], text[at..].trim_start());
+    }
     let before = text[..at].trim_end_matches(blank);
     let after = text[at..].trim_start_matches(blank);
     match (before.is_empty() || before.ends_with('\n'), after.strip_prefix('\n')) {

@@ -9,7 +9,7 @@ use meshwire_protocol::{
 };
 use rmcp::model::RequestId;
 
-use super::{Handed, Place};
+use super::handed::{Handed, Page, Session};
 use crate::access::{Action, InMesh, Principal};
 use crate::app::App;
 use crate::error::{ApiError, Result};
@@ -21,15 +21,31 @@ use crate::store::{AgentChange, AgentRow};
 pub(super) struct AgentTools {
     app: App,
     principal: Principal,
-    place: Place,
+    session: Session,
     handed: Arc<Handed>,
+    /// What the call has read.
+    read: Mutex<Option<Page>>,
     /// How long a poll has waited.
     waited: Mutex<Option<Duration>>,
 }
 
 impl AgentTools {
-    pub(super) fn new(app: App, principal: Principal, place: Place, handed: Arc<Handed>) -> Self {
-        Self { app, principal, place, handed, waited: Mutex::new(None) }
+    pub(super) fn new(
+        app: App,
+        principal: Principal,
+        session: Session,
+        handed: Arc<Handed>,
+    ) -> Self {
+        let (read, waited) = (Mutex::default(), Mutex::default());
+        Self { app, principal, session, handed, read, waited }
+    }
+
+    /// The answer goes out: the next call says that it has arrived.
+    pub(super) fn answered(&self) {
+        let page = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(page) = page {
+            self.handed.note(&self.session, page);
+        }
     }
 
     /// How long a poll has waited, if there was one.
@@ -40,7 +56,7 @@ impl AgentTools {
     /// The caller in its mesh, when it may do this there.
     async fn enter(&self, action: Action) -> Result<InMesh> {
         let bound = self.principal.token.mesh.as_ref().map(ToString::to_string);
-        let mesh = match (bound, &self.place.mesh) {
+        let mesh = match (bound, &self.session.place.mesh) {
             (_, Some(asked)) => asked.clone(),
             (Some(bound), None) => bound,
             (None, None) => {
@@ -58,7 +74,7 @@ impl AgentTools {
         if let Some(bound) = &principal.token.agent {
             let agent = caller.roster.agent_by_id(bound);
             let agent = agent.ok_or_else(|| ApiError::agent_not_found(bound.as_str()))?;
-            return match &self.place.agent {
+            return match &self.session.place.agent {
                 Some(asked)
                     if !asked.eq_ignore_ascii_case(&agent.name) && asked != agent.id.as_str() =>
                 {
@@ -67,7 +83,7 @@ impl AgentTools {
                 _ => Ok(agent.clone()),
             };
         }
-        let Some(name) = &self.place.agent else {
+        let Some(name) = &self.session.place.agent else {
             return app
                 .meshes
                 .person(caller.mesh(), &principal.user.id, &principal.user.login)
@@ -91,7 +107,7 @@ impl AgentTools {
     async fn arrive(&self, action: Action) -> Result<(InMesh, AgentRow)> {
         let caller = self.enter(action).await?;
         let agent = self.agent(&caller).await?;
-        if let Some(up_to) = self.handed.take(&self.principal.token.id, &agent.id) {
+        if let Some(up_to) = self.handed.take(&self.session, &agent.id) {
             let reading = InMesh::enter(
                 &self.app,
                 self.principal.clone(),
@@ -139,7 +155,7 @@ impl AgentTools {
         Ok(Sent { message: delivered.stored.message.clone(), recipients: delivered.recipients })
     }
 
-    async fn read(&self, wait: Duration, limit: u32) -> Result<Unread> {
+    async fn read(&self, wait: Duration, limit: u32, id: &RequestId) -> Result<Unread> {
         let (caller, agent) = self.arrive(Action::ReadInbox).await?;
         let page = self.poll(&caller, &agent.id, None, limit, wait).await?;
         let (mut messages, mut cursor, mut more) = (page.messages, page.cursor, page.more);
@@ -149,8 +165,9 @@ impl AgentTools {
             more = true;
             cursor = messages.last().map_or(cursor, |last| last.id);
         }
-        self.handed.note(&self.principal.token.id, &agent.id, cursor);
-        Ok(Unread { messages, more, gap: page.gap })
+        let read = Page { agent: agent.id, up_to: cursor, call: id.clone() };
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
+        Ok(Unread { messages, more, gap: page.gap, elsewhere: false })
     }
 
     async fn agents(&self) -> Result<(Vec<Agent>, AgentId)> {
@@ -188,9 +205,9 @@ impl Backend for AgentTools {
         &self,
         wait: Duration,
         limit: u32,
-        _id: &RequestId,
+        id: &RequestId,
     ) -> std::result::Result<Unread, Refusal> {
-        AgentTools::read(self, wait, limit).await.map_err(refusal)
+        AgentTools::read(self, wait, limit, id).await.map_err(refusal)
     }
 
     async fn agents(&self) -> std::result::Result<(Vec<Agent>, AgentId), Refusal> {
@@ -204,6 +221,7 @@ impl Backend for AgentTools {
 
 /// An error in words for a model.
 fn refusal(error: ApiError) -> Refusal {
+    let code = Some(error.code());
     let (message, hint) = error.into_words();
-    Refusal { message, hint }
+    Refusal { message, hint, code }
 }

@@ -48,7 +48,19 @@ impl LogStore for DynamoStore {
         after: MessageId,
         limit: u32,
     ) -> Result<Option<LogPage>> {
-        self.read_page(mesh, streams, after, limit).await
+        if streams.is_empty() {
+            return self.nothing_of(mesh).await;
+        }
+        self.read_page(mesh, &|stream| streams.contains(stream), after, limit).await
+    }
+
+    async fn read_all(
+        &self,
+        mesh: &MeshId,
+        after: MessageId,
+        limit: u32,
+    ) -> Result<Option<LogPage>> {
+        self.read_page(mesh, &|_| true, after, limit).await
     }
 
     async fn message(&self, mesh: &MeshId, id: MessageId) -> Result<Option<Stored>> {

@@ -179,7 +179,10 @@ impl NodeStore for DynamoStore {
         let now = system_micros();
         let key = Key::new(keys::HINTS, format!("{}#{}", place(now), self.node.id));
         let hint = HintItem { heads: heads.to_vec() };
-        self.db.put(encode_until(&key, &hint, now + MINUTE)?).await
+        self.db.put(encode_until(&key, &hint, now + MINUTE)?).await?;
+        // What comes in the meantime goes into one item.
+        tokio::time::sleep(EVERY).await;
+        Ok(())
     }
 
     async fn hinted(&self) -> Result<Option<Vec<(MeshId, MessageId)>>> {
@@ -253,6 +256,21 @@ impl NodeStore for DynamoStore {
         Ok(())
     }
 
+    async fn last_seen(
+        &self,
+        mesh: &MeshId,
+        agents: &[AgentId],
+        now: Micros,
+    ) -> Result<Vec<(AgentId, Micros)>> {
+        let rows = self.position_rows(mesh, agents.iter()).await?;
+        let written = rows.into_iter().filter_map(|(agent, row)| Some((agent, row.last_seen?)));
+        let polling = self.polling(mesh, now).await?.into_iter().map(|agent| (agent, now));
+        Ok(written.chain(polling).collect())
+    }
+}
+
+impl DynamoStore {
+    /// The agents of a mesh that poll on any node whose lease has not run out.
     async fn polling(&self, mesh: &MeshId, now: Micros) -> Result<Vec<AgentId>> {
         let said = self.db.range(&Range::all(keys::polling(mesh))).await?;
         if said.is_empty() {

@@ -23,11 +23,22 @@ use crate::store::{LogPage, Result, Stored, Stream};
 /// Bytes that one page looks at: bounds what it costs to find none.
 const SCAN_BYTES: usize = 4 * 1024 * 1024;
 
+/// A page at the head.
+fn empty(head: &HeadRow) -> Result<LogPage> {
+    Ok(LogPage {
+        messages: Vec::new(),
+        seen_to: message_id(head.head)?,
+        more: false,
+        epoch: head.epoch,
+        trimmed: message_id(head.trimmed)?,
+    })
+}
+
 impl DynamoStore {
     pub(super) async fn read_page(
         &self,
         mesh: &MeshId,
-        streams: &[Stream],
+        wanted: &(dyn Fn(&Stream) -> bool + Sync),
         after: MessageId,
         limit: u32,
     ) -> Result<Option<LogPage>> {
@@ -37,15 +48,10 @@ impl DynamoStore {
             // trim point moves before anything is deleted.
             let Some(head) = self.live_head(mesh).await? else { return Ok(None) };
             let from = after.get().max(head.trimmed);
-            if head.head <= from || streams.is_empty() {
-                return Ok(Some(LogPage {
-                    messages: Vec::new(),
-                    seen_to: message_id(head.head)?,
-                    more: false,
-                    trimmed: message_id(head.trimmed)?,
-                }));
+            if head.head <= from {
+                return empty(&head).map(Some);
             }
-            let page = self.page_after(mesh, streams, from, limit, &head).await?;
+            let page = self.page_after(mesh, wanted, from, limit, &head).await?;
             if page.seen_to.get() > from {
                 return Ok(Some(page));
             }
@@ -56,7 +62,7 @@ impl DynamoStore {
     async fn page_after(
         &self,
         mesh: &MeshId,
-        streams: &[Stream],
+        wanted: &(dyn Fn(&Stream) -> bool + Sync),
         from: i64,
         limit: u32,
         head: &HeadRow,
@@ -73,7 +79,7 @@ impl DynamoStore {
                 break;
             }
             for stored in chunk.after(seen_to) {
-                if !streams.contains(&stored.stream) {
+                if !wanted(&stored.stream) {
                     continue;
                 }
                 if messages.len() >= limit || bytes >= MAX_PAGE_BYTES {
@@ -90,8 +96,14 @@ impl DynamoStore {
             messages,
             seen_to: message_id(seen_to)?,
             more: seen_to < head.head,
+            epoch: head.epoch,
             trimmed: message_id(head.trimmed)?,
         })
+    }
+
+    /// What there is in no stream: how far the log goes.
+    pub(super) async fn nothing_of(&self, mesh: &MeshId) -> Result<Option<LogPage>> {
+        self.live_head(mesh).await?.as_ref().map(empty).transpose()
     }
 
     /// The item with what comes after an id, if it can be seen. What one request brings more than that is

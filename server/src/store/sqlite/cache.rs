@@ -33,12 +33,11 @@ pub(super) struct Maps {
 pub(super) enum Effect {
     Head(MeshId, Option<Head>),
     Position(MeshId, AgentId, Position),
-    NoPosition(MeshId, AgentId),
+    /// Somebody or all have left this mesh.
+    LeftMesh(MeshId),
     Token(Box<(TokenRow, UserRow)>),
     /// Some tokens or users changed: forget them all.
     TokensChanged,
-    /// Many heads or positions changed: forget them all.
-    MeshesChanged,
 }
 
 impl Cache {
@@ -66,18 +65,15 @@ impl Cache {
                     make_room(&mut maps.positions);
                     maps.positions.insert((mesh, agent), position);
                 }
-                Effect::NoPosition(mesh, agent) => {
-                    maps.positions.remove(&(mesh, agent));
+                Effect::LeftMesh(mesh) => {
+                    maps.heads.remove(&mesh);
+                    maps.positions.retain(|(of, _), _| *of != mesh);
                 }
                 Effect::Token(found) => {
                     make_room(&mut maps.tokens);
                     maps.tokens.insert(found.0.hash, *found);
                 }
                 Effect::TokensChanged => maps.tokens.clear(),
-                Effect::MeshesChanged => {
-                    maps.heads.clear();
-                    maps.positions.clear();
-                }
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
 use meshwire_protocol::limits::MAX_PAGE_BYTES;
-use meshwire_protocol::{AgentId, MeshId, MessageId};
+use meshwire_protocol::{AgentId, MeshId, MessageId, TokenId};
 use serde_json::json;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -12,6 +13,7 @@ use super::cache::Effect;
 use super::decode::{self, message_columns};
 use super::writer::Tx;
 use super::{SqliteStore, retention, store_error};
+use crate::store::page::{Part, merge};
 use crate::store::{
     Appended, Batch, Head, HistoryPage, LogPage, LogStore, Micros, Move, Position, Result, Seen,
     SentRecord, Stored, Stream, Visibility,
@@ -84,19 +86,32 @@ impl LogStore for SqliteStore {
         after: MessageId,
         limit: u32,
     ) -> Result<Option<LogPage>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut tx = self.snapshot().await?;
         // One transaction is one snapshot: the head and the trim point belong to the messages.
-        let mut tx = self.readers.begin().await.map_err(store_error)?;
         let Some(head) = decode::head(&mut tx, mesh).await.map_err(store_error)? else {
             return Ok(None);
         };
         let page = read_page(&mut tx, mesh, streams, after, limit, head).await;
         tx.rollback().await.map_err(store_error)?;
-        let noted = self.cache.read().heads.get(mesh).copied().flatten();
-        if noted.is_some_and(|noted| noted.head < head.head) {
-            // We read between a commit and its note in the cache: whoever asks for the head after this
-            // page must not be told an older one. What is handed in to the writer now comes after the note.
-            self.look(|_| Box::pin(async { Ok(()) })).await?;
-        }
+        self.catch_up(mesh, head).await?;
+        page.map(Some).map_err(store_error)
+    }
+
+    async fn read_all(
+        &self,
+        mesh: &MeshId,
+        after: MessageId,
+        limit: u32,
+    ) -> Result<Option<LogPage>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut tx = self.snapshot().await?;
+        let Some(head) = decode::head(&mut tx, mesh).await.map_err(store_error)? else {
+            return Ok(None);
+        };
+        let page = whole_page(&mut tx, mesh, after, limit, head).await;
+        tx.rollback().await.map_err(store_error)?;
+        self.catch_up(mesh, head).await?;
         page.map(Some).map_err(store_error)
     }
 
@@ -209,21 +224,33 @@ impl LogStore for SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// Waits until the cache knows of a head that was read from the file. Between a commit and its note in the
+    /// cache we may read what the cache does not know yet: whoever asks for the head after this page must not
+    /// be told an older one. What is handed in to the writer now comes after the note.
+    async fn catch_up(&self, mesh: &MeshId, read: Head) -> Result<()> {
+        let noted = self.cache.read().heads.get(mesh).copied().flatten();
+        if noted.is_some_and(|noted| noted.head < read.head) {
+            self.look(|_| Box::pin(async { Ok(()) })).await?;
+        }
+        Ok(())
+    }
+}
+
 async fn read_page(
     conn: &mut SqliteConnection,
     mesh: &MeshId,
     streams: &[Stream],
     after: MessageId,
-    limit: u32,
+    limit: usize,
     head: Head,
 ) -> sqlx::Result<LogPage> {
-    let (mut found, from) = (Vec::new(), after.max(head.trimmed));
-    // Up to where all streams were read: the smallest end among those that were not read to theirs.
-    let mut whole = None;
+    let from = after.max(head.trimmed);
+    let mut parts = Vec::with_capacity(streams.len());
     for stream in streams {
-        // One bounded walk along the index for each stream; they are merged below.
+        // One bounded walk along the index for each stream.
         let name = stream.to_string();
-        let mut rows = sqlx::query(concat!(
+        let rows = sqlx::query(concat!(
             "SELECT ",
             message_columns!(),
             " FROM message WHERE mesh_id = ?1 AND stream = ?2 AND id > ?3 ORDER BY id LIMIT ?4"
@@ -231,54 +258,54 @@ async fn read_page(
         .bind(mesh.as_str())
         .bind(name)
         .bind(from.get())
-        .bind(i64::from(limit) + 1)
+        .bind(one_more(limit))
         .fetch(&mut *conn);
-        let (mut bytes, mut count, mut end) = (0, 0, from);
-        while let Some(row) = rows.try_next().await? {
-            if count == limit || bytes >= MAX_PAGE_BYTES {
-                whole = Some(whole.map_or(end, |whole: MessageId| whole.min(end)));
-                break;
-            }
-            let size = decode::message_bytes(&row)?;
-            let stored = decode::message(&row, mesh)?;
-            bytes += size;
-            count += 1;
-            end = stored.message.id;
-            found.push((stored, size));
-        }
+        parts.push(part(rows, mesh, limit).await?);
     }
-    Ok(merge(found, whole, limit, head))
+    Ok(merge(parts, limit, head))
 }
 
-/// Puts the messages of several streams into one order and cuts the page where it is known to be whole.
-fn merge(
-    mut found: Vec<(Stored, usize)>,
-    whole: Option<MessageId>,
-    limit: u32,
+async fn whole_page(
+    conn: &mut SqliteConnection,
+    mesh: &MeshId,
+    after: MessageId,
+    limit: usize,
     head: Head,
-) -> LogPage {
-    found.sort_unstable_by_key(|(stored, _)| stored.message.id);
-    if let Some(whole) = whole {
-        found.retain(|(stored, _)| stored.message.id <= whole);
+) -> sqlx::Result<LogPage> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        message_columns!(),
+        " FROM message WHERE mesh_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+    ))
+    .bind(mesh.as_str())
+    .bind(after.max(head.trimmed).get())
+    .bind(one_more(limit))
+    .fetch(conn);
+    let part = part(rows, mesh, limit).await?;
+    Ok(merge(vec![part], limit, head))
+}
+
+fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// Takes what a page may hold of one stream.
+async fn part(
+    mut rows: BoxStream<'_, sqlx::Result<SqliteRow>>,
+    mesh: &MeshId,
+    limit: usize,
+) -> sqlx::Result<Part> {
+    let (mut part, mut bytes) = (Part::default(), 0);
+    while let Some(row) = rows.try_next().await? {
+        part.looked += 1;
+        if part.messages.len() == limit || bytes >= MAX_PAGE_BYTES {
+            break;
+        }
+        let size = message_bytes(&row)?;
+        bytes += size;
+        part.messages.push((decode::message(&row, mesh)?, size));
     }
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut bytes = 0;
-    let fits = found
-        .iter()
-        .take(limit)
-        .take_while(|(_, size)| {
-            let fits = bytes < MAX_PAGE_BYTES;
-            bytes += size;
-            fits
-        })
-        .count();
-    let more = whole.is_some() || fits < found.len();
-    let messages: Vec<Stored> = found.into_iter().take(fits).map(|(stored, _)| stored).collect();
-    let seen_to = match messages.last() {
-        Some(last) if more => last.message.id,
-        _ => head.head,
-    };
-    LogPage { messages, seen_to, more, trimmed: head.trimmed }
+    Ok(part)
 }
 
 async fn history_page(
@@ -325,7 +352,7 @@ async fn history_page(
             cut = true;
             break;
         }
-        bytes += decode::message_bytes(&row)?;
+        bytes += message_bytes(&row)?;
         messages.push(decode::message(&row, mesh)?);
     }
     let before = if cut {
@@ -358,6 +385,21 @@ fn position_row(row: &SqliteRow) -> sqlx::Result<Position> {
     })
 }
 
+/// Writes when tokens were last used, the later time of each.
+pub(super) async fn note_used(tx: &mut Tx, used: &[(TokenId, Micros)]) -> sqlx::Result<()> {
+    // The cache keeps the older time: only lists show it, and they read the file.
+    sqlx::query(
+        "UPDATE token SET last_used_at = max(coalesce(last_used_at, 0), j.at)
+         FROM (SELECT value ->> 0 AS id, max(value ->> 1) AS at
+               FROM json_each(?1) GROUP BY 1) AS j
+         WHERE token.id = j.id",
+    )
+    .bind(json!(used).to_string())
+    .execute(&mut tx.conn)
+    .await
+    .map(drop)
+}
+
 async fn move_cursor(
     tx: &mut Tx,
     mesh: MeshId,
@@ -381,4 +423,9 @@ async fn move_cursor(
     let position = position_row(&row)?;
     tx.effects.push(Effect::Position(mesh, agent, position));
     Ok(Some(position.cursor))
+}
+
+/// The bytes of content and metadata, as a page counts them.
+fn message_bytes(row: &SqliteRow) -> sqlx::Result<usize> {
+    Ok(row.try_get::<&str, _>(8)?.len() + row.try_get::<&str, _>(9)?.len())
 }

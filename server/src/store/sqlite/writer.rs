@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use meshwire_protocol::{AgentId, MeshId, UserId};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -12,8 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::append::{self, Unsure};
 use super::cache::{Cache, Effect};
-use super::{is_transient, store_error};
-use crate::store::{Appended, Batch, Result, StoreError};
+use super::{decode, is_transient, store_error};
+use crate::store::{Appended, Batch, Ended, Head, Position, Result, StoreError};
 
 /// Most pieces of work in one transaction: bounds how long the first of them waits for its answer.
 const GROUP: usize = 512;
@@ -35,6 +36,49 @@ enum Work {
 pub(super) struct Tx {
     pub(super) conn: SqliteConnection,
     pub(super) effects: Vec<Effect>,
+}
+
+// What acts on any engine say of their doing.
+impl Tx {
+    pub(super) fn conn(&mut self) -> &mut SqliteConnection {
+        &mut self.conn
+    }
+
+    /// The head row; it stays as it is until the transaction ends, as there is one writer.
+    pub(super) async fn lock_head(&mut self, mesh: &MeshId) -> sqlx::Result<Option<Head>> {
+        decode::head(&mut self.conn, mesh).await
+    }
+
+    /// Keeps others from counting what this account has; there is one writer.
+    #[expect(clippy::unused_async, reason = "other engines wait for a lock here")]
+    pub(super) async fn lock_account(&mut self, _: &UserId) -> sqlx::Result<()> {
+        Ok(())
+    }
+
+    /// Notes the new head row of a mesh, or that the mesh is gone.
+    pub(super) fn head_is(&mut self, mesh: &MeshId, head: Option<Head>) {
+        self.effects.push(Effect::Head(mesh.clone(), head));
+    }
+
+    /// Notes the three numbers of an agent.
+    pub(super) fn position_is(&mut self, mesh: &MeshId, agent: &AgentId, position: Position) {
+        self.effects.push(Effect::Position(mesh.clone(), agent.clone(), position));
+    }
+
+    /// Notes that accounts have other names now.
+    pub(super) fn users_changed(&mut self) {
+        self.effects.push(Effect::TokensChanged);
+    }
+
+    /// Notes what has ended, so that nobody remembers it.
+    #[expect(clippy::unused_async, reason = "other engines write it down for other nodes")]
+    pub(super) async fn ended(&mut self, what: Ended) -> sqlx::Result<()> {
+        self.effects.push(Effect::TokensChanged);
+        if let Ended::Mesh(mesh) = what {
+            self.effects.push(Effect::LeftMesh(mesh));
+        }
+        Ok(())
+    }
 }
 
 /// Some piece of a transaction with someone who waits for its result.

@@ -1,60 +1,16 @@
 //! Local accounts, and the one-time links and invites that make them.
 
-use std::path::Path;
-
-use anyhow::{Context as _, ensure};
 use meshwire_protocol::MeshId;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::Row as _;
 
 use super::accounts::{insert_user, user_by_login};
 use super::members::{Usable, invite_for, use_invite};
-use super::writer::{Tx, statement};
-use super::{MIGRATOR, decode, options};
+use super::{Conn, Row, Tx};
 use crate::store::{
     AccountLink, Digest, LinkPurpose, Linked, Micros, NewAccount, NewMember, NewUser, UserRow,
 };
 
-/// Keeps a link from outside of the server, which may be running: SQLite's own locks put the two writers in
-/// order, and of these links nothing is ever kept in the server's memory.
-///
-/// # Errors
-/// When there is no database, when it cannot be used, or when it is not of this version.
-pub async fn put_account_link(path: &Path, link: AccountLink) -> anyhow::Result<Linked> {
-    ensure!(
-        path.exists(),
-        "there is no database {}: start the server once, or name its database with \
-         MESHWIRE_STORE=sqlite:PATH",
-        path.display()
-    );
-    let mut conn = options(path)
-        .create_if_missing(false)
-        .connect()
-        .await
-        .with_context(|| format!("cannot open the database {}", path.display()))?;
-    let version: Option<i64> =
-        sqlx::query("SELECT max(version) FROM _sqlx_migrations WHERE success")
-            .fetch_one(&mut conn)
-            .await
-            .and_then(|row| row.try_get(0))
-            .with_context(|| format!("{} is no database of a MeshWire server", path.display()))?;
-    ensure!(
-        version == MIGRATOR.iter().map(|migration| migration.version).max(),
-        "the database {} is of another version of meshwire-server: start this version once, or use the \
-         program of the server that runs",
-        path.display()
-    );
-    statement(&mut conn, "BEGIN IMMEDIATE").await?;
-    let linked = insert_link(&mut conn, link).await?;
-    statement(&mut conn, "COMMIT").await?;
-    conn.close().await?;
-    Ok(linked)
-}
-
-pub(super) async fn insert_link(
-    conn: &mut SqliteConnection,
-    link: AccountLink,
-) -> sqlx::Result<Linked> {
+pub(super) async fn insert_link(conn: &mut Conn, link: AccountLink) -> sqlx::Result<Linked> {
     let (purpose, login) = columns(&link.purpose);
     let known = user_by_login(conn, login).await?.is_some();
     match link.purpose {
@@ -63,8 +19,9 @@ pub(super) async fn insert_link(
         _ => {}
     }
     sqlx::query(
-        "INSERT OR REPLACE INTO account_link (hash, purpose, login, expires_at)
-         VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO account_link (hash, purpose, login, expires_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (purpose, login)
+         DO UPDATE SET hash = excluded.hash, expires_at = excluded.expires_at",
     )
     .bind(link.hash.as_slice())
     .bind(purpose)
@@ -76,22 +33,39 @@ pub(super) async fn insert_link(
 }
 
 pub(super) async fn find_link(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     hash: &Digest,
     now: Micros,
 ) -> sqlx::Result<Option<LinkPurpose>> {
     let row =
-        sqlx::query("SELECT purpose, login FROM account_link WHERE hash = ?1 AND expires_at > ?2")
+        sqlx::query("SELECT purpose, login FROM account_link WHERE hash = $1 AND expires_at > $2")
             .bind(hash.as_slice())
             .bind(now)
             .fetch_optional(conn)
             .await?;
-    let Some(row) = row else { return Ok(None) };
+    row.map(|row| purpose(&row)).transpose()
+}
+
+/// The same for whoever goes on to spend it: takes the row, so that of two who come at once the second finds
+/// it spent.
+async fn take_link(tx: &mut Tx, hash: &Digest, now: Micros) -> sqlx::Result<Option<LinkPurpose>> {
+    let row = sqlx::query(
+        "UPDATE account_link SET expires_at = expires_at WHERE hash = $1 AND expires_at > $2
+         RETURNING purpose, login",
+    )
+    .bind(hash.as_slice())
+    .bind(now)
+    .fetch_optional(tx.conn())
+    .await?;
+    row.map(|row| purpose(&row)).transpose()
+}
+
+fn purpose(row: &Row) -> sqlx::Result<LinkPurpose> {
     let login = row.try_get(1)?;
     match row.try_get(0)? {
-        "first" => Ok(Some(LinkPurpose::First)),
-        "add" => Ok(Some(LinkPurpose::Add(login))),
-        "reset" => Ok(Some(LinkPurpose::Reset(login))),
+        "first" => Ok(LinkPurpose::First),
+        "add" => Ok(LinkPurpose::Add(login)),
+        "reset" => Ok(LinkPurpose::Reset(login)),
         other => Err(sqlx::Error::Decode(format!("the purpose {other:?}").into())),
     }
 }
@@ -109,18 +83,18 @@ pub(super) async fn create_local_user(
     user: NewUser,
     link: Digest,
 ) -> sqlx::Result<NewAccount> {
-    match find_link(&mut tx.conn, &link, user.now).await? {
+    match take_link(tx, &link, user.now).await? {
         Some(LinkPurpose::First) => {}
         Some(LinkPurpose::Add(login)) if login == user.login => {}
         _ => return Ok(NewAccount::CodeInvalid),
     }
-    if is_taken(&mut tx.conn, &user).await? {
+    if is_taken(tx.conn(), &user).await? {
         return Ok(NewAccount::LoginTaken);
     }
     insert_user(tx, &user).await?;
-    sqlx::query("DELETE FROM account_link WHERE hash = ?1 OR purpose = 'first'")
+    sqlx::query("DELETE FROM account_link WHERE hash = $1 OR purpose = 'first'")
         .bind(link.as_slice())
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
     Ok(NewAccount::Created(row_of(user)))
 }
@@ -131,7 +105,7 @@ pub(super) async fn create_member(
     mesh: MeshId,
     code: Digest,
 ) -> sqlx::Result<NewMember> {
-    if decode::head(&mut tx.conn, &mesh).await?.is_none() {
+    if tx.lock_head(&mesh).await?.is_none() {
         return Ok(NewMember::InviteNotFound);
     }
     let login = user.login.to_lowercase();
@@ -140,13 +114,13 @@ pub(super) async fn create_member(
         Usable::NotFound => return Ok(NewMember::InviteNotFound),
         Usable::Expired => return Ok(NewMember::InviteExpired),
     };
-    if is_taken(&mut tx.conn, &user).await? {
+    if is_taken(tx.conn(), &user).await? {
         return Ok(NewMember::LoginTaken);
     }
     insert_user(tx, &user).await?;
-    sqlx::query("UPDATE user SET by_invite = 1 WHERE id = ?1")
+    sqlx::query("UPDATE account SET by_invite = true WHERE id = $1")
         .bind(user.id.as_str())
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
     use_invite(tx, &mesh, &invite, &user.id, user.now).await?;
     Ok(NewMember::Created(row_of(user)))
@@ -158,29 +132,29 @@ pub(super) async fn reset_password(
     password: String,
     now: Micros,
 ) -> sqlx::Result<Option<UserRow>> {
-    let Some(LinkPurpose::Reset(login)) = find_link(&mut tx.conn, &link, now).await? else {
+    let Some(LinkPurpose::Reset(login)) = take_link(tx, &link, now).await? else {
         return Ok(None);
     };
-    sqlx::query("DELETE FROM account_link WHERE hash = ?1")
+    sqlx::query("DELETE FROM account_link WHERE hash = $1")
         .bind(link.as_slice())
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
-    let Some(user) = user_by_login(&mut tx.conn, &login).await? else { return Ok(None) };
-    sqlx::query("UPDATE user SET password = ?2 WHERE id = ?1")
+    let Some(user) = user_by_login(tx.conn(), &login).await? else { return Ok(None) };
+    sqlx::query("UPDATE account SET password = $2 WHERE id = $1")
         .bind(user.id.as_str())
         .bind(&password)
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
-    sqlx::query("DELETE FROM session WHERE user_id = ?1")
+    sqlx::query("DELETE FROM session WHERE user_id = $1")
         .bind(user.id.as_str())
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
     Ok(Some(UserRow { password: Some(password), ..user }))
 }
 
 /// An account that somebody from GitHub has relabelled keeps the identity that it was made with.
-async fn is_taken(conn: &mut SqliteConnection, user: &NewUser) -> sqlx::Result<bool> {
-    sqlx::query("SELECT 1 FROM user WHERE login_key = ?1 OR identity = ?2")
+async fn is_taken(conn: &mut Conn, user: &NewUser) -> sqlx::Result<bool> {
+    sqlx::query("SELECT 1 FROM account WHERE login_key = $1 OR identity = $2")
         .bind(user.login.to_lowercase())
         .bind(&user.identity)
         .fetch_optional(conn)

@@ -4,19 +4,16 @@ use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, UserId};
 use serde_json::json;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
 
-use super::cache::Effect;
 use super::decode::{self, agent_columns};
-use super::writer::Tx;
-use super::{SqliteStore, log, store_error};
+use super::{Conn, SqlStore, Tx, log, store_error};
 use crate::store::{
-    AgentChange, AgentRow, Change, Head, MemberRow, MeshChange, MeshRow, MeshStore, Micros,
+    AgentChange, AgentRow, Change, Ended, Head, MemberRow, MeshChange, MeshRow, MeshStore, Micros,
     NewAgent, NewMesh, Register, Result, Roster,
 };
 
 #[async_trait]
-impl MeshStore for SqliteStore {
+impl MeshStore for SqlStore {
     async fn create_mesh(&self, mesh: NewMesh, limit: u32) -> Result<bool> {
         self.write(move |tx| Box::pin(create_mesh(tx, mesh, limit))).await
     }
@@ -26,13 +23,13 @@ impl MeshStore for SqliteStore {
         self.write(move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "UPDATE mesh SET name = coalesce(?2, name), paused = coalesce(?3, paused)
-                     WHERE id = ?1",
+                    "UPDATE mesh SET name = coalesce($2, name), paused = coalesce($3, paused)
+                     WHERE id = $1",
                 )
                 .bind(mesh.as_str())
                 .bind(change.name)
                 .bind(change.paused)
-                .execute(&mut tx.conn)
+                .execute(tx.conn())
                 .await?;
                 Ok(raise_epoch(tx, &mesh).await?.is_some())
             })
@@ -48,27 +45,27 @@ impl MeshStore for SqliteStore {
     async fn meshes_of(&self, user: &UserId) -> Result<Vec<MeshId>> {
         sqlx::query(
             "SELECT mesh.id FROM member JOIN mesh ON mesh.id = member.mesh_id
-             WHERE member.user_id = ?1 AND mesh.deleted_at IS NULL ORDER BY mesh.created_at, mesh.id",
+             WHERE member.user_id = $1 AND mesh.deleted_at IS NULL ORDER BY mesh.created_at, mesh.id",
         )
         .bind(user.as_str())
-        .fetch_all(&self.readers)
+        .fetch_all(self.pool())
         .await
         .and_then(|rows| rows.iter().map(|row| decode::parsed(row, 0)).collect())
         .map_err(store_error)
     }
 
     async fn meshes(&self, after: Option<&MeshId>, limit: u32) -> Result<Vec<MeshId>> {
-        sqlx::query("SELECT id FROM mesh WHERE id > ?1 AND deleted_at IS NULL ORDER BY id LIMIT ?2")
+        sqlx::query("SELECT id FROM mesh WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2")
             .bind(after.map_or("", MeshId::as_str))
-            .bind(limit)
-            .fetch_all(&self.readers)
+            .bind(i64::from(limit))
+            .fetch_all(self.pool())
             .await
             .and_then(|rows| rows.iter().map(|row| decode::parsed(row, 0)).collect())
             .map_err(store_error)
     }
 
     async fn roster(&self, mesh: &MeshId) -> Result<Option<Roster>> {
-        let mut tx = self.readers.begin().await.map_err(store_error)?;
+        let mut tx = self.snapshot().await?;
         let roster = roster(&mut tx, mesh).await;
         tx.rollback().await.map_err(store_error)?;
         roster.map_err(store_error)
@@ -97,26 +94,27 @@ impl MeshStore for SqliteStore {
 /// Raises the epoch, which every change of members, agents, names, pause or deletion does.
 pub(super) async fn raise_epoch(tx: &mut Tx, mesh: &MeshId) -> sqlx::Result<Option<Head>> {
     let head = sqlx::query(
-        "UPDATE mesh SET epoch = epoch + 1 WHERE id = ?1 AND deleted_at IS NULL
+        "UPDATE mesh SET epoch = epoch + 1 WHERE id = $1 AND deleted_at IS NULL
          RETURNING epoch, head, trimmed",
     )
     .bind(mesh.as_str())
-    .fetch_optional(&mut tx.conn)
+    .fetch_optional(tx.conn())
     .await?
     .map(|row| decode::head_row(&row))
     .transpose()?;
-    tx.effects.push(Effect::Head(mesh.clone(), head));
+    tx.head_is(mesh, head);
     Ok(head)
 }
 
 /// How many meshes a user owns.
 pub(super) async fn owned(tx: &mut Tx, user: &UserId) -> sqlx::Result<i64> {
+    tx.lock_account(user).await?;
     sqlx::query(
         "SELECT count(*) FROM member JOIN mesh ON mesh.id = member.mesh_id
-         WHERE member.user_id = ?1 AND role = 'owner' AND mesh.deleted_at IS NULL",
+         WHERE member.user_id = $1 AND role = 'owner' AND mesh.deleted_at IS NULL",
     )
     .bind(user.as_str())
-    .fetch_one(&mut tx.conn)
+    .fetch_one(tx.conn())
     .await?
     .try_get(0)
 }
@@ -125,65 +123,65 @@ async fn create_mesh(tx: &mut Tx, mesh: NewMesh, limit: u32) -> sqlx::Result<boo
     if limit > 0 && owned(tx, &mesh.owner).await? >= i64::from(limit) {
         return Ok(false);
     }
-    sqlx::query("INSERT INTO mesh (id, name, created_at) VALUES (?1, ?2, ?3)")
+    sqlx::query("INSERT INTO mesh (id, name, created_at) VALUES ($1, $2, $3)")
         .bind(mesh.id.as_str())
         .bind(mesh.name)
         .bind(mesh.created_at)
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
     sqlx::query(
-        "INSERT INTO member (mesh_id, user_id, role, joined_at) VALUES (?1, ?2, 'owner', ?3)",
+        "INSERT INTO member (mesh_id, user_id, role, joined_at) VALUES ($1, $2, 'owner', $3)",
     )
     .bind(mesh.id.as_str())
     .bind(mesh.owner.as_str())
     .bind(mesh.created_at)
-    .execute(&mut tx.conn)
+    .execute(tx.conn())
     .await?;
-    let head = decode::head(&mut tx.conn, &mesh.id).await?;
-    tx.effects.push(Effect::Head(mesh.id, head));
+    let head = decode::head(tx.conn(), &mesh.id).await?;
+    tx.head_is(&mesh.id, head);
     Ok(true)
 }
 
 async fn delete_mesh(tx: &mut Tx, mesh: MeshId, now: Micros) -> sqlx::Result<bool> {
     let done = sqlx::query(
-        "UPDATE mesh SET deleted_at = ?2, epoch = epoch + 1 WHERE id = ?1 AND deleted_at IS NULL",
+        "UPDATE mesh SET deleted_at = $2, epoch = epoch + 1 WHERE id = $1 AND deleted_at IS NULL",
     )
     .bind(mesh.as_str())
     .bind(now)
-    .execute(&mut tx.conn)
+    .execute(tx.conn())
     .await?;
     if done.rows_affected() == 0 {
         return Ok(false);
     }
-    sqlx::query("UPDATE token SET revoked_at = ?2 WHERE mesh_id = ?1 AND revoked_at IS NULL")
+    sqlx::query("UPDATE token SET revoked_at = $2 WHERE mesh_id = $1 AND revoked_at IS NULL")
         .bind(mesh.as_str())
         .bind(now)
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
     for sql in [
-        "DELETE FROM member WHERE mesh_id = ?1",
-        "DELETE FROM agent WHERE mesh_id = ?1",
-        "DELETE FROM invite WHERE mesh_id = ?1",
-        "DELETE FROM join_request WHERE mesh_id = ?1",
+        "DELETE FROM member WHERE mesh_id = $1",
+        "DELETE FROM agent WHERE mesh_id = $1",
+        "DELETE FROM invite WHERE mesh_id = $1",
+        "DELETE FROM join_request WHERE mesh_id = $1",
     ] {
-        sqlx::query(sql).bind(mesh.as_str()).execute(&mut tx.conn).await?;
+        sqlx::query(sql).bind(mesh.as_str()).execute(tx.conn()).await?;
     }
-    tx.effects.extend([Effect::MeshesChanged, Effect::TokensChanged]);
+    tx.ended(Ended::Mesh(mesh)).await?;
     Ok(true)
 }
 
-async fn roster(conn: &mut SqliteConnection, mesh: &MeshId) -> sqlx::Result<Option<Roster>> {
+async fn roster(conn: &mut Conn, mesh: &MeshId) -> sqlx::Result<Option<Roster>> {
     let row = sqlx::query(
-        "SELECT epoch, name, paused, created_at FROM mesh WHERE id = ?1 AND deleted_at IS NULL",
+        "SELECT epoch, name, paused, created_at FROM mesh WHERE id = $1 AND deleted_at IS NULL",
     )
     .bind(mesh.as_str())
     .fetch_optional(&mut *conn)
     .await?;
     let Some(row) = row else { return Ok(None) };
     let members = sqlx::query(
-        "SELECT member.user_id, user.login, user.name, member.role, member.joined_at
-         FROM member JOIN user ON user.id = member.user_id
-         WHERE member.mesh_id = ?1 ORDER BY user.login_key",
+        "SELECT member.user_id, account.login, account.name, member.role, member.joined_at
+         FROM member JOIN account ON account.id = member.user_id
+         WHERE member.mesh_id = $1 ORDER BY account.login_key",
     )
     .bind(mesh.as_str())
     .fetch_all(&mut *conn)
@@ -202,7 +200,7 @@ async fn roster(conn: &mut SqliteConnection, mesh: &MeshId) -> sqlx::Result<Opti
     let agents = sqlx::query(concat!(
         "SELECT ",
         agent_columns!(),
-        " FROM agent WHERE mesh_id = ?1 ORDER BY name_key"
+        " FROM agent WHERE mesh_id = $1 ORDER BY name_key"
     ))
     .bind(mesh.as_str())
     .fetch_all(&mut *conn)
@@ -224,7 +222,7 @@ async fn roster(conn: &mut SqliteConnection, mesh: &MeshId) -> sqlx::Result<Opti
 }
 
 async fn agent_where(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     sql: &'static str,
     mesh: &MeshId,
     key: &str,
@@ -242,29 +240,31 @@ async fn agent_where(
 const AGENT_BY_ID: &str = concat!(
     "SELECT ",
     agent_columns!(),
-    " FROM agent WHERE mesh_id = ?1 AND lower(id) = lower(?2)"
+    " FROM agent WHERE mesh_id = $1 AND lower(id) = lower($2)"
 );
 const AGENT_BY_NAME: &str =
-    concat!("SELECT ", agent_columns!(), " FROM agent WHERE mesh_id = ?1 AND name_key = ?2");
+    concat!("SELECT ", agent_columns!(), " FROM agent WHERE mesh_id = $1 AND name_key = $2");
 
 async fn register_agent(tx: &mut Tx, agent: NewAgent, limit: u32) -> sqlx::Result<Register> {
     let mesh = &agent.mesh;
+    // Nobody else comes or goes until it is there.
+    tx.lock_head(mesh).await?;
     let member = sqlx::query(
         "SELECT 1 FROM member JOIN mesh ON mesh.id = member.mesh_id
-         WHERE member.mesh_id = ?1 AND member.user_id = ?2 AND mesh.deleted_at IS NULL",
+         WHERE member.mesh_id = $1 AND member.user_id = $2 AND mesh.deleted_at IS NULL",
     )
     .bind(mesh.as_str())
     .bind(agent.user.as_str())
-    .fetch_optional(&mut tx.conn)
+    .fetch_optional(tx.conn())
     .await?;
     if member.is_none() {
         return Ok(Register::NoMesh);
     }
-    if agent_where(&mut tx.conn, AGENT_BY_ID, mesh, &agent.name).await?.is_some() {
+    if agent_where(tx.conn(), AGENT_BY_ID, mesh, &agent.name).await?.is_some() {
         return Ok(Register::NameTaken);
     }
     let name_key = agent.name.to_lowercase();
-    if let Some(existing) = agent_where(&mut tx.conn, AGENT_BY_NAME, mesh, &name_key).await? {
+    if let Some(existing) = agent_where(tx.conn(), AGENT_BY_NAME, mesh, &name_key).await? {
         if existing.user != agent.user {
             return Ok(Register::NameTaken);
         }
@@ -278,7 +278,7 @@ async fn register_agent(tx: &mut Tx, agent: NewAgent, limit: u32) -> sqlx::Resul
             Change::NoAgent => Ok(Register::NoMesh),
         };
     }
-    if agent_where(&mut tx.conn, AGENT_BY_NAME, mesh, &agent.id.as_str().to_lowercase())
+    if agent_where(tx.conn(), AGENT_BY_NAME, mesh, &agent.id.as_str().to_lowercase())
         .await?
         .is_some()
     {
@@ -287,9 +287,9 @@ async fn register_agent(tx: &mut Tx, agent: NewAgent, limit: u32) -> sqlx::Resul
     }
     if limit > 0 {
         let count: i64 =
-            sqlx::query("SELECT count(*) FROM agent WHERE mesh_id = ?1 AND kind = 'agent'")
+            sqlx::query("SELECT count(*) FROM agent WHERE mesh_id = $1 AND kind = 'agent'")
                 .bind(mesh.as_str())
-                .fetch_one(&mut tx.conn)
+                .fetch_one(tx.conn())
                 .await?
                 .try_get(0)?;
         if agent.kind == meshwire_protocol::AgentKind::Agent && count >= i64::from(limit) {
@@ -299,7 +299,7 @@ async fn register_agent(tx: &mut Tx, agent: NewAgent, limit: u32) -> sqlx::Resul
     let Some(head) = raise_epoch(tx, mesh).await? else { return Ok(Register::NoMesh) };
     sqlx::query(
         "INSERT INTO agent (mesh_id, id, name, name_key, kind, user_id, start, handed, cursor, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?7, ?8)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7, $8)",
     )
     .bind(mesh.as_str())
     .bind(agent.id.as_str())
@@ -309,11 +309,11 @@ async fn register_agent(tx: &mut Tx, agent: NewAgent, limit: u32) -> sqlx::Resul
     .bind(agent.user.as_str())
     .bind(head.head.get())
     .bind(agent.now)
-    .execute(&mut tx.conn)
+    .execute(tx.conn())
     .await?;
     let row = set_fields(tx, mesh, &agent.id, agent.fields).await?;
-    if let Some(position) = log::position(&mut tx.conn, mesh, &agent.id).await? {
-        tx.effects.push(Effect::Position(agent.mesh, agent.id, position));
+    if let Some(position) = log::position(tx.conn(), mesh, &agent.id).await? {
+        tx.position_is(&agent.mesh, &agent.id, position);
     }
     row.map(Register::Created).ok_or(sqlx::Error::RowNotFound)
 }
@@ -324,9 +324,10 @@ async fn update_agent(
     agent: AgentId,
     change: AgentChange,
 ) -> sqlx::Result<Change> {
+    tx.lock_head(&mesh).await?;
     if let Some(name) = &change.name {
-        let by_id = agent_where(&mut tx.conn, AGENT_BY_ID, &mesh, name).await?;
-        let by_name = agent_where(&mut tx.conn, AGENT_BY_NAME, &mesh, &name.to_lowercase()).await?;
+        let by_id = agent_where(tx.conn(), AGENT_BY_ID, &mesh, name).await?;
+        let by_name = agent_where(tx.conn(), AGENT_BY_NAME, &mesh, &name.to_lowercase()).await?;
         if by_id.into_iter().chain(by_name).any(|other| other.id != agent) {
             return Ok(Change::NameTaken);
         }
@@ -347,14 +348,14 @@ async fn set_fields(
     let word = |value: serde_json::Value| value.as_str().map(str::to_owned);
     sqlx::query(concat!(
         "UPDATE agent SET
-             name = coalesce(?3, name),
-             name_key = coalesce(?4, name_key),
-             harness = coalesce(?5, harness),
-             host = coalesce(?6, host),
-             description = coalesce(?7, description),
-             capabilities = coalesce(?8, capabilities),
-             wake = coalesce(?9, wake)
-         WHERE mesh_id = ?1 AND id = ?2
+             name = coalesce($3, name),
+             name_key = coalesce($4, name_key),
+             harness = coalesce($5, harness),
+             host = coalesce($6, host),
+             description = coalesce($7, description),
+             capabilities = coalesce($8, capabilities),
+             wake = coalesce($9, wake)
+         WHERE mesh_id = $1 AND id = $2
          RETURNING ",
         agent_columns!()
     ))
@@ -367,7 +368,7 @@ async fn set_fields(
     .bind(change.description)
     .bind(change.capabilities.map(|list| json!(list).to_string()))
     .bind(word(json!(change.wake)))
-    .fetch_optional(&mut tx.conn)
+    .fetch_optional(tx.conn())
     .await?
     .map(|row| decode::agent(&row))
     .transpose()
@@ -379,24 +380,25 @@ async fn remove_agent(
     agent: AgentId,
     now: Micros,
 ) -> sqlx::Result<bool> {
-    let done = sqlx::query("DELETE FROM agent WHERE mesh_id = ?1 AND id = ?2")
+    tx.lock_head(&mesh).await?;
+    let done = sqlx::query("DELETE FROM agent WHERE mesh_id = $1 AND id = $2")
         .bind(mesh.as_str())
         .bind(agent.as_str())
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
     if done.rows_affected() == 0 {
         return Ok(false);
     }
     sqlx::query(
-        "UPDATE token SET revoked_at = ?3
-         WHERE mesh_id = ?1 AND agent_id = ?2 AND revoked_at IS NULL",
+        "UPDATE token SET revoked_at = $3
+         WHERE mesh_id = $1 AND agent_id = $2 AND revoked_at IS NULL",
     )
     .bind(mesh.as_str())
     .bind(agent.as_str())
     .bind(now)
-    .execute(&mut tx.conn)
+    .execute(tx.conn())
     .await?;
     raise_epoch(tx, &mesh).await?;
-    tx.effects.extend([Effect::TokensChanged, Effect::NoPosition(mesh, agent)]);
+    tx.ended(Ended::Mesh(mesh)).await?;
     Ok(true)
 }

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use meshwire_protocol::{AgentKind, MeshId, Message, MessageId, Role, Via, Wake};
 use serde::de::DeserializeOwned;
 use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::{Conn, Row};
 
 use crate::clock::timestamp;
 use crate::store::{AgentRow, Digest, Head, SessionRow, Stored, Stream, TokenRow, UserRow};
@@ -26,7 +27,7 @@ macro_rules! agent_columns {
 /// Columns of a user, in the order that [`user`] reads them.
 macro_rules! user_columns {
     () => {
-        "user.id, user.login, user.name, user.password"
+        "account.id, account.login, account.name, account.password"
     };
 }
 /// Columns of a token, in the order that [`token`] reads them.
@@ -50,19 +51,19 @@ fn fault(error: impl Display) -> sqlx::Error {
 }
 
 /// Reads a column that is kept as the text of a type.
-pub(super) fn parsed<T: FromStr<Err: Display>>(row: &SqliteRow, column: usize) -> sqlx::Result<T> {
+pub(super) fn parsed<T: FromStr<Err: Display>>(row: &Row, column: usize) -> sqlx::Result<T> {
     row.try_get::<&str, _>(column)?.parse().map_err(fault)
 }
 
 pub(super) fn optional<T: FromStr<Err: Display>>(
-    row: &SqliteRow,
+    row: &Row,
     column: usize,
 ) -> sqlx::Result<Option<T>> {
     row.try_get::<Option<&str>, _>(column)?.map(|text| text.parse().map_err(fault)).transpose()
 }
 
 /// Reads a word that serde knows, such as a role.
-pub(super) fn word<T: DeserializeOwned>(row: &SqliteRow, column: usize) -> sqlx::Result<T> {
+pub(super) fn word<T: DeserializeOwned>(row: &Row, column: usize) -> sqlx::Result<T> {
     from_word(row.try_get(column)?)
 }
 
@@ -71,20 +72,25 @@ pub(super) fn from_word<T: DeserializeOwned>(word: &str) -> sqlx::Result<T> {
         .map_err(fault)
 }
 
-fn json<T: DeserializeOwned>(row: &SqliteRow, column: usize) -> sqlx::Result<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row, column: usize) -> sqlx::Result<T> {
     serde_json::from_str(row.try_get(column)?).map_err(fault)
 }
 
-pub(super) fn id(row: &SqliteRow, column: usize) -> sqlx::Result<MessageId> {
+pub(super) fn id(row: &Row, column: usize) -> sqlx::Result<MessageId> {
     let value = row.try_get(column)?;
     MessageId::new(value).ok_or_else(|| fault(format!("message id {value}")))
 }
 
-pub(super) fn digest(row: &SqliteRow, column: usize) -> sqlx::Result<Digest> {
+/// Reads a count, which columns keep with a sign.
+pub(super) fn number(row: &Row, column: usize) -> sqlx::Result<u32> {
+    row.try_get::<i64, _>(column)?.try_into().map_err(fault)
+}
+
+pub(super) fn digest(row: &Row, column: usize) -> sqlx::Result<Digest> {
     row.try_get::<&[u8], _>(column)?.try_into().map_err(fault)
 }
 
-pub(super) fn message(row: &SqliteRow, mesh: &MeshId) -> sqlx::Result<Stored> {
+pub(super) fn message(row: &Row, mesh: &MeshId) -> sqlx::Result<Stored> {
     let id = id(row, 0)?;
     let stream: Stream = parsed(row, 1)?;
     let to_agent_id = match &stream {
@@ -105,18 +111,13 @@ pub(super) fn message(row: &SqliteRow, mesh: &MeshId) -> sqlx::Result<Stored> {
             to_agent_id,
             content: row.try_get(8)?,
             metadata: json(row, 9)?,
-            hops: row.try_get(10)?,
+            hops: number(row, 10)?,
             sent_at: timestamp(id.get()),
         },
     })
 }
 
-/// The bytes of content and metadata, as a page counts them.
-pub(super) fn message_bytes(row: &SqliteRow) -> sqlx::Result<usize> {
-    Ok(row.try_get::<&str, _>(8)?.len() + row.try_get::<&str, _>(9)?.len())
-}
-
-pub(super) fn agent(row: &SqliteRow) -> sqlx::Result<AgentRow> {
+pub(super) fn agent(row: &Row) -> sqlx::Result<AgentRow> {
     Ok(AgentRow {
         id: parsed(row, 0)?,
         name: row.try_get(1)?,
@@ -133,12 +134,12 @@ pub(super) fn agent(row: &SqliteRow) -> sqlx::Result<AgentRow> {
     })
 }
 
-pub(super) fn role(row: &SqliteRow, column: usize) -> sqlx::Result<Role> {
+pub(super) fn role(row: &Row, column: usize) -> sqlx::Result<Role> {
     word(row, column)
 }
 
 /// Reads a user whose columns begin at `at`.
-pub(super) fn user(row: &SqliteRow, at: usize) -> sqlx::Result<UserRow> {
+pub(super) fn user(row: &Row, at: usize) -> sqlx::Result<UserRow> {
     Ok(UserRow {
         id: parsed(row, at)?,
         login: row.try_get(at + 1)?,
@@ -150,7 +151,7 @@ pub(super) fn user(row: &SqliteRow, at: usize) -> sqlx::Result<UserRow> {
 /// How many columns [`token`] reads.
 pub(super) const TOKEN_COLUMNS: usize = 12;
 
-pub(super) fn token(row: &SqliteRow) -> sqlx::Result<TokenRow> {
+pub(super) fn token(row: &Row) -> sqlx::Result<TokenRow> {
     Ok(TokenRow {
         hash: digest(row, 0)?,
         id: parsed(row, 1)?,
@@ -170,7 +171,7 @@ pub(super) fn token(row: &SqliteRow) -> sqlx::Result<TokenRow> {
 /// How many columns [`session`] reads.
 pub(super) const SESSION_COLUMNS: usize = 7;
 
-pub(super) fn session(row: &SqliteRow) -> sqlx::Result<SessionRow> {
+pub(super) fn session(row: &Row) -> sqlx::Result<SessionRow> {
     Ok(SessionRow {
         hash: digest(row, 0)?,
         id: row.try_get(1)?,
@@ -183,8 +184,8 @@ pub(super) fn session(row: &SqliteRow) -> sqlx::Result<SessionRow> {
 }
 
 /// The head row as this connection sees it.
-pub(super) async fn head(conn: &mut SqliteConnection, mesh: &MeshId) -> sqlx::Result<Option<Head>> {
-    sqlx::query("SELECT epoch, head, trimmed FROM mesh WHERE id = ?1 AND deleted_at IS NULL")
+pub(super) async fn head(conn: &mut Conn, mesh: &MeshId) -> sqlx::Result<Option<Head>> {
+    sqlx::query("SELECT epoch, head, trimmed FROM mesh WHERE id = $1 AND deleted_at IS NULL")
         .bind(mesh.as_str())
         .fetch_optional(conn)
         .await?
@@ -192,6 +193,11 @@ pub(super) async fn head(conn: &mut SqliteConnection, mesh: &MeshId) -> sqlx::Re
         .transpose()
 }
 
-pub(super) fn head_row(row: &SqliteRow) -> sqlx::Result<Head> {
-    Ok(Head { epoch: row.try_get(0)?, head: id(row, 1)?, trimmed: id(row, 2)? })
+pub(super) fn head_row(row: &Row) -> sqlx::Result<Head> {
+    head_at(row, 0)
+}
+
+/// Reads a head whose columns begin at `at`.
+pub(super) fn head_at(row: &Row, at: usize) -> sqlx::Result<Head> {
+    Ok(Head { epoch: row.try_get(at)?, head: id(row, at + 1)?, trimmed: id(row, at + 2)? })
 }

@@ -4,20 +4,17 @@ use async_trait::async_trait;
 use meshwire_protocol::limits::REFUSAL_WINDOW;
 use meshwire_protocol::{MeshId, Role, UserId};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
-use super::cache::Effect;
 use super::meshes::{owned, raise_epoch};
-use super::writer::Tx;
-use super::{SqliteStore, decode, store_error};
+use super::{Row, SqlStore, Tx, decode, store_error};
 use crate::clock::micros;
 use crate::store::{
-    Digest, InviteRow, Invited, Joining, MemberStore, Micros, RemovedMember, RequestRow, Result,
-    RoleChange, UserRow,
+    Digest, Ended, InviteRow, Invited, Joining, MemberStore, Micros, RemovedMember, RequestRow,
+    Result, RoleChange, UserRow,
 };
 
 #[async_trait]
-impl MemberStore for SqliteStore {
+impl MemberStore for SqlStore {
     async fn set_role(
         &self,
         mesh: &MeshId,
@@ -48,10 +45,10 @@ impl MemberStore for SqliteStore {
     async fn invites(&self, mesh: &MeshId) -> Result<Vec<InviteRow>> {
         sqlx::query(
             "SELECT id, hash, login_key, created_by, created_at, expires_at, max_uses, uses
-             FROM invite WHERE mesh_id = ?1 ORDER BY created_at DESC, id",
+             FROM invite WHERE mesh_id = $1 ORDER BY created_at DESC, id",
         )
         .bind(mesh.as_str())
-        .fetch_all(&self.readers)
+        .fetch_all(self.pool())
         .await
         .and_then(|rows| rows.iter().map(|row| invite(row, mesh)).collect())
         .map_err(store_error)
@@ -64,10 +61,10 @@ impl MemberStore for SqliteStore {
                 if !is_epoch(tx, &mesh, epoch).await? {
                     return Ok(None);
                 }
-                let done = sqlx::query("DELETE FROM invite WHERE mesh_id = ?1 AND id = ?2")
+                let done = sqlx::query("DELETE FROM invite WHERE mesh_id = $1 AND id = $2")
                     .bind(mesh.as_str())
                     .bind(id)
-                    .execute(&mut tx.conn)
+                    .execute(tx.conn())
                     .await?;
                 Ok(Some(done.rows_affected() > 0))
             })
@@ -90,11 +87,11 @@ impl MemberStore for SqliteStore {
         sqlx::query(
             "SELECT invite.id, hash, login_key, created_by, invite.created_at, expires_at, max_uses, uses
              FROM invite JOIN mesh ON mesh.id = invite.mesh_id
-             WHERE mesh_id = ?1 AND hash = ?2 AND mesh.deleted_at IS NULL",
+             WHERE mesh_id = $1 AND hash = $2 AND mesh.deleted_at IS NULL",
         )
         .bind(mesh.as_str())
         .bind(code.as_slice())
-        .fetch_optional(&self.readers)
+        .fetch_optional(self.pool())
         .await
         .and_then(|row| row.map(|row| invite(&row, mesh)).transpose())
         .map_err(store_error)
@@ -102,13 +99,13 @@ impl MemberStore for SqliteStore {
 
     async fn join_requests(&self, mesh: &MeshId) -> Result<Vec<RequestRow>> {
         sqlx::query(
-            "SELECT user.id, user.login, user.name, join_request.requested_at
-             FROM join_request JOIN user ON user.id = join_request.user_id
-             WHERE join_request.mesh_id = ?1 AND join_request.refused_at IS NULL
-             ORDER BY join_request.requested_at, user.login_key",
+            "SELECT account.id, account.login, account.name, join_request.requested_at
+             FROM join_request JOIN account ON account.id = join_request.user_id
+             WHERE join_request.mesh_id = $1 AND join_request.refused_at IS NULL
+             ORDER BY join_request.requested_at, account.login_key",
         )
         .bind(mesh.as_str())
-        .fetch_all(&self.readers)
+        .fetch_all(self.pool())
         .await
         .and_then(|rows| {
             rows.iter()
@@ -138,7 +135,7 @@ impl MemberStore for SqliteStore {
     }
 }
 
-fn invite(row: &SqliteRow, mesh: &MeshId) -> sqlx::Result<InviteRow> {
+fn invite(row: &Row, mesh: &MeshId) -> sqlx::Result<InviteRow> {
     Ok(InviteRow {
         id: row.try_get(0)?,
         mesh: mesh.clone(),
@@ -147,14 +144,14 @@ fn invite(row: &SqliteRow, mesh: &MeshId) -> sqlx::Result<InviteRow> {
         created_by: decode::parsed(row, 3)?,
         created_at: row.try_get(4)?,
         expires_at: row.try_get(5)?,
-        max_uses: row.try_get(6)?,
-        uses: row.try_get(7)?,
+        max_uses: decode::number(row, 6)?,
+        uses: decode::number(row, 7)?,
     })
 }
 
 /// Whether the epoch under which somebody's role was looked at still stands.
 async fn is_epoch(tx: &mut Tx, mesh: &MeshId, epoch: i64) -> sqlx::Result<bool> {
-    Ok(decode::head(&mut tx.conn, mesh).await?.is_some_and(|head| head.epoch == epoch))
+    Ok(tx.lock_head(mesh).await?.is_some_and(|head| head.epoch == epoch))
 }
 
 async fn set_role(
@@ -173,12 +170,12 @@ async fn set_role(
     }
     // Not the owner's: that one changes only by the statement below.
     let done = sqlx::query(
-        "UPDATE member SET role = ?3 WHERE mesh_id = ?1 AND user_id = ?2 AND role != 'owner'",
+        "UPDATE member SET role = $3 WHERE mesh_id = $1 AND user_id = $2 AND role != 'owner'",
     )
     .bind(mesh.as_str())
     .bind(user.as_str())
     .bind(role.as_str())
-    .execute(&mut tx.conn)
+    .execute(tx.conn())
     .await?;
     if done.rows_affected() == 0 {
         return Ok(RoleChange::EpochMoved);
@@ -186,11 +183,11 @@ async fn set_role(
     if role == Role::Owner {
         sqlx::query(
             "UPDATE member SET role = 'admin'
-             WHERE mesh_id = ?1 AND user_id != ?2 AND role = 'owner'",
+             WHERE mesh_id = $1 AND user_id != $2 AND role = 'owner'",
         )
         .bind(mesh.as_str())
         .bind(user.as_str())
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
     }
     raise_epoch(tx, &mesh).await?;
@@ -208,45 +205,43 @@ async fn remove_member(
         return Ok(None);
     }
     let done =
-        sqlx::query("DELETE FROM member WHERE mesh_id = ?1 AND user_id = ?2 AND role != 'owner'")
+        sqlx::query("DELETE FROM member WHERE mesh_id = $1 AND user_id = $2 AND role != 'owner'")
             .bind(mesh.as_str())
             .bind(user.as_str())
-            .execute(&mut tx.conn)
+            .execute(tx.conn())
             .await?;
     if done.rows_affected() == 0 {
         return Ok(None);
     }
-    let agents = sqlx::query("DELETE FROM agent WHERE mesh_id = ?1 AND user_id = ?2 RETURNING id")
+    let agents = sqlx::query("DELETE FROM agent WHERE mesh_id = $1 AND user_id = $2 RETURNING id")
         .bind(mesh.as_str())
         .bind(user.as_str())
-        .fetch_all(&mut tx.conn)
+        .fetch_all(tx.conn())
         .await?;
     let tokens = sqlx::query(
-        "UPDATE token SET revoked_at = ?3
-         WHERE mesh_id = ?1 AND user_id = ?2 AND revoked_at IS NULL RETURNING id",
+        "UPDATE token SET revoked_at = $3
+         WHERE mesh_id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id",
     )
     .bind(mesh.as_str())
     .bind(user.as_str())
     .bind(now)
-    .fetch_all(&mut tx.conn)
+    .fetch_all(tx.conn())
     .await?;
     // Nothing that they prepared before, or that waits for them, lets them in again.
     sqlx::query(
-        "DELETE FROM invite WHERE mesh_id = ?1 AND
-             (created_by = ?2 OR login_key = (SELECT login_key FROM user WHERE id = ?2))",
+        "DELETE FROM invite WHERE mesh_id = $1 AND
+             (created_by = $2 OR login_key = (SELECT login_key FROM account WHERE id = $2))",
     )
     .bind(mesh.as_str())
     .bind(user.as_str())
-    .execute(&mut tx.conn)
+    .execute(tx.conn())
     .await?;
     raise_epoch(tx, &mesh).await?;
     let removed = RemovedMember {
         agents: agents.iter().map(|row| decode::parsed(row, 0)).collect::<sqlx::Result<_>>()?,
         tokens: tokens.iter().map(|row| decode::parsed(row, 0)).collect::<sqlx::Result<_>>()?,
     };
-    let gone = removed.agents.iter().cloned();
-    tx.effects.extend(gone.map(|agent| Effect::NoPosition(mesh.clone(), agent)));
-    tx.effects.push(Effect::TokensChanged);
+    tx.ended(Ended::Mesh(mesh)).await?;
     Ok(Some(removed))
 }
 
@@ -260,10 +255,10 @@ async fn create_invite(
         return Ok(Invited::EpochMoved);
     }
     let open: i64 =
-        sqlx::query("SELECT count(*) FROM invite WHERE mesh_id = ?1 AND expires_at > ?2")
+        sqlx::query("SELECT count(*) FROM invite WHERE mesh_id = $1 AND expires_at > $2")
             .bind(invite.mesh.as_str())
             .bind(invite.created_at)
-            .fetch_one(&mut tx.conn)
+            .fetch_one(tx.conn())
             .await?
             .try_get(0)?;
     if limit > 0 && open >= i64::from(limit) {
@@ -272,7 +267,7 @@ async fn create_invite(
     sqlx::query(
         "INSERT INTO invite
              (id, mesh_id, hash, login_key, created_by, created_at, expires_at, max_uses, uses)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(invite.id)
     .bind(invite.mesh.as_str())
@@ -281,9 +276,9 @@ async fn create_invite(
     .bind(invite.created_by.as_str())
     .bind(invite.created_at)
     .bind(invite.expires_at)
-    .bind(invite.max_uses)
-    .bind(invite.uses)
-    .execute(&mut tx.conn)
+    .bind(i64::from(invite.max_uses))
+    .bind(i64::from(invite.uses))
+    .execute(tx.conn())
     .await?;
     Ok(Invited::Created)
 }
@@ -295,13 +290,13 @@ async fn join(
     code: Option<Digest>,
     now: Micros,
 ) -> sqlx::Result<Joining> {
-    if decode::head(&mut tx.conn, &mesh).await?.is_none() {
+    if tx.lock_head(&mesh).await?.is_none() {
         return Ok(Joining::NoMesh);
     }
-    let member = sqlx::query("SELECT 1 FROM member WHERE mesh_id = ?1 AND user_id = ?2")
+    let member = sqlx::query("SELECT 1 FROM member WHERE mesh_id = $1 AND user_id = $2")
         .bind(mesh.as_str())
         .bind(user.id.as_str())
-        .fetch_optional(&mut tx.conn)
+        .fetch_optional(tx.conn())
         .await?;
     if member.is_some() {
         return Ok(Joining::AlreadyMember);
@@ -315,16 +310,16 @@ async fn join(
         },
         None => {
             sqlx::query(
-                "SELECT invite.id FROM invite JOIN user ON user.id = ?4
-                 WHERE mesh_id = ?1 AND invite.login_key = ?2 AND expires_at > ?3 AND uses < max_uses
-                     AND (NOT user.by_invite OR user.created_at < invite.created_at)
+                "SELECT invite.id FROM invite JOIN account ON account.id = $4
+                 WHERE mesh_id = $1 AND invite.login_key = $2 AND expires_at > $3 AND uses < max_uses
+                     AND (NOT account.by_invite OR account.created_at < invite.created_at)
                  ORDER BY invite.created_at LIMIT 1",
             )
             .bind(mesh.as_str())
             .bind(login)
             .bind(now)
             .bind(user.id.as_str())
-            .fetch_optional(&mut tx.conn)
+            .fetch_optional(tx.conn())
             .await?
             .map(|row| row.try_get(0))
             .transpose()?
@@ -352,14 +347,14 @@ pub(super) async fn invite_for(
     now: Micros,
 ) -> sqlx::Result<Usable> {
     let found = sqlx::query(
-        "SELECT id, expires_at > ?4 AND uses < max_uses FROM invite
-         WHERE mesh_id = ?1 AND hash = ?2 AND coalesce(login_key = ?3, true)",
+        "SELECT id, expires_at > $4 AND uses < max_uses FROM invite
+         WHERE mesh_id = $1 AND hash = $2 AND coalesce(login_key = $3, true)",
     )
     .bind(mesh.as_str())
     .bind(code.as_slice())
     .bind(login)
     .bind(now)
-    .fetch_optional(&mut tx.conn)
+    .fetch_optional(tx.conn())
     .await?;
     let Some(found) = found else { return Ok(Usable::NotFound) };
     Ok(if found.try_get(1)? { Usable::Yes(found.try_get(0)?) } else { Usable::Expired })
@@ -373,9 +368,9 @@ pub(super) async fn use_invite(
     user: &UserId,
     now: Micros,
 ) -> sqlx::Result<()> {
-    sqlx::query("UPDATE invite SET uses = uses + 1 WHERE id = ?1")
+    sqlx::query("UPDATE invite SET uses = uses + 1 WHERE id = $1")
         .bind(invite)
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
     admit(tx, mesh, user, now).await
 }
@@ -383,10 +378,10 @@ pub(super) async fn use_invite(
 /// Notes that a user asks to join: once, however often they do.
 async fn ask(tx: &mut Tx, mesh: &MeshId, user: &UserId, now: Micros) -> sqlx::Result<Joining> {
     let refused: Option<Micros> =
-        sqlx::query("SELECT refused_at FROM join_request WHERE mesh_id = ?1 AND user_id = ?2")
+        sqlx::query("SELECT refused_at FROM join_request WHERE mesh_id = $1 AND user_id = $2")
             .bind(mesh.as_str())
             .bind(user.as_str())
-            .fetch_optional(&mut tx.conn)
+            .fetch_optional(tx.conn())
             .await?
             .map(|row| row.try_get(0))
             .transpose()?
@@ -397,31 +392,31 @@ async fn ask(tx: &mut Tx, mesh: &MeshId, user: &UserId, now: Micros) -> sqlx::Re
         return Ok(Joining::RefusedLately(until));
     }
     sqlx::query(
-        "INSERT INTO join_request (mesh_id, user_id, requested_at) VALUES (?1, ?2, ?3)
+        "INSERT INTO join_request (mesh_id, user_id, requested_at) VALUES ($1, $2, $3)
          ON CONFLICT (mesh_id, user_id) DO UPDATE
-         SET requested_at = excluded.requested_at, refused_at = NULL WHERE refused_at IS NOT NULL",
+         SET requested_at = excluded.requested_at, refused_at = NULL WHERE join_request.refused_at IS NOT NULL",
     )
     .bind(mesh.as_str())
     .bind(user.as_str())
     .bind(now)
-    .execute(&mut tx.conn)
+    .execute(tx.conn())
     .await?;
     Ok(Joining::Requested)
 }
 
 async fn admit(tx: &mut Tx, mesh: &MeshId, user: &UserId, now: Micros) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO member (mesh_id, user_id, role, joined_at) VALUES (?1, ?2, 'member', ?3)",
+        "INSERT INTO member (mesh_id, user_id, role, joined_at) VALUES ($1, $2, 'member', $3)",
     )
     .bind(mesh.as_str())
     .bind(user.as_str())
     .bind(now)
-    .execute(&mut tx.conn)
+    .execute(tx.conn())
     .await?;
-    sqlx::query("DELETE FROM join_request WHERE mesh_id = ?1 AND user_id = ?2")
+    sqlx::query("DELETE FROM join_request WHERE mesh_id = $1 AND user_id = $2")
         .bind(mesh.as_str())
         .bind(user.as_str())
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
     raise_epoch(tx, mesh).await.map(drop)
 }
@@ -438,13 +433,13 @@ async fn decide_request(
         return Ok(None);
     }
     let decided = sqlx::query(
-        "UPDATE join_request SET refused_at = ?3
-         WHERE mesh_id = ?1 AND user_id = ?2 AND refused_at IS NULL",
+        "UPDATE join_request SET refused_at = $3
+         WHERE mesh_id = $1 AND user_id = $2 AND refused_at IS NULL",
     )
     .bind(mesh.as_str())
     .bind(user.as_str())
     .bind(now)
-    .execute(&mut tx.conn)
+    .execute(tx.conn())
     .await?
     .rows_affected()
         > 0;

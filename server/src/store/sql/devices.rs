@@ -3,24 +3,22 @@
 use async_trait::async_trait;
 use meshwire_protocol::{MeshId, UserId};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use super::accounts::insert_token;
-use super::writer::Tx;
-use super::{SqliteStore, decode, links, store_error};
+use super::{Row, SqlStore, Tx, decode, links, store_error};
 use crate::store::{
     AccountLink, DeviceCode, DevicePoll, DeviceRequest, Digest, LinkPurpose, Linked, Micros,
     NewAccount, NewMember, NewUser, Result, SignInStore, TokenRow, UserRow,
 };
 
 #[async_trait]
-impl SignInStore for SqliteStore {
+impl SignInStore for SqlStore {
     async fn put_account_link(&self, link: AccountLink) -> Result<Linked> {
-        self.write(move |tx| Box::pin(links::insert_link(&mut tx.conn, link))).await
+        self.write(move |tx| Box::pin(links::insert_link(tx.conn(), link))).await
     }
 
     async fn account_link(&self, hash: &Digest, now: Micros) -> Result<Option<LinkPurpose>> {
-        let mut conn = self.readers.acquire().await.map_err(store_error)?;
+        let mut conn = self.pool().acquire().await.map_err(store_error)?;
         links::find_link(&mut conn, hash, now).await.map_err(store_error)
     }
 
@@ -55,7 +53,7 @@ impl SignInStore for SqliteStore {
                 sqlx::query(
                     "INSERT INTO device_code (hash, user_code, client, host, address, token_name,
                          state, every, requested_at, expires_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?7, ?8, ?9)
+                     VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8, $9)
                      ON CONFLICT (user_code) DO NOTHING",
                 )
                 .bind(code.hash.as_slice())
@@ -67,7 +65,7 @@ impl SignInStore for SqliteStore {
                 .bind(code.every)
                 .bind(code.request.requested_at)
                 .bind(code.expires_at)
-                .execute(&mut tx.conn)
+                .execute(tx.conn())
                 .await
                 .map(|done| done.rows_affected() > 0)
             })
@@ -82,11 +80,11 @@ impl SignInStore for SqliteStore {
     ) -> Result<Option<DeviceRequest>> {
         sqlx::query(
             "SELECT host, address, requested_at FROM device_code
-             WHERE user_code = ?1 AND state = 'pending' AND expires_at > ?2",
+             WHERE user_code = $1 AND state = 'pending' AND expires_at > $2",
         )
         .bind(user_code.as_slice())
         .bind(now)
-        .fetch_optional(&self.readers)
+        .fetch_optional(self.pool())
         .await
         .and_then(|row| row.map(|row| request(&row)).transpose())
         .map_err(store_error)
@@ -102,13 +100,13 @@ impl SignInStore for SqliteStore {
         self.write(move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "UPDATE device_code SET user_id = ?2, state = iif(?2 IS NULL, 'denied', 'approved')
-                     WHERE user_code = ?1 AND state = 'pending' AND expires_at > ?3",
+                    "UPDATE device_code SET user_id = $2, state = CASE WHEN $2 IS NULL THEN 'denied' ELSE 'approved' END
+                     WHERE user_code = $1 AND state = 'pending' AND expires_at > $3",
                 )
                 .bind(user_code.as_slice())
                 .bind(user.as_ref().map(UserId::as_str))
                 .bind(now)
-                .execute(&mut tx.conn)
+                .execute(tx.conn())
                 .await
                 .map(|done| done.rows_affected() > 0)
             })
@@ -130,7 +128,7 @@ impl SignInStore for SqliteStore {
     }
 }
 
-fn request(row: &SqliteRow) -> sqlx::Result<DeviceRequest> {
+fn request(row: &Row) -> sqlx::Result<DeviceRequest> {
     Ok(DeviceRequest {
         host: row.try_get(0)?,
         address: decode::optional(row, 1)?,
@@ -147,15 +145,20 @@ async fn poll(
     limit: u32,
     now: Micros,
 ) -> sqlx::Result<DevicePoll> {
+    // Takes the row, so that of two who come at once the second sees what the first has done.
+    sqlx::query("UPDATE device_code SET state = state WHERE hash = $1")
+        .bind(hash.as_slice())
+        .execute(tx.conn())
+        .await?;
     let row = sqlx::query(
-        "SELECT state, expires_at, next_poll, every, user_id, user.login, token_name
+        "SELECT state, expires_at, next_poll, every, user_id, account.login, token_name
          FROM device_code
-         LEFT JOIN user ON user.id = device_code.user_id
-         WHERE hash = ?1 AND state != 'used' AND coalesce(client = ?2, true)",
+         LEFT JOIN account ON account.id = device_code.user_id
+         WHERE hash = $1 AND state != 'used' AND coalesce(client = $2, true)",
     )
     .bind(hash.as_slice())
     .bind(client)
-    .fetch_optional(&mut tx.conn)
+    .fetch_optional(tx.conn())
     .await?;
     let Some(row) = row else { return Ok(DevicePoll::Unknown) };
     let state: &str = row.try_get(0)?;
@@ -169,17 +172,17 @@ async fn poll(
         let too_soon = now < row.try_get(2)?;
         let every: Micros = row.try_get(3)?;
         let every = if too_soon { every.saturating_add(slower) } else { every };
-        sqlx::query("UPDATE device_code SET every = ?2, next_poll = ?3 WHERE hash = ?1")
+        sqlx::query("UPDATE device_code SET every = $2, next_poll = $3 WHERE hash = $1")
             .bind(hash.as_slice())
             .bind(every)
             .bind(now.saturating_add(every))
-            .execute(&mut tx.conn)
+            .execute(tx.conn())
             .await?;
         return Ok(if too_soon { DevicePoll::TooSoon } else { DevicePoll::Pending });
     }
-    sqlx::query("UPDATE device_code SET state = 'used' WHERE hash = ?1")
+    sqlx::query("UPDATE device_code SET state = 'used' WHERE hash = $1")
         .bind(hash.as_slice())
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
     token.user = decode::parsed(&row, 4)?;
     token.name = row.try_get(6)?;

@@ -4,18 +4,17 @@ use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, TokenId, UserId, person_name};
 use serde_json::json;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
 
-use super::cache::Effect;
 use super::decode::{
     self, SESSION_COLUMNS, TOKEN_COLUMNS, session_columns, token_columns, user_columns,
 };
+use super::log;
 use super::meshes::raise_epoch;
-use super::writer::Tx;
-use super::{SqliteStore, store_error};
+use super::{Conn, SqlStore, Tx, store_error};
 use crate::error::chain;
+use crate::planted;
 use crate::store::{
-    AccountStore, CliCode, Digest, Exchange, Micros, NewUser, Result, SessionRow, TokenMade,
+    AccountStore, CliCode, Digest, Ended, Exchange, Micros, NewUser, Result, SessionRow, TokenMade,
     TokenRow, UserRow,
 };
 
@@ -23,19 +22,19 @@ use crate::store::{
 const SESSION_SEEN_STEP: Micros = 60 * 60 * 1_000_000;
 
 #[async_trait]
-impl AccountStore for SqliteStore {
+impl AccountStore for SqlStore {
     async fn sign_in_github(&self, user: NewUser) -> Result<UserRow> {
         self.write(move |tx| Box::pin(sign_in_github(tx, user))).await
     }
 
     async fn user_by_login(&self, login: &str) -> Result<Option<UserRow>> {
-        let mut conn = self.readers.acquire().await.map_err(store_error)?;
+        let mut conn = self.pool().acquire().await.map_err(store_error)?;
         user_by_login(&mut conn, login).await.map_err(store_error)
     }
 
     async fn any_user(&self) -> Result<bool> {
-        sqlx::query("SELECT EXISTS (SELECT 1 FROM user)")
-            .fetch_one(&self.readers)
+        sqlx::query("SELECT EXISTS (SELECT 1 FROM account)")
+            .fetch_one(self.pool())
             .await
             .and_then(|row| row.try_get(0))
             .map_err(store_error)
@@ -46,7 +45,7 @@ impl AccountStore for SqliteStore {
             Box::pin(async move {
                 sqlx::query(
                     "INSERT INTO session (hash, id, user_id, client, created_at, last_seen, expires_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                     VALUES ($1, $2, $3, $4, $5, $6, $7)",
                 )
                 .bind(session.hash.as_slice())
                 .bind(session.id)
@@ -55,7 +54,7 @@ impl AccountStore for SqliteStore {
                 .bind(session.created_at)
                 .bind(session.last_seen)
                 .bind(session.expires_at)
-                .execute(&mut tx.conn)
+                .execute(tx.conn())
                 .await
                 .map(drop)
             })
@@ -69,12 +68,12 @@ impl AccountStore for SqliteStore {
             session_columns!(),
             ", ",
             user_columns!(),
-            " FROM session JOIN user ON user.id = session.user_id
-              WHERE session.hash = ?1 AND session.expires_at > ?2"
+            " FROM session JOIN account ON account.id = session.user_id
+              WHERE session.hash = $1 AND session.expires_at > $2"
         ))
         .bind(hash.as_slice())
         .bind(now)
-        .fetch_optional(&self.readers)
+        .fetch_optional(self.pool())
         .await
         .and_then(|row| {
             row.map(|row| Ok((decode::session(&row)?, decode::user(&row, SESSION_COLUMNS)?)))
@@ -87,10 +86,10 @@ impl AccountStore for SqliteStore {
             let hash = *hash;
             let noted = self.write(move |tx| {
                 Box::pin(async move {
-                    sqlx::query("UPDATE session SET last_seen = ?2 WHERE hash = ?1")
+                    sqlx::query("UPDATE session SET last_seen = $2 WHERE hash = $1")
                         .bind(hash.as_slice())
                         .bind(now)
-                        .execute(&mut tx.conn)
+                        .execute(tx.conn())
                         .await
                         .map(drop)
                 })
@@ -107,11 +106,11 @@ impl AccountStore for SqliteStore {
         sqlx::query(concat!(
             "SELECT ",
             session_columns!(),
-            " FROM session WHERE user_id = ?1 AND expires_at > ?2 ORDER BY created_at DESC"
+            " FROM session WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC"
         ))
         .bind(user.as_str())
         .bind(now)
-        .fetch_all(&self.readers)
+        .fetch_all(self.pool())
         .await
         .and_then(|rows| rows.iter().map(decode::session).collect())
         .map_err(store_error)
@@ -121,10 +120,10 @@ impl AccountStore for SqliteStore {
         let (user, id) = (user.clone(), id.to_owned());
         self.write(move |tx| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM session WHERE user_id = ?1 AND id = ?2")
+                sqlx::query("DELETE FROM session WHERE user_id = $1 AND id = $2")
                     .bind(user.as_str())
                     .bind(id)
-                    .execute(&mut tx.conn)
+                    .execute(tx.conn())
                     .await
                     .map(|done| done.rows_affected() > 0)
             })
@@ -137,39 +136,19 @@ impl AccountStore for SqliteStore {
     }
 
     async fn token(&self, hash: &Digest) -> Result<Option<(TokenRow, UserRow)>> {
-        let cached = self.cache.read().tokens.get(hash).cloned();
-        if cached.is_some() {
-            return Ok(cached);
-        }
-        let mut conn = self.readers.acquire().await.map_err(store_error)?;
-        let found = token_by_hash(&mut conn, hash).await.map_err(store_error)?;
-        drop(conn);
-        if found.is_some() {
-            let hash = *hash;
-            return self
-                .look(move |tx| {
-                    Box::pin(async move {
-                        let found = token_by_hash(&mut tx.conn, &hash).await?;
-                        tx.effects
-                            .extend(found.clone().map(|found| Effect::Token(Box::new(found))));
-                        Ok(found)
-                    })
-                })
-                .await;
-        }
-        Ok(None)
+        self.find_token(hash).await
     }
 
     async fn tokens(&self, user: &UserId, now: Micros) -> Result<Vec<TokenRow>> {
         sqlx::query(concat!(
             "SELECT ",
             token_columns!(),
-            " FROM token WHERE user_id = ?1 AND revoked_at IS NULL AND coalesce(expires_at > ?2, true)
+            " FROM token WHERE user_id = $1 AND revoked_at IS NULL AND coalesce(expires_at > $2, true)
               ORDER BY created_at DESC, id"
         ))
         .bind(user.as_str())
         .bind(now)
-        .fetch_all(&self.readers)
+        .fetch_all(self.pool())
         .await
         .and_then(|rows| rows.iter().map(decode::token).collect())
         .map_err(store_error)
@@ -180,40 +159,28 @@ impl AccountStore for SqliteStore {
         self.write(move |tx| {
             Box::pin(async move {
                 let done = sqlx::query(
-                    "UPDATE token SET revoked_at = ?3
-                     WHERE user_id = ?1 AND id = ?2 AND revoked_at IS NULL
-                         AND coalesce(expires_at > ?3, true)",
+                    "UPDATE token SET revoked_at = $3
+                     WHERE user_id = $1 AND id = $2 AND revoked_at IS NULL
+                         AND coalesce(expires_at > $3, true)",
                 )
                 .bind(user.as_str())
                 .bind(id.as_str())
                 .bind(now)
-                .execute(&mut tx.conn)
+                .execute(tx.conn())
                 .await?;
-                tx.effects.push(Effect::TokensChanged);
-                Ok(done.rows_affected() > 0)
+                let revoked = done.rows_affected() > 0;
+                if revoked {
+                    tx.ended(Ended::Token(id)).await?;
+                }
+                Ok(revoked)
             })
         })
         .await
     }
 
     async fn note_used(&self, used: &[(TokenId, Micros)]) -> Result<()> {
-        let rows = json!(used).to_string();
-        self.write(move |tx| {
-            Box::pin(async move {
-                // The cache keeps the older time: only lists show it, and they read the file.
-                sqlx::query(
-                    "UPDATE token SET last_used_at = max(coalesce(last_used_at, 0), j.at)
-                     FROM (SELECT value ->> 0 AS id, max(value ->> 1) AS at
-                           FROM json_each(?1) GROUP BY 1) AS j
-                     WHERE token.id = j.id",
-                )
-                .bind(rows)
-                .execute(&mut tx.conn)
-                .await
-                .map(drop)
-            })
-        })
-        .await
+        let used = used.to_vec();
+        self.write(move |tx| Box::pin(async move { log::note_used(tx, &used).await })).await
     }
 
     async fn put_cli_code(&self, code: CliCode) -> Result<()> {
@@ -221,14 +188,14 @@ impl AccountStore for SqliteStore {
             Box::pin(async move {
                 sqlx::query(
                     "INSERT INTO code (hash, kind, user_id, challenge, name, expires_at)
-                     VALUES (?1, 'cli', ?2, ?3, ?4, ?5)",
+                     VALUES ($1, 'cli', $2, $3, $4, $5)",
                 )
                 .bind(code.hash.as_slice())
                 .bind(code.user.as_str())
                 .bind(code.challenge)
                 .bind(code.token_name)
                 .bind(code.expires_at)
-                .execute(&mut tx.conn)
+                .execute(tx.conn())
                 .await
                 .map(drop)
             })
@@ -250,11 +217,8 @@ impl AccountStore for SqliteStore {
     }
 }
 
-pub(super) async fn user_by_login(
-    conn: &mut SqliteConnection,
-    login: &str,
-) -> sqlx::Result<Option<UserRow>> {
-    sqlx::query(concat!("SELECT ", user_columns!(), " FROM user WHERE login_key = ?1"))
+pub(super) async fn user_by_login(conn: &mut Conn, login: &str) -> sqlx::Result<Option<UserRow>> {
+    sqlx::query(concat!("SELECT ", user_columns!(), " FROM account WHERE login_key = $1"))
         .bind(login.to_lowercase())
         .fetch_optional(conn)
         .await?
@@ -262,8 +226,8 @@ pub(super) async fn user_by_login(
         .transpose()
 }
 
-async fn token_by_hash(
-    conn: &mut SqliteConnection,
+pub(super) async fn token_by_hash(
+    conn: &mut Conn,
     hash: &Digest,
 ) -> sqlx::Result<Option<(TokenRow, UserRow)>> {
     sqlx::query(concat!(
@@ -271,7 +235,7 @@ async fn token_by_hash(
         token_columns!(),
         ", ",
         user_columns!(),
-        " FROM token JOIN user ON user.id = token.user_id WHERE token.hash = ?1"
+        " FROM token JOIN account ON account.id = token.user_id WHERE token.hash = $1"
     ))
     .bind(hash.as_slice())
     .fetch_optional(conn)
@@ -282,8 +246,8 @@ async fn token_by_hash(
 
 pub(super) async fn insert_user(tx: &mut Tx, user: &NewUser) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO user (id, identity, login, login_key, name, password, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO account (id, identity, login, login_key, name, password, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(user.id.as_str())
     .bind(&user.identity)
@@ -292,18 +256,19 @@ pub(super) async fn insert_user(tx: &mut Tx, user: &NewUser) -> sqlx::Result<()>
     .bind(&user.name)
     .bind(&user.password)
     .bind(user.now)
-    .execute(&mut tx.conn)
+    .execute(tx.conn())
     .await
     .map(drop)
 }
 
 async fn sign_in_github(tx: &mut Tx, user: NewUser) -> sqlx::Result<UserRow> {
-    let known = sqlx::query(concat!("SELECT ", user_columns!(), " FROM user WHERE identity = ?1"))
-        .bind(&user.identity)
-        .fetch_optional(&mut tx.conn)
-        .await?
-        .map(|row| decode::user(&row, 0))
-        .transpose()?;
+    let known =
+        sqlx::query(concat!("SELECT ", user_columns!(), " FROM account WHERE identity = $1"))
+            .bind(&user.identity)
+            .fetch_optional(tx.conn())
+            .await?
+            .map(|row| decode::user(&row, 0))
+            .transpose()?;
     if let Some(known) = &known
         && known.login == user.login
         && known.name == user.name
@@ -311,14 +276,14 @@ async fn sign_in_github(tx: &mut Tx, user: NewUser) -> sqlx::Result<UserRow> {
         return Ok(known.clone());
     }
 
-    let holder = user_by_login(&mut tx.conn, &user.login).await?;
+    let holder = user_by_login(tx.conn(), &user.login).await?;
     if let Some(holder) = holder
         && known.as_ref().is_none_or(|known| known.id != holder.id)
     {
         // GitHub gives a login to another account when the first one lets go of it.
-        let identity: String = sqlx::query("SELECT identity FROM user WHERE id = ?1")
+        let identity: String = sqlx::query("SELECT identity FROM account WHERE id = $1")
             .bind(holder.id.as_str())
-            .fetch_one(&mut tx.conn)
+            .fetch_one(tx.conn())
             .await?
             .try_get(0)?;
         let number = identity.strip_prefix("github:").unwrap_or(holder.id.as_str());
@@ -336,23 +301,23 @@ async fn sign_in_github(tx: &mut Tx, user: NewUser) -> sqlx::Result<UserRow> {
 
 /// Gives a user another login and name, and the person's agents the name that follows.
 async fn relabel(tx: &mut Tx, user: &UserId, login: &str, name: &str) -> sqlx::Result<()> {
-    sqlx::query("UPDATE user SET login = ?2, login_key = ?3, name = ?4 WHERE id = ?1")
+    sqlx::query("UPDATE account SET login = $2, login_key = $3, name = $4 WHERE id = $1")
         .bind(user.as_str())
         .bind(login)
         .bind(login.to_lowercase())
         .bind(name)
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
     let agent = person_name(login);
-    sqlx::query("UPDATE agent SET name = ?2, name_key = ?3 WHERE user_id = ?1 AND kind = 'human'")
+    sqlx::query("UPDATE agent SET name = $2, name_key = $3 WHERE user_id = $1 AND kind = 'human'")
         .bind(user.as_str())
         .bind(&agent)
         .bind(agent.to_lowercase())
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
-    let meshes: Vec<MeshId> = sqlx::query("SELECT mesh_id FROM member WHERE user_id = ?1")
+    let meshes: Vec<MeshId> = sqlx::query("SELECT mesh_id FROM member WHERE user_id = $1")
         .bind(user.as_str())
-        .fetch_all(&mut tx.conn)
+        .fetch_all(tx.conn())
         .await?
         .iter()
         .map(|row| decode::parsed(row, 0))
@@ -360,29 +325,31 @@ async fn relabel(tx: &mut Tx, user: &UserId, login: &str, name: &str) -> sqlx::R
     for mesh in meshes {
         raise_epoch(tx, &mesh).await?;
     }
-    tx.effects.push(Effect::TokensChanged);
+    tx.users_changed();
     Ok(())
 }
 
 async fn create_token(tx: &mut Tx, token: TokenRow, limit: u32) -> sqlx::Result<TokenMade> {
-    let known = sqlx::query("SELECT 1 FROM token WHERE id = ?1")
+    let known = sqlx::query("SELECT 1 FROM token WHERE id = $1")
         .bind(token.id.as_str())
-        .fetch_optional(&mut tx.conn)
+        .fetch_optional(tx.conn())
         .await?;
     if known.is_some() {
         return Ok(TokenMade::Exists);
     }
     if let Some(mesh) = &token.mesh {
+        // Nobody leaves the mesh before the token is there.
+        tx.lock_head(mesh).await?;
         let row = sqlx::query(
             "SELECT
-                 EXISTS (SELECT 1 FROM mesh WHERE id = ?1 AND deleted_at IS NULL),
-                 EXISTS (SELECT 1 FROM member WHERE mesh_id = ?1 AND user_id = ?2),
-                 EXISTS (SELECT 1 FROM agent WHERE mesh_id = ?1 AND user_id = ?2 AND id = ?3)",
+                 EXISTS (SELECT 1 FROM mesh WHERE id = $1 AND deleted_at IS NULL),
+                 EXISTS (SELECT 1 FROM member WHERE mesh_id = $1 AND user_id = $2),
+                 EXISTS (SELECT 1 FROM agent WHERE mesh_id = $1 AND user_id = $2 AND id = $3)",
         )
         .bind(mesh.as_str())
         .bind(token.user.as_str())
         .bind(token.agent.as_ref().map(AgentId::as_str))
-        .fetch_one(&mut tx.conn)
+        .fetch_one(tx.conn())
         .await?;
         if !row.try_get::<bool, _>(0)? {
             return Ok(TokenMade::NoMesh);
@@ -399,13 +366,14 @@ async fn create_token(tx: &mut Tx, token: TokenRow, limit: u32) -> sqlx::Result<
 }
 
 pub(super) async fn insert_token(tx: &mut Tx, token: TokenRow, limit: u32) -> sqlx::Result<bool> {
+    tx.lock_account(&token.user).await?;
     let live: i64 = sqlx::query(
         "SELECT count(*) FROM token
-         WHERE user_id = ?1 AND revoked_at IS NULL AND coalesce(expires_at > ?2, true)",
+         WHERE user_id = $1 AND revoked_at IS NULL AND coalesce(expires_at > $2, true)",
     )
     .bind(token.user.as_str())
     .bind(token.created_at)
-    .fetch_one(&mut tx.conn)
+    .fetch_one(tx.conn())
     .await?
     .try_get(0)?;
     if limit > 0 && live >= i64::from(limit) {
@@ -413,7 +381,7 @@ pub(super) async fn insert_token(tx: &mut Tx, token: TokenRow, limit: u32) -> sq
     }
     sqlx::query(
         "INSERT INTO token (hash, id, suffix, user_id, name, scopes, mesh_id, agent_id, created_at, expires_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(token.hash.as_slice())
     .bind(token.id.as_str())
@@ -425,7 +393,7 @@ pub(super) async fn insert_token(tx: &mut Tx, token: TokenRow, limit: u32) -> sq
     .bind(token.agent.as_ref().map(AgentId::as_str))
     .bind(token.created_at)
     .bind(token.expires_at)
-    .execute(&mut tx.conn)
+    .execute(tx.conn())
     .await?;
     Ok(true)
 }
@@ -438,36 +406,44 @@ async fn exchange_cli_code(
     limit: u32,
     now: Micros,
 ) -> sqlx::Result<Exchange> {
+    // Takes the row, so that of two who come at once the second sees what the first has done.
+    sqlx::query("UPDATE code SET used = used WHERE hash = $1")
+        .bind(hash.as_slice())
+        .execute(tx.conn())
+        .await?;
     let row = sqlx::query(
-        "SELECT code.user_id, code.challenge, code.name, code.used, code.token_id, user.login
-         FROM code JOIN user ON user.id = code.user_id
-         WHERE code.hash = ?1 AND code.kind = 'cli' AND (code.used OR code.expires_at > ?2)",
+        "SELECT code.user_id, code.challenge, code.name, code.used, code.token_id, account.login
+         FROM code JOIN account ON account.id = code.user_id
+         WHERE code.hash = $1 AND code.kind = 'cli' AND (code.used OR code.expires_at > $2)",
     )
     .bind(hash.as_slice())
     .bind(now)
-    .fetch_optional(&mut tx.conn)
+    .fetch_optional(tx.conn())
     .await?;
     let Some(row) = row else { return Ok(Exchange::Unknown) };
-    if row.try_get(3)? {
+    if row.try_get(3)? && !planted::is("code-reusable") {
         let issued: Option<String> = row.try_get(4)?;
-        sqlx::query("UPDATE token SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")
+        sqlx::query("UPDATE token SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
             .bind(&issued)
             .bind(now)
-            .execute(&mut tx.conn)
+            .execute(tx.conn())
             .await?;
-        tx.effects.push(Effect::TokensChanged);
-        return Ok(Exchange::Reused(issued.and_then(|id| id.parse().ok())));
+        let issued: Option<TokenId> = issued.and_then(|id| id.parse().ok());
+        if let Some(id) = &issued {
+            tx.ended(Ended::Token(id.clone())).await?;
+        }
+        return Ok(Exchange::Reused(issued));
     }
-    let matches = row.try_get::<&str, _>(1)? == challenge;
+    let matches = row.try_get::<&str, _>(1)? == challenge || planted::is("pkce-skipped");
     let outcome = if matches {
         token.user = decode::parsed(&row, 0)?;
         token.name = row.try_get(2)?;
         let id = token.id.clone();
         if insert_token(tx, token, limit).await? {
-            sqlx::query("UPDATE code SET token_id = ?2 WHERE hash = ?1")
+            sqlx::query("UPDATE code SET token_id = $2 WHERE hash = $1")
                 .bind(hash.as_slice())
                 .bind(id.as_str())
-                .execute(&mut tx.conn)
+                .execute(tx.conn())
                 .await?;
             Exchange::Issued(row.try_get(5)?)
         } else {
@@ -476,9 +452,9 @@ async fn exchange_cli_code(
     } else {
         Exchange::WrongVerifier
     };
-    sqlx::query("UPDATE code SET used = 1 WHERE hash = ?1")
+    sqlx::query("UPDATE code SET used = true WHERE hash = $1")
         .bind(hash.as_slice())
-        .execute(&mut tx.conn)
+        .execute(tx.conn())
         .await?;
     Ok(outcome)
 }

@@ -1,0 +1,31 @@
+//! Finding tokens: from memory, where the writer has put them.
+
+use super::accounts::token_by_hash;
+use super::cache::Effect;
+use super::{SqliteStore, store_error};
+use crate::store::{Digest, Result, TokenRow, UserRow};
+
+impl SqliteStore {
+    pub(super) async fn find_token(&self, hash: &Digest) -> Result<Option<(TokenRow, UserRow)>> {
+        let cached = self.cache.read().tokens.get(hash).cloned();
+        if cached.is_some() {
+            return Ok(cached);
+        }
+        let mut conn = self.readers.acquire().await.map_err(store_error)?;
+        let found = token_by_hash(&mut conn, hash).await.map_err(store_error)?;
+        drop(conn);
+        if found.is_none() {
+            // Not kept: anyone can ask for tokens that do not exist.
+            return Ok(None);
+        }
+        let hash = *hash;
+        self.look(move |tx| {
+            Box::pin(async move {
+                let found = token_by_hash(tx.conn(), &hash).await?;
+                tx.effects.extend(found.clone().map(|found| Effect::Token(Box::new(found))));
+                Ok(found)
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,55 @@
+//! Faults: real servers on a real Postgres, under load, while something of it is killed, cut off or stopped.
+//!
+//! A case begins a [`load::Load`], does harm, waits until the load goes on, and has the checker compare all that was
+//! sent with all that was read. With `MESHWIRE_TEST_LONG` each case does so many more times.
+
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing loudly")]
+
+#[path = "../support/checker.rs"]
+mod checker;
+#[path = "../support/postgres.rs"]
+mod postgres;
+
+mod clocks;
+mod cluster;
+mod dice;
+mod engine;
+mod ground;
+mod kill;
+mod load;
+mod many;
+mod node;
+mod partition;
+mod pause;
+mod proxy;
+mod rolling;
+
+use std::time::Duration;
+
+/// Longest wait for anything.
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// How often a case does its harm: in a short run, and in a long one.
+fn times(short: usize, long: usize) -> usize {
+    if std::env::var_os("MESHWIRE_TEST_LONG").is_some() { long } else { short }
+}
+
+/// Asks again and again until there is an answer.
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, asking).await.unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+/// Sends a signal to a process.
+fn signal(process: u32, name: &str) {
+    let process = process.to_string();
+    let status = std::process::Command::new("kill").args([name, &process]).status();
+    assert!(status.unwrap().success());
+}

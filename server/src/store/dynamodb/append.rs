@@ -151,7 +151,7 @@ impl DynamoStore {
     async fn settle(&self, attempt: &Attempt<'_>, retry: &mut Retry) -> Result<bool> {
         loop {
             match self.outcome(attempt).await {
-                Ok(Outcome::Written) => return Ok(false),
+                Ok(Outcome::Written) => return Ok(true),
                 Ok(Outcome::Void) => return Ok(false),
                 // The same request again: whichever arrives first, it is written once.
                 Ok(Outcome::Open) => {

@@ -319,7 +319,7 @@ async fn gate(open: watch::Receiver<bool>) -> std::io::Result<String> {
                 };
                 tokio::select! {
                     _ = through => {}
-                    _ = async {
+                    () = async {
                         let _ = closed.wait_for(|open| *open).await;
                         let _ = closed.wait_for(|open| !*open).await;
                     } => {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::interceptors::{
     BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextMut,
-    FinalizerInterceptorContextRef,
+    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
@@ -85,7 +85,7 @@ impl Intercept for Meter {
 struct LosesAnswers {
     transactions: AtomicU64,
     /// The tasks that wait for one.
-    waiting: Mutex<HashSet<Id>>,
+    waiting: Mutex<HashSet<Option<Id>>>,
 }
 
 impl Intercept for LosesAnswers {
@@ -101,7 +101,7 @@ impl Intercept for LosesAnswers {
     ) -> std::result::Result<(), BoxError> {
         let target = context.request().headers().get("x-amz-target");
         if target.is_some_and(|target| target.ends_with(".TransactWriteItems")) {
-            self.waiting.lock().expect("nobody panics").insert(tokio::task::id());
+            self.waiting.lock().expect("nobody panics").insert(tokio::task::try_id());
         }
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Intercept for LosesAnswers {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> std::result::Result<(), BoxError> {
-        let waiting = self.waiting.lock().expect("nobody panics").remove(&tokio::task::id());
+        let waiting = self.waiting.lock().expect("nobody panics").remove(&tokio::task::try_id());
         // As often in a row as a request is sent.
         if waiting && self.transactions.fetch_add(1, Ordering::SeqCst) % 6 >= 3 {
             *context.response_mut().status_mut() = 500.try_into()?;
@@ -319,7 +319,7 @@ async fn gate(open: watch::Receiver<bool>) -> std::io::Result<String> {
                 };
                 tokio::select! {
                     _ = through => {}
-                    _ = async {
+                    () = async {
                         let _ = closed.wait_for(|open| *open).await;
                         let _ = closed.wait_for(|open| !*open).await;
                     } => {}

@@ -146,10 +146,11 @@ async fn run(settings: Settings) -> Result<()> {
     let app = App::new(settings, public_url, store.clone(), Arc::new(Clock::default()), stopping);
     app.meshes.set_clock().await;
     let set_up = sign_in::first_start(&app).await?;
-    greet(&app, &address.to_string(), &data, metrics_address, set_up.as_deref())?;
-
+    // Before anybody is told that it listens: whoever is told may stop it at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    greet(&app, &address.to_string(), &data, metrics_address, set_up.as_deref())?;
+
     let told_to_stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -16,21 +16,10 @@ use crate::settings::Place;
 /// # Errors
 /// Says what is wrong with the place, and what to do.
 pub async fn open(place: &Place) -> Result<Arc<dyn Store>> {
-    let store: Result<Arc<dyn Store>> = match place {
-        Place::Sqlite(path) => match SqliteStore::open(path).await {
-            Ok(store) => Ok(Arc::new(store)),
-            Err(error) => Err(error.into()),
-        },
-        Place::Postgres(url) => match PostgresStore::open(url).await {
-            Ok(store) => Ok(Arc::new(store)),
-            Err(error) => Err(error.into()),
-        },
-        Place::DynamoDb(table) => match DynamoStore::open(table).await {
-            Ok(store) => Ok(Arc::new(store)),
-            Err(error) => Err(error.into()),
-        },
-    };
-    store.context("MESHWIRE_STORE")
+    if let Place::DynamoDb(table) = place {
+        return Ok(Arc::new(DynamoStore::open(table).await.context("MESHWIRE_STORE")?));
+    }
+    Ok(open_to_move(place).await?)
 }
 
 /// The same, for all of its content to go out or in.

@@ -266,10 +266,13 @@ async fn nodes_tell_each_other_of_heads_and_polls_and_of_what_has_ended() -> Res
 
     one.renew(Duration::from_secs(20)).await?;
     one.note_polling(&mesh.id, std::slice::from_ref(&a.id)).await?;
-    assert_eq!(two.polling(&mesh.id, wall()).await?, std::slice::from_ref(&a.id));
-    assert_eq!(two.polling(&mesh.id, wall() + 30_000_000).await?, [], "the lease is over");
+    let agents = std::slice::from_ref(&a.id);
+    let now = wall();
+    assert_eq!(two.last_seen(&mesh.id, agents, now).await?, [(a.id.clone(), now)]);
+    let over = two.last_seen(&mesh.id, agents, wall() + 30_000_000).await?;
+    assert_eq!(over, [], "the lease is over");
     one.note_polling(&mesh.id, &[]).await?;
-    assert_eq!(two.polling(&mesh.id, wall()).await?, []);
+    assert_eq!(two.last_seen(&mesh.id, agents, wall()).await?, []);
 
     let token = new_token(&mesh.owner.id, "secret");
     assert_eq!(one.create_token(token.clone(), 0).await?, TokenMade::Created);

@@ -1,6 +1,6 @@
 //! Appending a batch: lock the head, then one statement that moves it and writes messages and keys.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use meshwire_protocol::{AgentId, MessageId};
@@ -35,10 +35,12 @@ impl PostgresStore {
         }
         let began = Instant::now();
         let mut unsure = false;
+        // The head that the first try found: whatever any of them has written lies after it.
+        let after = Arc::new(OnceLock::new());
         loop {
-            let mine = Arc::clone(&batch);
+            let (mine, after) = (Arc::clone(&batch), Arc::clone(&after));
             let tried = Tx::run(&self.pool, move |tx| {
-                Box::pin(async move { append(tx, &mine, unsure).await })
+                Box::pin(async move { append(tx, &mine, &after, unsure).await })
             });
             match tried.await {
                 Ok(outcome) => return Ok(outcome),
@@ -82,10 +84,18 @@ macro_rules! look {
 const LOOK_AND_LOCK: &str = look!(" FOR NO KEY UPDATE");
 const LOOK: &str = look!("");
 
-async fn append(tx: &mut Tx, batch: &Batch, unsure: bool) -> sqlx::Result<Appended> {
+async fn append(
+    tx: &mut Tx,
+    batch: &Batch,
+    after: &OnceLock<MessageId>,
+    unsure: bool,
+) -> sqlx::Result<Appended> {
     let lock = if planted::is("head-unlocked") { LOOK } else { LOOK_AND_LOCK };
     let row = sqlx::query(lock).bind(batch.mesh.as_str()).fetch_optional(tx.conn()).await?;
-    if unsure && let Some(written) = find(tx, batch).await? {
+    if unsure
+        && let Some(after) = after.get()
+        && let Some(written) = find(tx, batch, *after).await?
+    {
         return Ok(written);
     }
     let Some(row) = row else { return Ok(Appended::NoMesh) };
@@ -103,6 +113,7 @@ async fn append(tx: &mut Tx, batch: &Batch, unsure: bool) -> sqlx::Result<Append
     } else {
         next.max(batch.now)
     };
+    after.get_or_init(|| head.head);
     let taken = write(tx, batch, head.head, first).await?;
     if !taken.is_empty() {
         return Ok(Appended::KeysTaken(taken));
@@ -111,14 +122,14 @@ async fn append(tx: &mut Tx, batch: &Batch, unsure: bool) -> sqlx::Result<Append
 }
 
 /// What became of a batch that an earlier try may have written.
-async fn find(tx: &mut Tx, batch: &Batch) -> sqlx::Result<Option<Appended>> {
+async fn find(tx: &mut Tx, batch: &Batch, after: MessageId) -> sqlx::Result<Option<Appended>> {
     let row = sqlx::query(
-        "SELECT id, follows FROM message WHERE mesh_id = $1 AND batch = $2 AND id >= $3 - 3600000000
+        "SELECT id, follows FROM message WHERE mesh_id = $1 AND batch = $2 AND id > $3
          ORDER BY id LIMIT 1",
     )
     .bind(batch.mesh.as_str())
     .bind(batch.id)
-    .bind(batch.now)
+    .bind(after.get())
     .fetch_optional(tx.conn())
     .await?;
     row.map(|row| {

@@ -259,6 +259,9 @@ start_dynamodb() {
             if [[ $(status_line "$port" 2>/dev/null) == HTTP/* ]] && kill -0 "$server" 2>/dev/null; then
                 echo "DynamoDB Local answers on port $port."
                 export MESHWIRE_TEST_DYNAMODB=http://127.0.0.1:$port
+                # For what finds DynamoDB as it would find Amazon's.
+                export AWS_ENDPOINT_URL_DYNAMODB=$MESHWIRE_TEST_DYNAMODB AWS_REGION=eu-central-1 \
+                    AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_EC2_METADATA_DISABLED=true
                 return 0
             fi
             sleep 0.2

@@ -7,6 +7,8 @@
 
 #[path = "nodes/cases.rs"]
 mod cases;
+#[path = "support/dynamodb.rs"]
+mod dynamodb_tables;
 #[path = "support/postgres.rs"]
 mod postgres_server;
 #[path = "support/server.rs"]
@@ -34,6 +36,11 @@ macro_rules! on_every_engine {
         on! {
             postgres,
             async { meshwire_server::settings::Place::Postgres(crate::postgres_server::schema().await) };
+            $($case,)*
+        }
+        on! {
+            dynamodb,
+            async { meshwire_server::settings::Place::DynamoDb(crate::dynamodb_tables::table()) };
             $($case,)*
         }
     };

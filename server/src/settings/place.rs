@@ -25,8 +25,9 @@ impl Place {
     /// Says which forms there are.
     pub(super) fn check(store: Option<&str>) -> Result<Self> {
         let Some(store) = store else {
-            let folders = etcetera::choose_base_strategy()
-                .context("no home folder to keep data in: set MESHWIRE_STORE=sqlite:PATH, or HOME")?;
+            let folders = etcetera::choose_base_strategy().context(
+                "no home folder to keep data in: set MESHWIRE_STORE=sqlite:PATH, or HOME",
+            )?;
             return Ok(Self::Sqlite(folders.data_dir().join("meshwire").join("meshwire.db")));
         };
         if let Some(path) = store.strip_prefix("sqlite:") {

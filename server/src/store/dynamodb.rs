@@ -22,6 +22,7 @@ mod links;
 mod log;
 mod members;
 mod meshes;
+mod moving;
 mod nodes;
 mod positions;
 mod read;
@@ -77,11 +78,36 @@ impl DynamoStore {
     /// # Errors
     /// When the table cannot be reached, made or used, or is another program's.
     pub async fn open(table: &str) -> std::result::Result<Self, OpenError> {
-        let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
-        Self::open_with(table, aws_sdk_dynamodb::config::Builder::from(&config)).await
+        let store = Self::open_to_move(table).await?;
+        match store.is_half_imported().await {
+            Ok(false) => Ok(store),
+            Ok(true) => Err(OpenError {
+                table: table.to_owned(),
+                cause: "an import into it goes on, or has broken off".to_owned(),
+                what_to_do: "wait for its end, import into it again, or name another table",
+            }),
+            Err(error) => Err(OpenError {
+                table: table.to_owned(),
+                cause: crate::error::chain(&error).to_string(),
+                what_to_do: "see that the server may read this table",
+            }),
+        }
     }
 
-    /// Opens a table at a place that is known.
+    /// The same for an import, which goes on where another one broke off.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_to_move(table: &str) -> std::result::Result<Self, OpenError> {
+        let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+        let config = aws_sdk_dynamodb::config::Builder::from(&config);
+        let store = Self::open_with(table, config).await?;
+        table::expire(&store.db.client, table).await;
+        Ok(store)
+    }
+
+    /// Opens a table at a place that is known. The engine is not told to delete what has expired: it would go
+    /// by its own clock, and the caller's may be another.
     ///
     /// # Errors
     /// As [`Self::open`].

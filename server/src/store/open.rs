@@ -36,9 +36,10 @@ pub async fn open_to_move(place: &Place) -> Result<Arc<dyn Moving>> {
             Ok(store) => Ok(Arc::new(store)),
             Err(error) => Err(error.into()),
         },
-        Place::DynamoDb(_) => Err(anyhow::anyhow!(
-            "export and import know SQLite and Postgres, and not {place}"
-        )),
+        Place::DynamoDb(table) => match DynamoStore::open_to_move(table).await {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error) => Err(error.into()),
+        },
     };
     store.context("MESHWIRE_STORE")
 }

@@ -46,6 +46,8 @@ pub(super) fn message_id(id: i64) -> Result<MessageId> {
 /// An idempotency record. Its time is over at `until`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SentRow {
+    /// For who moves it to another engine.
+    pub(super) key: String,
     #[serde(with = "hex")]
     pub(super) fingerprint: Digest,
     pub(super) id: i64,
@@ -218,7 +220,7 @@ impl<'a> Attempt<'a> {
         for (place, (message, id)) in batch.messages.iter().zip(self.first..).enumerate() {
             let Some(key) = &message.key else { continue };
             let at = keys::sent(&batch.mesh, &message.from_agent, &keys::key_hash(&key.key));
-            let row = SentRow { fingerprint: key.fingerprint, id };
+            let row = SentRow { key: key.key.clone(), fingerprint: key.fingerprint, id };
             let item: Item = encode_until(&at, &row, key.expires_at)?;
             // One whose time is over may be taken: the engine deletes it when it likes.
             let free = "attribute_not_exists(pk) OR #until <= :now";

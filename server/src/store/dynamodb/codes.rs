@@ -10,25 +10,25 @@ use super::{DynamoStore, keys};
 use crate::store::{CliCode, Digest, Exchange, Micros, Result, TokenRow};
 
 /// A spent code is known for a day more, so that its second use is recognised.
-const KNOWN: Micros = 24 * 60 * 60 * 1_000_000;
+pub(super) const KNOWN: Micros = 24 * 60 * 60 * 1_000_000;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct CodeItem {
-    user: UserId,
-    challenge: String,
-    token_name: String,
-    expires_at: Micros,
+pub(super) struct CodeItem {
+    pub(super) user: UserId,
+    pub(super) challenge: String,
+    pub(super) token_name: String,
+    pub(super) expires_at: Micros,
     /// Since it was used, whatever came of it.
-    used: Option<bool>,
+    pub(super) used: Option<bool>,
     /// What it got.
-    token: Option<Issued>,
+    pub(super) token: Option<Issued>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Issued {
-    id: TokenId,
+pub(super) struct Issued {
+    pub(super) id: TokenId,
     #[serde(with = "hex")]
-    hash: Digest,
+    pub(super) hash: Digest,
 }
 
 impl DynamoStore {

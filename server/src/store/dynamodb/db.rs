@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    CancellationReason, DeleteRequest, Get, KeysAndAttributes, ReturnValue,
+    CancellationReason, DeleteRequest, Get, KeysAndAttributes, PutRequest, ReturnValue,
     ReturnValuesOnConditionCheckFailure, TransactGetItem, WriteRequest,
 };
 
@@ -21,9 +21,9 @@ use super::retry::{Retry, is_busy, store_error};
 use super::transaction::{Refusal, Transacted, Transaction, Values, map, names};
 use crate::store::{Result, StoreError};
 
-/// Most items that one request reads, and that one request deletes.
+/// Most items that one request reads, and that one request writes or deletes.
 const MOST_READ: usize = 100;
-const MOST_DELETED: usize = 25;
+pub(super) const MOST_WRITTEN: usize = 25;
 
 /// One table.
 #[derive(Debug)]
@@ -213,27 +213,60 @@ impl Db {
     /// Deletes items whatever is in them.
     pub(super) async fn delete_many(&self, mut keys: Vec<Key>) -> Result<()> {
         once(&mut keys);
-        for keys in keys.chunks(MOST_DELETED) {
-            let mut left = Vec::with_capacity(keys.len());
-            for key in keys {
+        for keys in keys.chunks(MOST_WRITTEN) {
+            let delete = |key: &Key| {
                 let delete = DeleteRequest::builder().set_key(Some(key.item()));
                 let delete = delete.build().map_err(fault)?;
-                left.push(WriteRequest::builder().delete_request(delete).build());
-            }
-            let mut retry = Retry::default();
-            while !left.is_empty() {
-                let write = self.open()?.batch_write_item().request_items(&self.table, left);
-                let answer = write.send().await.map_err(store_error)?;
-                left = answer
-                    .unprocessed_items
-                    .and_then(|mut items| items.remove(&self.table))
-                    .unwrap_or_default();
-                if !left.is_empty() {
-                    retry.pause("the engine leaves writes undone").await?;
-                }
+                Ok(WriteRequest::builder().delete_request(delete).build())
+            };
+            self.write_some(keys.iter().map(delete).collect::<Result<_>>()?).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts items in the place of what is there, which are not more than [`MOST_WRITTEN`].
+    pub(super) async fn put_many(&self, items: Vec<Item>) -> Result<()> {
+        let put = |item| {
+            let put = PutRequest::builder().set_item(Some(item)).build().map_err(fault)?;
+            Ok(WriteRequest::builder().put_request(put).build())
+        };
+        self.write_some(items.into_iter().map(put).collect::<Result<_>>()?).await
+    }
+
+    async fn write_some(&self, mut left: Vec<WriteRequest>) -> Result<()> {
+        let mut retry = Retry::default();
+        while !left.is_empty() {
+            let write = self.open()?.batch_write_item().request_items(&self.table, left);
+            let answer = write.send().await.map_err(store_error)?;
+            left = answer
+                .unprocessed_items
+                .and_then(|mut items| items.remove(&self.table))
+                .unwrap_or_default();
+            if !left.is_empty() {
+                retry.pause("the engine leaves writes undone").await?;
             }
         }
         Ok(())
+    }
+
+    /// One request for all items that a condition lets through, which may not be all of them; in no order.
+    pub(super) async fn scan(
+        &self,
+        which: &str,
+        values: Values<'_>,
+        start: Option<Item>,
+    ) -> Result<Page> {
+        let scan = self
+            .open()?
+            .scan()
+            .table_name(&self.table)
+            .filter_expression(which)
+            .set_expression_attribute_names(names(&[Some(which)]))
+            .set_expression_attribute_values(map(values))
+            .consistent_read(true)
+            .set_exclusive_start_key(start);
+        let answer = scan.send().await.map_err(store_error)?;
+        Ok(Page { items: answer.items.unwrap_or_default(), next: answer.last_evaluated_key })
     }
 
     /// Changes one item. It must not matter when this is done twice: the engine may be asked again when its

@@ -17,11 +17,11 @@ use crate::store::{
 };
 
 /// A device code is known for an hour more, so that its computer is told that it has run out.
-const KNOWN: Micros = 60 * 60 * 1_000_000;
+pub(super) const KNOWN: Micros = 60 * 60 * 1_000_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+pub(super) enum State {
     Pending,
     Approved,
     Denied,
@@ -29,28 +29,28 @@ enum State {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct DeviceItem {
-    client: String,
-    token_name: String,
-    host: String,
-    address: Option<IpAddr>,
-    requested_at: Micros,
-    expires_at: Micros,
-    state: State,
+pub(super) struct DeviceItem {
+    pub(super) client: String,
+    pub(super) token_name: String,
+    pub(super) host: String,
+    pub(super) address: Option<IpAddr>,
+    pub(super) requested_at: Micros,
+    pub(super) expires_at: Micros,
+    pub(super) state: State,
     /// Who approved it.
-    user: Option<UserId>,
-    every: Micros,
+    pub(super) user: Option<UserId>,
+    pub(super) every: Micros,
     /// A poll before this is too early.
-    next_poll: Micros,
+    pub(super) next_poll: Micros,
     /// Raised by every change.
-    version: i64,
+    pub(super) version: i64,
 }
 
 /// Which device code a typed one stands for.
 #[derive(Debug, Serialize, Deserialize)]
-struct Typed {
+pub(super) struct Typed {
     #[serde(with = "hex")]
-    device: Digest,
+    pub(super) device: Digest,
 }
 
 impl DeviceItem {

@@ -26,23 +26,23 @@ const MOST: usize = 900;
 /// An invite among those of its mesh.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Invite {
-    id: String,
+    pub(super) id: String,
     #[serde(with = "hex")]
-    hash: Digest,
+    pub(super) hash: Digest,
     pub(super) login: Option<String>,
     pub(super) created_by: UserId,
-    created_at: Micros,
-    expires_at: Micros,
-    max_uses: u32,
-    uses: u32,
+    pub(super) created_at: Micros,
+    pub(super) expires_at: Micros,
+    pub(super) max_uses: u32,
+    pub(super) uses: u32,
 }
 
 /// The invites of a mesh.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Invites {
     /// 0: there is no item yet.
-    version: i64,
-    list: Vec<Invite>,
+    pub(super) version: i64,
+    pub(super) list: Vec<Invite>,
 }
 
 impl Invite {
@@ -132,10 +132,10 @@ impl Invites {
 
 /// Somebody who asks to join, or who was refused.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct RequestItem {
-    user: UserId,
-    requested_at: Micros,
-    refused_at: Option<Micros>,
+pub(super) struct RequestItem {
+    pub(super) user: UserId,
+    pub(super) requested_at: Micros,
+    pub(super) refused_at: Option<Micros>,
 }
 
 const LIVE_EPOCH: &str = "#epoch = :epoch AND attribute_not_exists(#deleted_at)";

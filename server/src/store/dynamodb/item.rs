@@ -7,12 +7,14 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::keys::Key;
-use crate::store::{Micros, Result, StoreError};
+/// A SHA-256 as text, in keys and rows.
+pub(super) use crate::store::moving::hex;
+use crate::store::{Digest, Micros, Result, StoreError};
 
 /// An item, or the key of one.
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -126,46 +128,11 @@ fn missing(name: &str, kind: &str) -> StoreError {
     fault(format!("an item has no {kind} {name:?}"))
 }
 
-/// A SHA-256 as text, in keys and rows.
-pub(super) mod hex {
-    use std::fmt::Write as _;
-
-    use serde::de::Error as _;
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    use crate::store::Digest;
-
-    pub(in super::super) fn of(digest: &Digest) -> String {
-        digest.iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    }
-
-    pub(in super::super) fn parse(text: &str) -> Option<Digest> {
-        let mut digest = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return None;
-        }
-        for (place, byte) in digest.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).ok()?;
-        }
-        Some(digest)
-    }
-
-    pub(in super::super) fn serialize<S: Serializer>(
-        digest: &Digest,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&of(digest))
-    }
-
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Digest, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse(&text).ok_or_else(|| D::Error::custom("no SHA-256"))
-    }
+/// Where the thing with a public name lies: under the hash of its secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Place {
+    #[serde(with = "hex")]
+    pub(super) hash: Digest,
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub(super) fn key_hash(key: &str) -> Digest {
 /// The record of what an agent sent under an idempotency key. Each has a partition of its own: sends of one
 /// mesh write many of them.
 pub(super) fn sent(mesh: &MeshId, agent: &AgentId, key: &Digest) -> Key {
-    Key::new(format!("sent#{mesh}#{agent}#{}", hex::of(key)), "sent")
+    Key::new(format!("sent#{mesh}#{agent}#{}", hex::hex_of(key)), "sent")
 }
 
 /// The partition with the roster of a mesh.
@@ -159,19 +159,19 @@ pub(super) fn any_account() -> Key {
 }
 
 pub(super) fn token(hash: &Digest) -> Key {
-    Key::new(format!("token#{}", hex::of(hash)), "secret")
+    Key::new(format!("token#{}", hex::hex_of(hash)), "secret")
 }
 
 pub(super) fn session(hash: &Digest) -> Key {
-    Key::new(format!("session#{}", hex::of(hash)), "secret")
+    Key::new(format!("session#{}", hex::hex_of(hash)), "secret")
 }
 
 pub(super) fn code(hash: &Digest) -> Key {
-    Key::new(format!("code#{}", hex::of(hash)), "secret")
+    Key::new(format!("code#{}", hex::hex_of(hash)), "secret")
 }
 
 pub(super) fn link(hash: &Digest) -> Key {
-    Key::new(format!("link#{}", hex::of(hash)), "link")
+    Key::new(format!("link#{}", hex::hex_of(hash)), "link")
 }
 
 /// The valid link for a purpose.
@@ -180,11 +180,16 @@ pub(super) fn valid_link(purpose: &str) -> Key {
 }
 
 pub(super) fn device(hash: &Digest) -> Key {
-    Key::new(format!("device#{}", hex::of(hash)), "device")
+    Key::new(format!("device#{}", hex::hex_of(hash)), "device")
 }
 
 pub(super) fn user_code(hash: &Digest) -> Key {
-    Key::new(format!("user-code#{}", hex::of(hash)), "device")
+    Key::new(format!("user-code#{}", hex::hex_of(hash)), "device")
+}
+
+/// There while an import goes on, and after one that broke off.
+pub(super) fn importing() -> Key {
+    Key::new("import", "begun")
 }
 
 /// What was begun and may not have come to its end.

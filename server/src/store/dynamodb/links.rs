@@ -15,22 +15,22 @@ use crate::store::{
 /// What a link is for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Purpose {
+pub(super) enum Purpose {
     First,
     Add(String),
     Reset(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct LinkItem {
-    purpose: Purpose,
+pub(super) struct LinkItem {
+    pub(super) purpose: Purpose,
 }
 
 /// Which link is the valid one for a purpose.
 #[derive(Debug, Serialize, Deserialize)]
-struct Valid {
+pub(super) struct Valid {
     #[serde(with = "hex")]
-    link: Digest,
+    pub(super) link: Digest,
 }
 
 impl From<LinkPurpose> for Purpose {
@@ -54,7 +54,7 @@ impl From<Purpose> for LinkPurpose {
 }
 
 impl Purpose {
-    fn key(&self) -> keys::Key {
+    pub(super) fn key(&self) -> keys::Key {
         match self {
             Self::First => keys::valid_link("first"),
             Self::Add(login) => keys::valid_link(&format!("add#{login}")),
@@ -65,7 +65,7 @@ impl Purpose {
 
 /// Spends a link, which must still be the valid one.
 fn spend(transaction: &mut Transaction, link: &Digest, purpose: &Purpose) -> Result<()> {
-    let values = [("link", s(hex::of(link)))];
+    let values = [("link", s(hex::hex_of(link)))];
     transaction.delete_if(&purpose.key(), Some("#link = :link"), &values)?;
     transaction.delete(&keys::link(link)).map(drop)
 }

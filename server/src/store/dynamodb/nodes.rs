@@ -90,13 +90,8 @@ fn place(at: Micros) -> String {
 }
 
 impl Node {
-    /// Says goodbye: nobody polls on this node any more.
+    /// Says goodbye: nobody polls on this node any more. When that fails, its lease runs out.
     pub(super) async fn leave(&self, db: &Db) {
-        let said: Vec<MeshId> = lock(&self.said).drain().map(|(mesh, _)| mesh).collect();
-        if said.is_empty() {
-            return;
-        }
-        // Else the lease runs out.
         let _ = db.delete(&Key::new(keys::NODES, &self.id)).await;
     }
 
@@ -264,14 +259,26 @@ impl NodeStore for DynamoStore {
     ) -> Result<Vec<(AgentId, Micros)>> {
         let rows = self.position_rows(mesh, agents.iter()).await?;
         let written = rows.into_iter().filter_map(|(agent, row)| Some((agent, row.last_seen?)));
-        let polling = self.polling(mesh, now).await?.into_iter().map(|agent| (agent, now));
+        let polling = self.polling(mesh).await?.into_iter().map(|agent| (agent, now));
         Ok(written.chain(polling).collect())
     }
 }
 
 impl DynamoStore {
+    /// Whether another node has a lease that has not run out.
+    pub(super) async fn is_shared(&self) -> Result<bool> {
+        let now = system_micros();
+        for item in self.db.range(&Range::all(keys::NODES)).await? {
+            let lease: LeaseItem = decode(&item)?;
+            if lease.lease > now && text(&item, "sk")? != self.node.id {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The agents of a mesh that poll on any node whose lease has not run out.
-    async fn polling(&self, mesh: &MeshId, now: Micros) -> Result<Vec<AgentId>> {
+    async fn polling(&self, mesh: &MeshId) -> Result<Vec<AgentId>> {
         let said = self.db.range(&Range::all(keys::polling(mesh))).await?;
         if said.is_empty() {
             return Ok(Vec::new());
@@ -281,6 +288,8 @@ impl DynamoStore {
             leases.push(Key::new(keys::NODES, text(item, "sk")?));
         }
         let found = self.db.get_many(leases.clone()).await?;
+        // Leases are written by this clock too, on another computer.
+        let now = system_micros();
         let mut agents = HashSet::new();
         for (item, lease) in said.iter().zip(&leases) {
             let Some(lease) = found.get(lease) else { continue };

@@ -127,7 +127,7 @@ impl Snapshot {
 }
 
 /// What an item adds to the sum of its roster.
-fn mark(sk: &str, changed: i64) -> u64 {
+pub(super) fn mark(sk: &str, changed: i64) -> u64 {
     let hash = Sha256::new().chain_update(sk).chain_update(changed.to_be_bytes()).finalize();
     hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }

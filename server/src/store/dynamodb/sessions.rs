@@ -4,7 +4,7 @@
 use meshwire_protocol::UserId;
 use serde::{Deserialize, Serialize};
 
-use super::item::{UNTIL, decode, encode_until, hex, n, number};
+use super::item::{Place, UNTIL, decode, encode_until, hex, n, number};
 use super::transaction::{THERE, Transacted};
 use super::users::UserItem;
 use super::{DynamoStore, keys};
@@ -15,23 +15,16 @@ use crate::store::{Digest, Micros, Result, SessionRow, UserRow};
 const SEEN_STEP: Micros = 60 * 60 * 1_000_000;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct SessionItem {
+pub(super) struct SessionItem {
     #[serde(with = "hex")]
-    hash: Digest,
-    id: String,
-    user: UserId,
-    client: String,
-    created_at: Micros,
-    last_seen: Micros,
+    pub(super) hash: Digest,
+    pub(super) id: String,
+    pub(super) user: UserId,
+    pub(super) client: String,
+    pub(super) created_at: Micros,
+    pub(super) last_seen: Micros,
     /// The `sessions` of its user.
-    of: i64,
-}
-
-/// Where a session lies.
-#[derive(Debug, Serialize, Deserialize)]
-struct Place {
-    #[serde(with = "hex")]
-    hash: Digest,
+    pub(super) of: i64,
 }
 
 impl SessionItem {

@@ -41,7 +41,6 @@ pub(super) async fn prepare(client: &Client, table: &str) -> Result<(), OpenErro
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    expire(client, table).await;
     Ok(())
 }
 
@@ -92,7 +91,7 @@ async fn create(client: &Client, table: &str) -> Result<(), OpenError> {
 }
 
 /// Has the engine delete what has expired. Without it nothing is wrong, there is only ever more.
-async fn expire(client: &Client, table: &str) {
+pub(super) async fn expire(client: &Client, table: &str) {
     let known = client.describe_time_to_live().table_name(table).send().await;
     let status = known.ok().and_then(|known| known.time_to_live_description?.time_to_live_status);
     if matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {

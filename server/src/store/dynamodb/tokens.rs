@@ -11,7 +11,7 @@ use meshwire_protocol::{AgentId, MeshId, Scope, TokenId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::append::HeadRow;
-use super::item::{EXPIRES, Item, UNTIL, decode, encode, encode_until, hex, n, s, seconds};
+use super::item::{EXPIRES, Item, Place, UNTIL, decode, encode, encode_until, hex, n, s, seconds};
 use super::keys::{self, Key};
 use super::retry::Retry;
 use super::roster::{AgentItem, MemberItem};
@@ -21,51 +21,44 @@ use crate::clock::system_micros;
 use crate::store::{Digest, Ended, Micros, Result, TokenMade, TokenRow, UserRow};
 
 /// A token is known for 30 days after its end, so that its holder is told what is wrong.
-const KNOWN: Micros = 30 * 24 * 60 * 60 * 1_000_000;
+pub(super) const KNOWN: Micros = 30 * 24 * 60 * 60 * 1_000_000;
 /// Tokens of a user that are revoked in one transaction.
 const AT_ONCE: usize = 30;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct TokenItem {
     #[serde(with = "hex")]
-    hash: Digest,
-    id: TokenId,
-    suffix: String,
-    user: UserId,
-    name: String,
-    scopes: Vec<Scope>,
-    mesh: Option<MeshId>,
-    agent: Option<AgentId>,
-    created_at: Micros,
-    last_used_at: Option<Micros>,
-    expires_at: Option<Micros>,
-    revoked_at: Option<Micros>,
+    pub(super) hash: Digest,
+    pub(super) id: TokenId,
+    pub(super) suffix: String,
+    pub(super) user: UserId,
+    pub(super) name: String,
+    pub(super) scopes: Vec<Scope>,
+    pub(super) mesh: Option<MeshId>,
+    pub(super) agent: Option<AgentId>,
+    pub(super) created_at: Micros,
+    pub(super) last_used_at: Option<Micros>,
+    pub(super) expires_at: Option<Micros>,
+    pub(super) revoked_at: Option<Micros>,
     /// Of a bound one: the `since` of the membership that it rests on.
-    since: Option<i64>,
-}
-
-/// Where a token lies.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Place {
-    #[serde(with = "hex")]
-    hash: Digest,
+    pub(super) since: Option<i64>,
 }
 
 /// A token among those that are bound to a mesh.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct BoundItem {
+pub(super) struct BoundItem {
     #[serde(with = "hex")]
-    hash: Digest,
-    user: UserId,
-    since: i64,
+    pub(super) hash: Digest,
+    pub(super) user: UserId,
+    pub(super) since: i64,
 }
 
 /// The tokens of a user that live: when each runs out, 0 when never.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct LiveTokens {
+pub(super) struct LiveTokens {
     /// 0: there is no item yet.
-    version: i64,
-    live: BTreeMap<TokenId, Micros>,
+    pub(super) version: i64,
+    pub(super) live: BTreeMap<TokenId, Micros>,
 }
 
 impl TokenItem {
@@ -108,7 +101,7 @@ impl TokenItem {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| end > now)
     }
 
-    fn bound_key(&self) -> Option<Key> {
+    pub(super) fn bound_key(&self) -> Option<Key> {
         let mesh = self.mesh.as_ref()?;
         Some(keys::bound_token(mesh, &self.user, self.agent.as_ref(), &self.id))
     }

@@ -27,8 +27,8 @@ pub(super) struct UserItem {
 
 /// Which user has an identity or a login.
 #[derive(Debug, Serialize, Deserialize)]
-struct Holder {
-    user: UserId,
+pub(super) struct Holder {
+    pub(super) user: UserId,
 }
 
 impl UserItem {

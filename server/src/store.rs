@@ -179,7 +179,9 @@ pub enum Exchange {
 
 /// A database.
 #[async_trait]
-pub trait Store: LogStore + MeshStore + MemberStore + AccountStore + SignInStore {
+pub trait Store:
+    LogStore + MeshStore + MemberStore + AccountStore + SignInStore + ClientStore
+{
     /// Answers when the store does. Its cost does not grow with the data.
     async fn ping(&self) -> Result<()>;
 
@@ -281,6 +283,25 @@ pub trait LogStore: Send + Sync + 'static {
     /// Removes a bounded number of messages up to the trim point, the oldest first; `true` while there are
     /// more.
     async fn delete_trimmed(&self, mesh: &MeshId) -> Result<bool>;
+}
+
+/// What is to be known of a client from one call to the next, whichever nodes they come to. Nothing is lost with
+/// it but comfort: an export leaves it out.
+#[async_trait]
+pub trait ClientStore: Send + Sync + 'static {
+    /// What was noted of a client, unless its time is over.
+    async fn client_note(&self, client: &Digest, now: Micros) -> Result<Option<String>>;
+
+    /// Notes something else of a client until `expires_at`, if what is noted at `now` is still `was`; `false`
+    /// when it is not. To do it twice is harmless.
+    async fn swap_client_note(
+        &self,
+        client: &Digest,
+        was: Option<&str>,
+        note: &str,
+        now: Micros,
+        expires_at: Micros,
+    ) -> Result<bool>;
 }
 
 /// Meshes and who is in them. Every change here raises the epoch of the mesh concerned.

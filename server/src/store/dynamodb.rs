@@ -11,6 +11,7 @@ mod agents;
 mod append;
 mod cache;
 mod chunk;
+mod clients;
 mod codes;
 mod db;
 mod devices;

@@ -187,6 +187,10 @@ pub(super) fn user_code(hash: &Digest) -> Key {
     Key::new(format!("user-code#{}", hex::hex_of(hash)), "device")
 }
 
+pub(super) fn client(client: &Digest) -> Key {
+    Key::new(format!("client#{}", hex::hex_of(client)), "note")
+}
+
 /// There while an import goes on, and after one that broke off.
 pub(super) fn importing() -> Key {
     Key::new("import", "begun")

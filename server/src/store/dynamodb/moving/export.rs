@@ -29,8 +29,9 @@ use crate::store::moving::{
 };
 use crate::store::{Digest, Result};
 
-/// What is no log, nor what nodes tell each other.
+/// What is no log, nor what nodes tell each other, nor what is noted of clients.
 const KEPT: &str = "NOT begins_with(#pk, :log) AND NOT begins_with(#pk, :ended) \
+                    AND NOT begins_with(#pk, :client) \
                     AND NOT begins_with(#pk, :polling) AND NOT #pk IN (:hints, :nodes)";
 
 impl DynamoStore {
@@ -61,6 +62,7 @@ impl DynamoStore {
     async fn gather(&self) -> Result<(Vec<Record>, BTreeMap<MeshId, HeadRow>)> {
         let values = [
             ("log", s("log#")),
+            ("client", s("client#")),
             ("ended", s("ended#")),
             ("polling", s("polling#")),
             ("hints", s(keys::HINTS)),

@@ -89,7 +89,7 @@ impl DynamoStore {
             }),
             Err(error) => Err(OpenError {
                 table: table.to_owned(),
-                cause: crate::error::chain(&error).to_string(),
+                cause: crate::error::chain(&error),
                 what_to_do: "see that the server may read this table",
             }),
         }

@@ -8,9 +8,3 @@ pub(crate) fn table() -> String {
     );
     format!("case_{:016x}", rand::random::<u64>())
 }
-
-/// What names that engine to a program whose environment is empty otherwise.
-#[allow(dead_code, reason = "not all that have tables start programs")]
-pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars().filter(|(name, _)| name.starts_with("AWS_"))
-}

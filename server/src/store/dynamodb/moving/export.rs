@@ -269,7 +269,7 @@ impl Found {
             let position = self.positions.remove(&(mesh.clone(), agent.id.clone()));
             let position =
                 position.ok_or_else(|| fault(format!("agent {} has no position", agent.id)))?;
-            self.records.push(self::agent(mesh, agent, position));
+            self.records.push(self::agent(mesh, agent, &position));
         }
         for (session, expires_at) in self.sessions {
             // One of before all were ended is not there any more.
@@ -382,7 +382,7 @@ fn device_code(hash: Digest, user_code: Digest, code: DeviceItem) -> Record {
     })
 }
 
-fn agent(mesh: MeshId, agent: AgentItem, position: PositionRow) -> Record {
+fn agent(mesh: MeshId, agent: AgentItem, position: &PositionRow) -> Record {
     Record::Agent(Agent {
         mesh,
         id: agent.id,

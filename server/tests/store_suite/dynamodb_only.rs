@@ -135,7 +135,6 @@ async fn world() -> (DynamoDb, World) {
 async fn a_reader_pays_for_what_lies_behind_its_cursor_once() -> Result<()> {
     let (engine, world) = world().await;
     let (mesh, a) = world.mesh_with_agent().await?;
-    let (empty, _) = world.mesh_with_agent().await?;
     let mut bytes = 0;
     for n in 0..40 {
         let batch = vec![to_all(&a, &"x".repeat(200 + 40 * n)); 5 + 3 * n];
@@ -144,9 +143,6 @@ async fn a_reader_pays_for_what_lies_behind_its_cursor_once() -> Result<()> {
     }
 
     let meter = Meter::default();
-    let metered = config().interceptor(meter.clone());
-    let store = DynamoStore::open_with(&engine.table, metered).await.expect("the table is there");
-    let cold = Mesh { store: Arc::new(store), ..mesh.clone() };
     for limit in [100, 1_000, 7] {
         let store = DynamoStore::open_with(&engine.table, config().interceptor(meter.clone()));
         let cold = Mesh { store: Arc::new(store.await.expect("it is there")), ..mesh.clone() };
@@ -158,14 +154,36 @@ async fn a_reader_pays_for_what_lies_behind_its_cursor_once() -> Result<()> {
         let fair = u64::try_from(bytes).expect("it is small") / 4_096 + 10;
         assert!(units <= fair, "{units} units for {bytes} bytes, on pages of {limit}");
     }
+    Ok(())
+}
 
+/// In the long form a million messages lie behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_at_the_head_pays_the_same_however_much_lies_behind() -> Result<()> {
+    const BATCH: usize = 1_000;
+    let behind =
+        if std::env::var_os("MESHWIRE_TEST_LONG").is_some() { 1_000_000 } else { 10_000 };
+    let (engine, world) = world().await;
+    let (mesh, a) = world.mesh_with_agent().await?;
+    let (empty, _) = world.mesh_with_agent().await?;
+    for n in 0..behind / BATCH {
+        let batch = (0..BATCH).map(|m| to_all(&a, &format!("message {m} of batch {n}")));
+        mesh.write(T0, batch.collect()).await?;
+    }
     let head = mesh.head().await?;
-    meter.read();
-    cold.page(&[Stream::All], head, 100).await?;
-    let at_head = meter.read();
-    let empty = Mesh { store: Arc::clone(&cold.store), ..empty };
-    empty.page(&[Stream::All], MessageId::ZERO, 100).await?;
-    assert_eq!(at_head, meter.read(), "as on an empty mesh");
+
+    let meter = Meter::default();
+    let mut paid = Vec::new();
+    for (mesh, after) in [(&empty, MessageId::ZERO), (&mesh, head)] {
+        let store = DynamoStore::open_with(&engine.table, config().interceptor(meter.clone()));
+        let cold = Mesh { store: Arc::new(store.await.expect("it is there")), ..mesh.clone() };
+        meter.read();
+        let page = cold.page(&[Stream::All], after, 100).await?;
+        assert_eq!((page.messages.len(), page.more), (0, false));
+        paid.push(meter.read());
+    }
+    assert!(paid[0] > 0, "the meter sees what is paid");
+    assert_eq!(paid[0], paid[1], "as on an empty mesh");
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing loudly")]
 
+#[path = "../../../server/tests/support/checker.rs"]
+mod checker;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../../../server/tests/support/github.rs"]
 mod github;
@@ -17,6 +19,7 @@ mod extensions;
 mod guide;
 mod hooks;
 mod init;
+mod load;
 mod mcp;
 mod npm;
 mod operations;
@@ -29,3 +32,10 @@ mod users;
 mod webdriver;
 mod wiring;
 mod with_github;
+
+/// Whom a message is for, as the checker asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stream {
+    All,
+    Agent(String),
+}

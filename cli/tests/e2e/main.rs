@@ -8,6 +8,9 @@ mod checker;
 #[path = "../../../server/tests/support/github.rs"]
 mod github;
 
+#[path = "../../../server/tests/support/postgres.rs"]
+mod postgres_server;
+
 mod browser;
 mod chromium;
 mod codex;
@@ -27,6 +30,7 @@ mod program;
 mod push;
 mod readme;
 mod service;
+mod several_nodes;
 mod tokens;
 mod users;
 mod webdriver;

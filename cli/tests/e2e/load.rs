@@ -17,9 +17,13 @@ use crate::service::LIMIT;
 /// So many messages to everyone come between two to a single reader.
 const BROADCASTS: usize = 3;
 
+/// One answer of so many is lost.
+const ANSWERS: usize = 10;
+
 /// A message that is to be sent, until it is answered.
 pub(crate) struct Letter<'a> {
     pub(crate) sender: usize,
+    pub(crate) counter: usize,
     pub(crate) to: &'a str,
     pub(crate) text: String,
 }
@@ -100,7 +104,8 @@ impl<S: Fn(&Letter<'_>) -> MessageId> Shared<S> {
         let alone = turn.then(|| &self.readers[counter / (BROADCASTS + 1) % self.readers.len()]);
         let text = Attempt::text(sender, counter);
         let asked = self.tickets.draw();
-        let id = (self.send)(&Letter { sender, to: alone.map_or("all", String::as_str), text });
+        let to = alone.map_or("all", String::as_str);
+        let id = (self.send)(&Letter { sender, counter, to, text });
         let answered = Some((self.tickets.draw(), id));
         let stream = alone.map_or(Stream::All, |reader| Stream::Agent(reader.clone()));
         Attempt { sender, counter, stream, asked, answered }
@@ -108,7 +113,7 @@ impl<S: Fn(&Letter<'_>) -> MessageId> Shared<S> {
 }
 
 /// Sends over HTTP as the command line does: what was not answered is repeated under its key, here on another
-/// node when there is one.
+/// node when there is one. Now and then it acts as though an answer had been lost, whatever is done to the nodes.
 pub(crate) struct Http {
     client: Client,
     nodes: Vec<String>,
@@ -131,14 +136,17 @@ impl Http {
     }
 
     pub(crate) fn send(&self, letter: &Letter<'_>) -> MessageId {
-        let Letter { sender, to, text } = letter;
+        let Letter { sender, counter, to, text } = letter;
         let body = json!({"from": sender_name(*sender), "to": to, "content": text}).to_string();
         let deadline = Instant::now() + LIMIT;
+        let mut lost = counter % ANSWERS == ANSWERS - 1;
         let mut tries = 0;
         loop {
             let node = &self.nodes[(sender + tries) % self.nodes.len()];
-            if let Some(id) = self.try_once(node, text, &body) {
-                return id;
+            match self.try_once(node, text, &body) {
+                Some(_) if lost => lost = false,
+                Some(id) => return id,
+                None => {}
             }
             assert!(Instant::now() < deadline, "{text} gets no answer any more");
             tries += 1;

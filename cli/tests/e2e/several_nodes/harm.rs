@@ -15,24 +15,38 @@ fn reader_name(number: usize) -> String {
     format!("reader-{number}")
 }
 
+const READERS: usize = 3;
+
 /// Listeners: one on each node, and one behind the balancer.
 fn readers(ground: &Ground) -> Vec<Reader> {
-    let computers = [ground.at(0), ground.at(1), ground.anywhere()];
-    (0..)
-        .zip(computers)
-        .map(|(number, computer)| Reader::new(&reader_name(number), computer))
-        .collect()
+    let computers: [_; READERS] = [ground.at(0), ground.at(1), ground.anywhere()];
+    let named = (0..).map(reader_name).zip(computers);
+    named.map(|(name, computer)| Reader::new(&name, computer)).collect()
+}
+
+/// Starts so many senders, of which each sends so many messages.
+fn load(
+    ground: &Ground,
+    senders: usize,
+    each: usize,
+    send: impl Fn(&Letter<'_>) -> MessageId + Send + Sync + 'static,
+) -> Load {
+    // The last one sends the message after which there are no more.
+    for sender in 0..=senders {
+        ground.http().register(&sender_name(sender));
+    }
+    let readers: Vec<String> = (0..READERS).map(reader_name).collect();
+    Load::start(senders, each, &readers, send)
 }
 
 /// Starts so many senders that run a command for each message, which has to come to a good end by itself.
 fn commands(ground: &Ground, senders: usize) -> Load {
     let computer = ground.anywhere();
-    let send = move |letter: &Letter<'_>| by_command(&computer, letter);
-    Load::start(senders, usize::MAX, &[0, 1, 2].map(reader_name), send)
+    load(ground, senders, usize::MAX, move |letter| by_command(&computer, letter))
 }
 
 fn by_command(computer: &Computer, letter: &Letter<'_>) -> MessageId {
-    let Letter { sender, to, text } = letter;
+    let Letter { sender, to, text, .. } = letter;
     let speaker = sender_name(*sender);
     let line = format!("meshwire send {text} --as {speaker} --to {to} --json");
     id_of(&json(&computer.does(&line)))
@@ -52,6 +66,7 @@ pub(crate) fn a_killed_node_costs_the_command_line_no_message(place: &Place) {
     for round in 0..times(2, 20) {
         let node = round % 2;
         load.goes_on(20);
+        ground.balancer.loses_an_answer(node);
         ground.nodes[node].kill();
         load.goes_on(20);
         ground.nodes[node].start_again();
@@ -67,11 +82,7 @@ pub(crate) fn sixteen_senders_lose_and_double_nothing_when_a_node_is_killed_half
     let mut ground = Ground::new(place);
     let readers = readers(&ground);
     let http = ground.http();
-    for sender in 0..=senders {
-        http.register(&sender_name(sender));
-    }
-    let send = move |letter: &Letter<'_>| http.send(letter);
-    let load = Load::start(senders, each, &[0, 1, 2].map(reader_name), send);
+    let load = load(&ground, senders, each, move |letter| http.send(letter));
     load.goes_on(senders * each / 2);
     ground.nodes[0].kill();
     load.goes_on(4 * senders);

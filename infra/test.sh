@@ -7,7 +7,7 @@
 #   infra/test.sh --clients [NAME…]    only real clients (claude, codex, …) against the real programs: all, of which
 #                                      the whole run leaves out the slow ones, or those that are named
 #   infra/test.sh [--long] -- COMMAND  only COMMAND, with the services up, for example
-#                                      infra/test.sh -- cargo test -p meshwire-server --test dynamodb_log
+#                                      infra/test.sh -- cargo test -p meshwire-server --test store dynamodb
 #
 # What is missing is installed: Debian packages (as root or by sudo), and Amazon's DynamoDB Local, Node,
 # schemathesis, linters and the clients that are tried below target/. The services run on free ports of this machine
@@ -259,6 +259,9 @@ start_dynamodb() {
             if [[ $(status_line "$port" 2>/dev/null) == HTTP/* ]] && kill -0 "$server" 2>/dev/null; then
                 echo "DynamoDB Local answers on port $port."
                 export MESHWIRE_TEST_DYNAMODB=http://127.0.0.1:$port
+                # For what finds DynamoDB as it would find Amazon's.
+                export AWS_ENDPOINT_URL_DYNAMODB=$MESHWIRE_TEST_DYNAMODB AWS_REGION=eu-central-1 \
+                    AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_EC2_METADATA_DISABLED=true
                 return 0
             fi
             sleep 0.2

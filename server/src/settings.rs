@@ -285,7 +285,7 @@ impl Settings {
             None => match &store {
                 Place::Sqlite(path) => kept_secret_key(path)
                     .context("MESHWIRE_STORE: the place for the data cannot be used")?,
-                shared @ Place::Postgres(_) => bail!(
+                shared @ (Place::Postgres(_) | Place::DynamoDb(_)) => bail!(
                     "MESHWIRE_SECRET_KEY is missing: with {shared} it must be set, the same on all nodes, to \
                      at least {MIN_SECRET_KEY} random characters, for example those that \
                      `openssl rand -base64 48` prints"

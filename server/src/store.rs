@@ -7,6 +7,7 @@
 //! Looking for something that is not there is no error here: it is `None`, and the layer above says what
 //! that means.
 
+pub mod dynamodb;
 mod measured;
 pub mod moving;
 mod nodes;
@@ -178,7 +179,9 @@ pub enum Exchange {
 
 /// A database.
 #[async_trait]
-pub trait Store: LogStore + MeshStore + MemberStore + AccountStore + SignInStore {
+pub trait Store:
+    LogStore + MeshStore + MemberStore + AccountStore + SignInStore + ClientStore
+{
     /// Answers when the store does. Its cost does not grow with the data.
     async fn ping(&self) -> Result<()>;
 
@@ -207,6 +210,11 @@ pub trait LogStore: Send + Sync + 'static {
     /// The first id is max(now, head + 1), and head + 1 when `now` is more than 60 s ahead of the store's
     /// clock. No reader that has seen an id is later shown a smaller one that it did not see.
     async fn append(&self, batch: Batch) -> Result<Appended>;
+
+    /// How many messages with an idempotency key a batch may have.
+    fn most_keys(&self) -> usize {
+        usize::MAX
+    }
 
     /// What an agent sent under this idempotency key, while it is remembered.
     async fn sent(
@@ -275,6 +283,25 @@ pub trait LogStore: Send + Sync + 'static {
     /// Removes a bounded number of messages up to the trim point, the oldest first; `true` while there are
     /// more.
     async fn delete_trimmed(&self, mesh: &MeshId) -> Result<bool>;
+}
+
+/// What is to be known of a client from one call to the next, whichever nodes they come to. Nothing is lost with
+/// it but comfort: an export leaves it out.
+#[async_trait]
+pub trait ClientStore: Send + Sync + 'static {
+    /// What was noted of a client, unless its time is over.
+    async fn client_note(&self, client: &Digest, now: Micros) -> Result<Option<String>>;
+
+    /// Notes something else of a client until `expires_at`, if what is noted at `now` is still `was`; `false`
+    /// when it is not. To do it twice is harmless.
+    async fn swap_client_note(
+        &self,
+        client: &Digest,
+        was: Option<&str>,
+        note: &str,
+        now: Micros,
+        expires_at: Micros,
+    ) -> Result<bool>;
 }
 
 /// Meshes and who is in them. Every change here raises the epoch of the mesh concerned.

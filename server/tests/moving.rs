@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing loudly")]
 
+#[path = "support/dynamodb.rs"]
+mod dynamodb;
 #[path = "moving/fill.rs"]
 mod fill;
 #[path = "support/postgres.rs"]
@@ -13,11 +15,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use meshwire_server::secret::digest;
-use meshwire_server::store::moving::hex_of;
+use meshwire_server::store::Store as _;
+use meshwire_server::store::dynamodb::DynamoStore;
+use meshwire_server::store::moving::{Moving as _, Piece, Record, hex_of};
 use meshwire_server::store::sqlite::SqliteStore;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
 use crate::fill::{Filled, fill};
 use crate::program::{Running, export, fail, import, run, sqlite, succeed};
@@ -37,6 +42,11 @@ async fn exported(folder: &TempDir) -> (PathBuf, String) {
     let path = folder.path().join("all.jsonl");
     let text = export(&store, &path);
     (path, text)
+}
+
+/// A table as a store.
+fn table() -> String {
+    format!("dynamodb:{}", dynamodb::table())
 }
 
 fn records(text: &str) -> Vec<Value> {
@@ -75,17 +85,16 @@ async fn everything_goes_to_another_engine_and_back_and_goes_on_there() {
         assert!(text.contains(&hex_of(&digest(token))));
     }
 
-    // To Postgres, on to SQLite, and every time it is the same to the last byte.
-    let other = postgres::schema().await;
-    let told = import(&other, &folder.path().join("old.jsonl"));
-    assert!(told.contains("all counts and checksums are the same"), "{told}");
-    let again = folder.path().join("again.jsonl");
-    assert_eq!(export(&other, &again), text);
-    let new = sqlite(&folder.path().join("new.db"));
-    import(&new, &again);
-    assert_eq!(export(&new, &folder.path().join("third.jsonl")), text);
-
-    for store in [&other, &new] {
+    // To Postgres, on to DynamoDB and back to SQLite, and every time it is the same to the last byte.
+    let stores = [postgres::schema().await, table(), sqlite(&folder.path().join("new.db"))];
+    let mut file = folder.path().join("old.jsonl");
+    for (place, store) in stores.iter().enumerate() {
+        let told = import(store, &file);
+        assert!(told.contains("all counts and checksums are the same"), "{told}");
+        file = folder.path().join(format!("{place}.jsonl"));
+        assert_eq!(export(store, &file), text);
+    }
+    for store in &stores {
         goes_on(store, &filled, first, cursor).await;
     }
 }
@@ -142,9 +151,10 @@ async fn a_store_that_is_not_empty_is_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let (path, text) = exported(&folder).await;
     let old = sqlite(&folder.path().join("old.db"));
-    let there = postgres::schema().await;
+    let (there, also) = (postgres::schema().await, table());
     import(&there, &path);
-    for store in [old, there] {
+    import(&also, &path);
+    for store in [old, there, also] {
         let told = fail(&store, &["import", path.to_str().unwrap()]);
         assert!(told.contains("is not empty; nothing was imported"), "{told}");
         assert_eq!(succeed(&store, &["export"]), text.clone().into_bytes());
@@ -155,12 +165,59 @@ async fn a_store_that_is_not_empty_is_left_as_it_is() {
 async fn a_store_that_a_server_was_started_on_counts_as_empty() {
     let folder = tempfile::tempdir().unwrap();
     let (path, text) = exported(&folder).await;
-    for store in [sqlite(&folder.path().join("new.db")), postgres::schema().await] {
+    for store in [sqlite(&folder.path().join("new.db")), postgres::schema().await, table()] {
         // It makes a link for the first account.
         Running::start(&store, "none").stop();
         import(&store, &path);
         assert_eq!(succeed(&store, &["export"]), text.clone().into_bytes());
     }
+}
+
+#[tokio::test]
+async fn a_table_that_a_server_uses_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, text) = exported(&folder).await;
+    let (empty, full) = (table(), table());
+    import(&full, &path);
+    for (store, command) in
+        [(&empty, &["import", path.to_str().unwrap()][..]), (&full, &["export"])]
+    {
+        let server = Running::start(store, "none");
+        let told = fail(store, command);
+        assert!(told.contains("stop all servers"), "{told}");
+        server.stop();
+    }
+    import(&empty, &path);
+    for store in [&empty, &full] {
+        assert_eq!(succeed(store, &["export"]), text.clone().into_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_table_with_half_an_import_is_for_no_server_and_is_imported_into_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, text) = exported(&folder).await;
+    let name = table();
+    let half = DynamoStore::open_to_move(name.trim_start_matches("dynamodb:")).await.unwrap();
+    let (to, pieces) = mpsc::channel(1);
+    let feeding = async {
+        let lines = text.lines().skip(1);
+        let records: Vec<Record> =
+            lines.take(12).map(|line| serde_json::from_str(line).unwrap()).collect();
+        to.send(Piece::Records(records)).await.unwrap();
+        drop(to);
+    };
+    let (imported, ()) = tokio::join!(half.import(pieces), feeding);
+    imported.expect_err("it ends before its end");
+    half.close().await;
+
+    for command in [&["--bind", "127.0.0.1:0", "--secret-key", &"k".repeat(40)][..], &["export"]] {
+        let told = fail(&name, command);
+        assert!(told.contains("has broken off") && told.contains("import into it again"), "{told}");
+    }
+    import(&name, &path);
+    assert_eq!(succeed(&name, &["export"]), text.into_bytes());
+    Running::start(&name, "none").stop();
 }
 
 /// A file to be spoilt.

@@ -7,6 +7,8 @@
 
 #[path = "nodes/cases.rs"]
 mod cases;
+#[path = "support/dynamodb.rs"]
+mod dynamodb_tables;
 #[path = "support/postgres.rs"]
 mod postgres_server;
 #[path = "support/server.rs"]
@@ -36,6 +38,11 @@ macro_rules! on_every_engine {
             async { meshwire_server::settings::Place::Postgres(crate::postgres_server::schema().await) };
             $($case,)*
         }
+        on! {
+            dynamodb,
+            async { meshwire_server::settings::Place::DynamoDb(crate::dynamodb_tables::table()) };
+            $($case,)*
+        }
     };
 }
 
@@ -51,4 +58,6 @@ on_every_engine! {
     limits_that_can_be_counted_are_exact_on_two_nodes,
     a_paused_mesh_is_paused_on_every_node,
     a_cursor_moves_for_every_node,
+    a_model_sees_each_message_once_whichever_nodes_its_calls_come_to,
+    a_call_that_is_cancelled_over_another_node_swallows_nothing,
 }

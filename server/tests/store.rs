@@ -9,12 +9,18 @@
 mod accounts;
 #[path = "support/checker.rs"]
 mod checker;
+#[path = "store_suite/clients.rs"]
+mod clients;
 #[path = "store_suite/concurrency.rs"]
 mod concurrency;
 #[path = "store_suite/cursors.rs"]
 mod cursors;
 #[path = "store_suite/devices.rs"]
 mod devices;
+#[path = "store_suite/dynamodb.rs"]
+mod dynamodb;
+#[path = "store_suite/dynamodb_only.rs"]
+mod dynamodb_only;
 #[path = "store_suite/engine.rs"]
 mod engine;
 #[path = "store_suite/fixture.rs"]
@@ -85,6 +91,11 @@ macro_rules! behaviour_suite {
                     the_log_goes_on_where_it_was_after_a_restart,
                     a_store_that_answers_answers_a_ping,
                     a_closed_store_refuses_what_it_cannot_do,
+                }
+                clients {
+                    a_note_is_there_until_its_time_is_over,
+                    a_note_is_changed_by_who_has_seen_the_last_one,
+                    of_those_who_change_a_note_at_once_one_does,
                 }
                 idempotency {
                     a_taken_key_is_named_and_nothing_of_its_batch_is_written,
@@ -254,3 +265,5 @@ macro_rules! behaviour_suite {
 behaviour_suite!(sqlite, crate::engine::Sqlite);
 
 behaviour_suite!(postgres, crate::engine::Postgres);
+
+behaviour_suite!(dynamodb_local, crate::dynamodb::DynamoDb);

@@ -60,8 +60,9 @@ impl Queue {
         !self.lock().running
     }
 
-    /// The next batch: messages of one epoch, no idempotency key twice; `None` ends the appender.
-    fn next(&self) -> Option<(i64, Vec<Pending>)> {
+    /// The next batch: messages of one epoch, no idempotency key twice and no more of them than the store
+    /// takes; `None` ends the appender.
+    fn next(&self, most_keys: usize) -> Option<(i64, Vec<Pending>)> {
         let mut inner = self.lock();
         let Some(epoch) = inner.pending.front().map(|first| first.epoch) else {
             inner.running = false;
@@ -75,7 +76,7 @@ impl Queue {
             let key = message.key.as_ref().map(|key| (&message.from_agent, &key.key));
             if pending.epoch != epoch
                 || (fits > 0 && bytes > MOST_BYTES)
-                || key.is_some_and(|key| !keys.insert(key))
+                || key.is_some_and(|key| keys.len() == most_keys || !keys.insert(key))
             {
                 break;
             }
@@ -116,7 +117,7 @@ impl Shared {
 }
 
 async fn run(shared: Arc<Shared>, state: Arc<MeshState>) {
-    while let Some((epoch, batch)) = state.queue.next() {
+    while let Some((epoch, batch)) = state.queue.next(shared.store.most_keys()) {
         write(&shared, &state, epoch, batch).await;
     }
 }

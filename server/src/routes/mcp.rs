@@ -15,8 +15,8 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
-use meshwire_protocol::ErrorCode;
 use meshwire_protocol::tools::{Tools, Unreadable, read_message};
+use meshwire_protocol::{ErrorCode, TokenId};
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorData, JsonRpcMessage,
     ProtocolVersion, RequestId,
@@ -29,7 +29,6 @@ use url::{Origin, Url};
 
 use self::agent::AgentTools;
 use self::calls::Calls;
-use self::handed::{Handed, Session};
 use super::request_log::Waited;
 use crate::access::{Account, Action};
 use crate::app::App;
@@ -40,7 +39,7 @@ use crate::extract::{Query, read_body, single_header};
 const LONGEST_REFUSAL: usize = 4_096;
 
 /// Who the client wants to be. A token that is bound says so itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Place {
     mesh: Option<String>,
@@ -52,20 +51,20 @@ pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/mcp", post(call))
         .route_layer(Extension(Action::UseTools))
-        .route_layer(Extension(Arc::<UnderWay>::default()))
+        .route_layer(Extension(Arc::<Calls>::default()))
 }
 
-/// What this node remembers of its clients.
-#[derive(Debug, Default)]
-struct UnderWay {
-    calls: Calls,
-    handed: Arc<Handed>,
+/// What of a client stays the same from call to call: its token, and its URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Session {
+    token: TokenId,
+    place: Place,
 }
 
 /// `POST /mcp`: one message of JSON-RPC.
 async fn call(
     State(app): State<App>,
-    Extension(under_way): Extension<Arc<UnderWay>>,
+    Extension(calls): Extension<Arc<Calls>>,
     Account { principal }: Account,
     Query(place): Query<Place>,
     request: Request,
@@ -87,9 +86,8 @@ async fn call(
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     parts.headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     let session = Session { token: principal.token.id.clone(), place };
-    under_way.hear(&session, &incoming.message);
-    let tools =
-        Arc::new(AgentTools::new(app, principal, session.clone(), Arc::clone(&under_way.handed)));
+    let tools = Arc::new(AgentTools::new(app, principal, session.clone()));
+    hear(&calls, &session, &tools, &incoming.message).await?;
     let serving = Arc::clone(&tools);
     let service = StreamableHttpService::new(
         move || Ok(Tools::new(Arc::clone(&serving), ProtocolVersion::KNOWN_VERSIONS)),
@@ -99,47 +97,65 @@ async fn call(
     let answer = service.handle(Request::from_parts(parts, Body::from(incoming.json)));
     let mut response = match &incoming.message {
         JsonRpcMessage::Request(request) => {
-            let mut call = under_way.calls.begin(&session, &request.id);
+            let mut call = calls.begin(&session, &request.id);
             tokio::select! {
                 biased;
                 // With that the service is dropped, which ends what it does.
                 () = call.cancelled() => return Ok(cancelled(&request.id)),
-                answer = answer => told(answer.map(Body::new)).await?,
+                answer = answer => {
+                    if call.end() {
+                        return Ok(cancelled(&request.id));
+                    }
+                    told(answer.map(Body::new)).await?
+                }
             }
         }
         _ => told(answer.await.map(Body::new)).await?,
     };
     // Had the client gone away, we would have been dropped.
-    tools.answered();
+    tools.answered().await;
     if let Some(waited) = tools.waited() {
         response.extensions_mut().insert(Waited(waited));
     }
     Ok(response)
 }
 
-impl UnderWay {
-    /// What a message says of those before it.
-    fn hear(&self, session: &Session, message: &ClientJsonRpcMessage) {
-        match message {
-            JsonRpcMessage::Request(request)
-                if matches!(
-                    request.request,
-                    ClientRequest::InitializeRequest(_) | ClientRequest::DiscoverRequest(_)
-                ) =>
-            {
-                self.handed.forget(session);
-            }
-            JsonRpcMessage::Notification(told) => {
-                if let ClientNotification::CancelledNotification(cancelled) = &told.notification
-                    && let Some(id) = &cancelled.params.request_id
-                {
-                    self.calls.cancel(session, id);
-                    // Its answer may be on its way already.
-                    self.handed.cancel(session, id);
-                }
-            }
-            _ => {}
+/// What a message says of those before it.
+///
+/// # Errors
+/// When the store does not answer: a message is not to be lost because of a note that could not be written.
+async fn hear(
+    calls: &Calls,
+    session: &Session,
+    tools: &AgentTools,
+    message: &ClientJsonRpcMessage,
+) -> Result<()> {
+    let heard = match message {
+        JsonRpcMessage::Request(request)
+            if matches!(
+                request.request,
+                ClientRequest::InitializeRequest(_) | ClientRequest::DiscoverRequest(_)
+            ) =>
+        {
+            tools.begins().await
         }
+        JsonRpcMessage::Notification(told) => match &told.notification {
+            ClientNotification::CancelledNotification(cancelled) => {
+                let Some(id) = &cancelled.params.request_id else { return Ok(()) };
+                if calls.cancel(session, id) {
+                    return Ok(());
+                }
+                // It may be under way on another node, or its answer on its way already.
+                tools.cancelled(id).await
+            }
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    };
+    match heard {
+        Err(error) if error.code() == ErrorCode::StoreUnavailable => Err(error),
+        // Who may not read has read nothing; its calls are told so.
+        _ => Ok(()),
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Place {
     Sqlite(PathBuf),
     /// A database on a Postgres server, used by one or several.
     Postgres(String),
+    /// A table of DynamoDB, used by one or several.
+    DynamoDb(String),
 }
 
 impl Place {
@@ -48,7 +50,20 @@ impl Place {
             );
             return Ok(Self::Postgres(store.to_owned()));
         }
-        bail!("MESHWIRE_STORE: expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")
+        if let Some(table) = store.strip_prefix("dynamodb:") {
+            // AWS: "table names must be between 3 and 255 characters long" of these.
+            let sound = (3..=255).contains(&table.len())
+                && table.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+            ensure!(
+                sound,
+                "MESHWIRE_STORE: {table:?} is not the name of a table of DynamoDB: 3 to 255 characters of \
+                 a-z A-Z 0-9 _ - and ."
+            );
+            return Ok(Self::DynamoDb(table.to_owned()));
+        }
+        bail!(
+            "MESHWIRE_STORE: expected sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or dynamodb:TABLE"
+        )
     }
 }
 
@@ -63,6 +78,7 @@ impl fmt::Display for Place {
                 }
                 Err(_) => write!(f, "Postgres"),
             },
+            Self::DynamoDb(table) => write!(f, "DynamoDB, table {table}"),
         }
     }
 }

@@ -8,10 +8,10 @@ use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
 use tokio::time::timeout;
 
 use super::{
-    AccountLink, AccountStore, AgentChange, Appended, Batch, Change, CliCode, DeviceCode,
-    DevicePoll, DeviceRequest, Digest, Exchange, Head, HistoryPage, InviteRow, Invited, Joining,
-    LinkPurpose, Linked, LogPage, LogStore, MemberStore, MeshChange, MeshStore, Micros, Move,
-    NewAccount, NewAgent, NewMember, NewMesh, NewUser, NodeStore, Position, Register,
+    AccountLink, AccountStore, AgentChange, Appended, Batch, Change, CliCode, ClientStore,
+    DeviceCode, DevicePoll, DeviceRequest, Digest, Exchange, Head, HistoryPage, InviteRow, Invited,
+    Joining, LinkPurpose, Linked, LogPage, LogStore, MemberStore, MeshChange, MeshStore, Micros,
+    Move, NewAccount, NewAgent, NewMember, NewMesh, NewUser, NodeStore, Position, Register,
     RemovedMember, RequestRow, Result, RoleChange, Roster, Seen, SentRecord, SessionRow,
     SignInStore, Store, StoreError, Stored, Stream, TokenMade, TokenRow, UserRow, Visibility,
 };
@@ -89,6 +89,10 @@ measured! { LogStore {
     fn held_from(mesh: &MeshId, since: Micros) -> Result<Option<MessageId>>;
     fn trim(mesh: &MeshId, to: MessageId) -> Result<Option<MessageId>>;
     fn delete_trimmed(mesh: &MeshId) -> Result<bool>;
+} {
+    fn most_keys(&self) -> usize {
+        self.store.most_keys()
+    }
 } }
 
 measured! { MeshStore {
@@ -142,4 +146,9 @@ measured! { SignInStore {
     fn device_request(user_code: &Digest, now: Micros) -> Result<Option<DeviceRequest>>;
     fn decide_device(user_code: &Digest, user: Option<&UserId>, now: Micros) -> Result<bool>;
     fn poll_device(hash: &Digest, client: Option<&str>, token: TokenRow, slower: Micros, limit: u32, now: Micros) -> Result<DevicePoll>;
+} }
+
+measured! { ClientStore {
+    fn client_note(client: &Digest, now: Micros) -> Result<Option<String>>;
+    fn swap_client_note(client: &Digest, was: Option<&str>, note: &str, now: Micros, expires_at: Micros) -> Result<bool>;
 } }

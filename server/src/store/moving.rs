@@ -3,7 +3,8 @@
 //! What is gone for everyone is no part of it: deleted meshes, messages up to the trim point. Nor is what nodes
 //! tell each other of the moment.
 
-mod hex;
+pub(super) mod hex;
+mod out;
 mod records;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 pub use self::hex::{digest_of, hex_of};
+pub(super) use self::out::Out;
 pub use self::records::{
     Account, AccountLink, Agent, CliCode, DeviceCode, DeviceState, Idempotency, Invite,
     JoinRequest, Member, Mesh, Message, Purpose, Session, Token,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
+use super::dynamodb::DynamoStore;
 use super::moving::Moving;
 use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
@@ -15,6 +16,9 @@ use crate::settings::Place;
 /// # Errors
 /// Says what is wrong with the place, and what to do.
 pub async fn open(place: &Place) -> Result<Arc<dyn Store>> {
+    if let Place::DynamoDb(table) = place {
+        return Ok(Arc::new(DynamoStore::open(table).await.context("MESHWIRE_STORE")?));
+    }
     Ok(open_to_move(place).await?)
 }
 
@@ -29,6 +33,10 @@ pub async fn open_to_move(place: &Place) -> Result<Arc<dyn Moving>> {
             Err(error) => Err(error.into()),
         },
         Place::Postgres(url) => match PostgresStore::open(url).await {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error) => Err(error.into()),
+        },
+        Place::DynamoDb(table) => match DynamoStore::open_to_move(table).await {
             Ok(store) => Ok(Arc::new(store)),
             Err(error) => Err(error.into()),
         },

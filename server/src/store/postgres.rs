@@ -7,6 +7,8 @@
 #[path = "sql/accounts.rs"]
 mod accounts;
 mod append;
+#[path = "sql/clients.rs"]
+mod clients;
 #[path = "sql/decode.rs"]
 mod decode;
 #[path = "sql/devices.rs"]

@@ -8,6 +8,8 @@
 mod accounts;
 mod append;
 mod cache;
+#[path = "sql/clients.rs"]
+mod clients;
 #[path = "sql/decode.rs"]
 mod decode;
 #[path = "sql/devices.rs"]

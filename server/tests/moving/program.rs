@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 fn program(store: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshwire-server"));
     command.env_clear().env("MESHWIRE_STORE", store).stdin(Stdio::null());
+    if store.starts_with("dynamodb:") {
+        command.envs(std::env::vars().filter(|(name, _)| name.starts_with("AWS_")));
+    }
     command
 }
 

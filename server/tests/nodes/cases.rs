@@ -295,3 +295,72 @@ pub(crate) async fn a_cursor_moves_for_every_node(place: Place) {
     there.put(&format!("/mesh/{mesh}/agents/b/cursor"), rewound).await.expect(200);
     assert_eq!(contents(&ada.inbox(&mesh, "b", "").await), ["0", "1", "2"]);
 }
+
+/// A call of a tool over `/mcp`; its result.
+async fn tool(user: &User<'_>, path: &str, id: u32, name: &str, arguments: Value) -> Value {
+    let params = json!({"name": format!("meshwire_{name}"), "arguments": arguments});
+    let call = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+    user.post(path, call).await.expect(200)["result"].clone()
+}
+
+fn shown(result: &Value) -> Vec<String> {
+    let messages = result["structuredContent"]["messages"].as_array().expect("messages");
+    messages.iter().map(|message| message["content"].as_str().unwrap().to_owned()).collect()
+}
+
+pub(crate) async fn a_model_sees_each_message_once_whichever_nodes_its_calls_come_to(place: Place) {
+    let nodes = two(place, &[]).await;
+    let (ada, mesh) = nodes[0].mesh_of_two().await;
+    let users = nodes.each_ref().map(|node| on(node, &ada));
+    let path = format!("/mcp?mesh={mesh}&agent=b");
+    let mut seen = Vec::new();
+    for round in 0..8u32 {
+        ada.send(&mesh, "a", "b", &format!("message {round}")).await;
+        // Each node twice, so that what one of them had kept for itself would come again, or be lost.
+        let user = &users[usize::try_from(round / 2 % 2).unwrap()];
+        seen.extend(shown(&tool(user, &path, round, "get_messages", json!({})).await));
+    }
+    assert_eq!(seen, (0..8).map(|n| format!("message {n}")).collect::<Vec<_>>());
+
+    // Who begins anew on one node acknowledges nothing on another.
+    let hello = json!({
+        "jsonrpc": "2.0", "id": 0, "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-06-18", "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"},
+        },
+    });
+    users[0].post(&path, hello).await.expect(200);
+    let again = shown(&tool(&users[1], &path, 1, "get_messages", json!({})).await);
+    assert_eq!(again, ["message 7"]);
+}
+
+pub(crate) async fn a_call_that_is_cancelled_over_another_node_swallows_nothing(place: Place) {
+    let [first, second] = two(place, &[]).await;
+    let (ada, mesh) = first.mesh_of_two().await;
+    let there = on(&second, &ada);
+    let path = format!("/mcp?mesh={mesh}&agent=b");
+    let before = open_polls(&second).await;
+    let waiting = {
+        let params = json!({"name": "meshwire_get_messages", "arguments": {"wait_seconds": 50}});
+        let call = json!({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": params});
+        tokio::spawn(Answer::of(there.request(Method::POST, &path).body(call.to_string())))
+    };
+    let limit = Instant::now() + LIMIT;
+    while open_polls(&second).await <= before {
+        assert!(Instant::now() < limit, "the call never waited");
+        tokio::task::yield_now().await;
+    }
+    let cancel = json!({
+        "jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 5},
+    });
+    let told = ada.post(&path, cancel).await;
+    assert_eq!(told.status, 202, "{told:?}");
+    ada.send(&mesh, "a", "b", "for whoever asks next").await;
+    ended(waiting).await.expect(200);
+    for (user, id) in [(&there, 6), (&ada, 7)] {
+        let shown = shown(&tool(user, &path, id, "get_messages", json!({})).await);
+        let expected: &[&str] = if id == 6 { &["for whoever asks next"] } else { &[] };
+        assert_eq!(shown, expected);
+    }
+}

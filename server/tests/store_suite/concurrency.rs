@@ -342,7 +342,7 @@ pub(crate) async fn a_deletion_ends_all_that_race_it(world: &World) -> Result<()
     assert!(world.store.delete_mesh(&mesh.id, T0).await?);
     deleted.store(true, Ordering::SeqCst);
     all(tasks).await?;
-    while world.store.purge(T0).await? {}
+    while world.purge(T0).await? {}
     assert_eq!(world.left_of(&mesh).await, 0);
     Ok(())
 }

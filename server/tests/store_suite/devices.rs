@@ -241,9 +241,9 @@ pub(crate) async fn a_device_code_for_one_token_too_many_is_spent(world: &World)
 
 pub(crate) async fn a_purge_leaves_the_codes_that_still_count(world: &World) -> Result<()> {
     begun(world, "code").await?;
-    while world.store.purge(T0 + 70 * MINUTE - 1).await? {}
+    while world.purge(T0 + 70 * MINUTE - 1).await? {}
     assert_eq!(poll(world, "code", "token", T0 + 10 * MINUTE).await?, DevicePoll::Expired);
-    while world.store.purge(T0 + 70 * MINUTE).await? {}
+    while world.purge(T0 + 70 * MINUTE).await? {}
     assert_eq!(poll(world, "code", "token", T0).await?, DevicePoll::Unknown);
     begun(world, "code").await?;
     Ok(())

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meshwire_protocol::MeshId;
-use meshwire_server::store::Store;
 use meshwire_server::store::postgres::PostgresStore;
 use meshwire_server::store::sqlite::SqliteStore;
+use meshwire_server::store::{Micros, Store};
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
@@ -25,6 +25,11 @@ pub(crate) trait Engine {
 
     /// Closes the store and opens it again.
     async fn reopen(&mut self);
+
+    /// Has the engine itself delete some of what has expired, where it does; `true` when there was something.
+    async fn expire(&self, _now: Micros) -> bool {
+        false
+    }
 
     /// How many rows or items there are of a mesh, without the tokens that were bound to it.
     async fn left_of(&self, mesh: &MeshId) -> i64;

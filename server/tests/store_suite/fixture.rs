@@ -37,15 +37,23 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn fresh<E: Engine + 'static>() -> Self {
-        let engine = Box::new(E::fresh().await);
+        Self::on(E::fresh().await)
+    }
+
+    pub(crate) fn on<E: Engine + 'static>(engine: E) -> Self {
         let store = engine.store();
-        Self { engine, store, people: AtomicU64::new(100) }
+        Self { engine: Box::new(engine), store, people: AtomicU64::new(100) }
     }
 
     /// Closes the store and opens it again. A [`Mesh`] made before needs [`Mesh::on`].
     pub(crate) async fn reopen(&mut self) {
         self.engine.reopen().await;
         self.store = self.engine.store();
+    }
+
+    /// Removes some of what has expired and of what was deleted; `true` while there is more.
+    pub(crate) async fn purge(&self, now: Micros) -> Result<bool> {
+        Ok(self.engine.expire(now).await | self.store.purge(now).await?)
     }
 
     pub(crate) async fn left_of(&self, mesh: &Mesh) -> i64 {
@@ -149,12 +157,18 @@ impl Mesh {
         self.store.append(self.batch(self.epoch().await?, now, messages)).await
     }
 
-    /// Appends what can be appended; the id of the first message.
+    /// Appends what can be appended, in as many batches as the store needs; the id of the first message.
     pub(crate) async fn write(&self, now: Micros, messages: Vec<NewMessage>) -> Result<MessageId> {
-        match self.append(now, messages).await? {
-            Appended::Written { first, .. } => Ok(first),
-            other => panic!("nothing stands against it, but: {other:?}"),
+        let keyed = messages.iter().any(|message| message.key.is_some());
+        let most = if keyed { self.store.most_keys() } else { usize::MAX };
+        let mut begin = None;
+        for some in messages.chunks(most) {
+            match self.append(now, some.to_vec()).await? {
+                Appended::Written { first, .. } => begin = begin.or(Some(first)),
+                other => panic!("nothing stands against it, but: {other:?}"),
+            }
         }
+        Ok(begin.expect("there is a message"))
     }
 
     /// A page that there is.

@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use meshwire_server::secret;
 use meshwire_server::store::{Appended, NewAgent, Register, Result, SentRecord};
 
-use crate::fixture::{DAY, Mesh, T0, World, contents, id, keyed, to_all};
+use crate::fixture::{DAY, T0, World, contents, id, keyed, to_all};
 
 /// The places that were refused, in order.
 fn places(answer: Appended) -> Vec<usize> {
@@ -165,17 +165,17 @@ pub(crate) async fn purging_forgets_expired_keys_and_no_others(world: &World) ->
         .chain((0..5).map(|n| keyed(to_all(&a, "m"), &format!("long{n}"), T0 + DAY)))
         .collect();
     mesh.write(T0, batch).await?;
-    purge_all(&mesh, T0 + 49).await?;
+    purge_all(world, T0 + 49).await?;
     assert_eq!(world.left_of(&mesh).await, empty + 2 * 705);
-    purge_all(&mesh, T0 + 50).await?;
+    purge_all(world, T0 + 50).await?;
     assert_eq!(world.left_of(&mesh).await, empty + 705 + 5);
     assert!(world.store.sent(&mesh.id, &a.id, "long0", T0 + 50).await?.is_some());
     Ok(())
 }
 
-async fn purge_all(mesh: &Mesh, now: i64) -> Result<()> {
+async fn purge_all(world: &World, now: i64) -> Result<()> {
     for _ in 0..100 {
-        if !mesh.store.purge(now).await? {
+        if !world.purge(now).await? {
             return Ok(());
         }
     }

@@ -142,7 +142,7 @@ pub(crate) async fn an_invite_ends_with_its_time_and_when_it_is_withdrawn(
     assert_eq!(join(&mesh, &bob, Some("code"), row.expires_at).await?, Joining::InviteExpired);
     assert_eq!(join(&mesh, &bob, None, row.expires_at).await?, Joining::Requested);
     // It is known for a while more, and then forgotten.
-    while world.store.purge(row.expires_at + 29 * DAY).await? {}
+    while world.purge(row.expires_at + 29 * DAY).await? {}
     assert_eq!(mesh.store.invites(&mesh.id).await?.len(), 2);
     let epoch = mesh.epoch().await?;
     for found in [true, false] {
@@ -150,7 +150,7 @@ pub(crate) async fn an_invite_ends_with_its_time_and_when_it_is_withdrawn(
         assert_eq!(answer, Some(found));
     }
     assert_eq!(join(&mesh, &bob, Some("code"), T0).await?, Joining::InviteNotFound);
-    while world.store.purge(row.expires_at + 30 * DAY).await? {}
+    while world.purge(row.expires_at + 30 * DAY).await? {}
     assert_eq!(mesh.store.invites(&mesh.id).await?, []);
     Ok(())
 }
@@ -252,7 +252,7 @@ pub(crate) async fn who_was_refused_may_ask_again_a_day_later(world: &World) -> 
     assert_eq!(mesh.store.join_requests(&mesh.id).await?, []);
     let until = T0 + 7 + DAY;
     for now in [T0 + 7, until - 1] {
-        while world.store.purge(now).await? {}
+        while world.purge(now).await? {}
         assert_eq!(join(&mesh, &bob, None, now).await?, Joining::RefusedLately(until));
     }
     assert_eq!(join(&mesh, &bob, None, until).await?, Joining::Requested);
@@ -509,7 +509,7 @@ pub(crate) async fn a_deleted_mesh_takes_no_one_in(world: &World) -> Result<()> 
     assert_eq!(mesh.store.decide_request(&mesh.id, epoch, &bob.id, true, T0).await?, None);
     assert_eq!(mesh.store.invites(&mesh.id).await?, []);
     assert_eq!(mesh.store.join_requests(&mesh.id).await?, []);
-    while world.store.purge(T0).await? {}
+    while world.purge(T0).await? {}
     assert_eq!(world.left_of(&mesh).await, 0);
     Ok(())
 }

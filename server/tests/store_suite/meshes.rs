@@ -115,16 +115,16 @@ pub(crate) async fn a_purge_removes_all_of_a_deleted_mesh_in_bounded_steps(
     }
     other.write(T0, vec![keyed(to_all(&b, "kept"), "key", T0 + DAY)]).await?;
     let kept = world.left_of(&other).await;
-    assert!(!world.store.purge(T0).await?, "there is nothing to remove yet");
+    assert!(!world.purge(T0).await?, "there is nothing to remove yet");
     assert_eq!(world.left_of(&mesh).await, 4_003);
 
     assert!(world.store.delete_mesh(&mesh.id, T0).await?);
     let mut left = world.left_of(&mesh).await;
     let mut steps = 0;
-    while world.store.purge(T0).await? {
+    while world.purge(T0).await? {
         steps += 1;
         let now = world.left_of(&mesh).await;
-        assert!(now < left || left == 0, "each step removes something");
+        assert!(now < left || left == 0, "each step removes something: {now} of {left} are left");
         assert!(left - now <= 2_000, "a step is bounded");
         assert!(steps < 1_000, "a purge comes to an end");
         left = now;
@@ -134,12 +134,12 @@ pub(crate) async fn a_purge_removes_all_of_a_deleted_mesh_in_bounded_steps(
     assert_eq!(world.left_of(&other).await, kept);
     assert_eq!(contents(&other.broadcasts().await?), ["kept"]);
     assert!(world.store.sent(&other.id, &b.id, "key", T0).await?.is_some());
-    assert!(!world.store.purge(T0).await?);
+    assert!(!world.purge(T0).await?);
     Ok(())
 }
 
 pub(crate) async fn sends_go_on_while_a_large_mesh_is_purged(world: &World) -> Result<()> {
-    const MESSAGES: i64 = 20_000;
+    const MESSAGES: i64 = 8_000;
     let (mesh, a) = world.mesh_with_agent().await?;
     let (other, b) = world.mesh_with_agent().await?;
     for n in 0..MESSAGES / 1_000 {
@@ -151,7 +151,7 @@ pub(crate) async fn sends_go_on_while_a_large_mesh_is_purged(world: &World) -> R
     assert_eq!(left, 2 * MESSAGES + 1);
 
     let mut sent = 0;
-    while world.store.purge(T0).await? {
+    while world.purge(T0).await? {
         // Whoever sends waits for one step at most, and that is a bounded one.
         other.write(T0, vec![to_all(&b, "meanwhile")]).await?;
         sent += 1;
@@ -160,7 +160,7 @@ pub(crate) async fn sends_go_on_while_a_large_mesh_is_purged(world: &World) -> R
         left = now;
     }
     assert_eq!(left, 0);
-    assert!(sent >= 40, "{sent} steps");
+    assert!(sent >= 16, "{sent} steps");
     assert_eq!(other.broadcasts().await?.len(), sent);
     Ok(())
 }

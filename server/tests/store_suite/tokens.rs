@@ -336,7 +336,7 @@ pub(crate) async fn a_token_is_known_for_thirty_days_after_its_end(world: &World
         (T0 + 30 * DAY + 1, vec!["live"]),
         (T0 + 3_000 * DAY, vec!["live"]),
     ] {
-        while world.store.purge(now).await? {}
+        while world.purge(now).await? {}
         assert_eq!(known().await?, expected);
     }
     Ok(())
@@ -429,7 +429,7 @@ pub(crate) async fn a_second_use_of_a_code_revokes_what_the_first_one_got(
     assert_eq!(first.revoked_at, None);
     // Also after the code has expired, with any challenge, and after a restart.
     world.reopen().await;
-    while world.store.purge(T0 + 300).await? {}
+    while world.purge(T0 + 300).await? {}
     let answer = exchange(world, "code", "guess", "second", 0, T0 + 300).await?;
     assert_eq!(answer, Exchange::Reused(Some(first.id.clone())));
     assert_eq!(kept(world, "first").await?.revoked_at, Some(T0 + 300));

@@ -1,6 +1,6 @@
 //! The tools of one caller. Each call asks access for itself, as the call of the API that does the same.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use meshwire_protocol::tools::{Backend, Here, Refusal, Unread, how_many_fit};
@@ -9,10 +9,11 @@ use meshwire_protocol::{
 };
 use rmcp::model::RequestId;
 
-use super::handed::{Handed, Page, Session};
+use super::Session;
+use super::handed::{Called, Handed};
 use crate::access::{Action, InMesh, Principal};
 use crate::app::App;
-use crate::error::{ApiError, Result};
+use crate::error::{ApiError, Result, chain};
 use crate::mesh::{Poll, not_your_agent};
 use crate::routes::{agents, meshes, messages};
 use crate::store::{AgentChange, AgentRow};
@@ -22,30 +23,60 @@ pub(super) struct AgentTools {
     app: App,
     principal: Principal,
     session: Session,
-    handed: Arc<Handed>,
-    /// What the call has read.
-    read: Mutex<Option<Page>>,
+    /// What the call has read: whose messages, how far, and which call it is.
+    read: Mutex<Option<(AgentId, MessageId, Called)>>,
     /// How long a poll has waited.
     waited: Mutex<Option<Duration>>,
 }
 
 impl AgentTools {
-    pub(super) fn new(
-        app: App,
-        principal: Principal,
-        session: Session,
-        handed: Arc<Handed>,
-    ) -> Self {
+    pub(super) fn new(app: App, principal: Principal, session: Session) -> Self {
         let (read, waited) = (Mutex::default(), Mutex::default());
-        Self { app, principal, session, handed, read, waited }
+        Self { app, principal, session, read, waited }
+    }
+
+    fn handed(&self, agent: &AgentId) -> Handed {
+        let (store, clock) = (self.app.store.clone(), self.app.clock.clone());
+        Handed::new(store, clock, &self.principal.token.id, agent)
     }
 
     /// The answer goes out: the next call says that it has arrived.
-    pub(super) fn answered(&self) {
-        let page = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(page) = page {
-            self.handed.note(&self.session, page);
+    pub(super) async fn answered(&self) {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((agent, up_to, call)) = read else { return };
+        if let Err(error) = self.handed(&agent).note(up_to, &call).await {
+            tracing::warn!(error = %chain(&error), "what was handed out over /mcp could not be noted, and comes again");
         }
+    }
+
+    /// A client begins anew.
+    pub(super) async fn begins(&self) -> Result<()> {
+        match self.known_agent().await? {
+            Some(agent) => Ok(self.handed(&agent).forget().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// The client does not want the answer to one of its calls.
+    pub(super) async fn cancelled(&self, call: &RequestId) -> Result<()> {
+        match self.known_agent().await? {
+            Some(agent) => Ok(self.handed(&agent).cancel(call.into()).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// The caller's agent, if there is one that it may read for.
+    async fn known_agent(&self) -> Result<Option<AgentId>> {
+        let principal = &self.principal;
+        let roster = self.enter(Action::ReadInbox).await?.roster;
+        let agent = match (&principal.token.agent, &self.session.place.agent) {
+            (Some(bound), _) => roster.agent_by_id(bound),
+            (None, Some(name)) => {
+                roster.agent(name).filter(|agent| agent.user == principal.user.id)
+            }
+            (None, None) => roster.person(&principal.user.id),
+        };
+        Ok(agent.map(|agent| agent.id.clone()))
     }
 
     /// How long a poll has waited, if there was one.
@@ -107,7 +138,7 @@ impl AgentTools {
     async fn arrive(&self, action: Action) -> Result<(InMesh, AgentRow)> {
         let caller = self.enter(action).await?;
         let agent = self.agent(&caller).await?;
-        if let Some(up_to) = self.handed.take(&self.session, &agent.id) {
+        if let Some(up_to) = self.handed(&agent.id).take().await? {
             let reading = InMesh::enter(
                 &self.app,
                 self.principal.clone(),
@@ -165,7 +196,7 @@ impl AgentTools {
             more = true;
             cursor = messages.last().map_or(cursor, |last| last.id);
         }
-        let read = Page { agent: agent.id, up_to: cursor, call: id.clone() };
+        let read = (agent.id, cursor, id.into());
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
         Ok(Unread { messages, more, gap: page.gap, elsewhere: false })
     }

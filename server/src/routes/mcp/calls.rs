@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rmcp::model::RequestId;
 use tokio::sync::oneshot;
 
-use super::handed::Session;
+use super::Session;
 
 /// The calls that are under way. Clients choose the ids: two of one session may have the same.
 #[derive(Debug, Default)]
@@ -44,14 +44,11 @@ impl Calls {
         Call { calls: self, number, cancelled }
     }
 
-    /// The client does not want the answer any more.
-    pub(super) fn cancel(&self, session: &Session, id: &RequestId) {
+    /// The client does not want the answer any more; `false` when the call is not under way here.
+    pub(super) fn cancel(&self, session: &Session, id: &RequestId) -> bool {
         let mut inside = self.lock();
         let called_off = inside.running.extract_if(|_, it| it.id == *id && it.session == *session);
-        for (_, running) in called_off {
-            // It may have ended just now.
-            let _ = running.cancel.send(());
-        }
+        called_off.fold(false, |any, (_, running)| running.cancel.send(()).is_ok() || any)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -63,6 +60,12 @@ impl Call<'_> {
     /// Ends when the call is called off.
     pub(super) async fn cancelled(&mut self) {
         let _ = (&mut self.cancelled).await;
+    }
+
+    /// From here on nobody calls it off; whether somebody has.
+    pub(super) fn end(mut self) -> bool {
+        self.calls.lock().running.remove(&self.number);
+        self.cancelled.try_recv().is_ok()
     }
 }
 

@@ -1,70 +1,125 @@
-//! What was handed out over `/mcp` and waits for the next call, which acknowledges it.
+//! What was handed out over `/mcp` and waits for the next call, which acknowledges it. It is in the store, since
+//! the next call may come to any node.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use meshwire_protocol::{AgentId, MessageId, TokenId};
 use rmcp::model::RequestId;
+use serde::{Deserialize, Serialize};
 
-use super::Place;
+use crate::clock::{Clock, micros};
+use crate::secret::digest;
+use crate::store::moving::hex_of;
+use crate::store::{Digest, Result, Store, StoreError};
 
-/// Sessions whose last page is remembered. Of one that is forgotten, the page comes again.
-const MOST: usize = 10_000;
+/// How long a page waits for the next call; after that it comes again.
+const KEPT: Duration = Duration::from_hours(7 * 24);
+/// Cancelled calls that are remembered: those that were under way at once.
+const MOST_CANCELLED: usize = 16;
+/// How often a change is tried that another call of the same client has stood in the way of.
+const ATTEMPTS: usize = 16;
 
-/// What of a client stays the same from call to call: its token, and its URL.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Session {
-    pub(super) token: TokenId,
-    pub(super) place: Place,
+/// The last page of a client: of a token that speaks for an agent.
+pub(super) struct Handed {
+    store: Arc<dyn Store>,
+    clock: Arc<Clock>,
+    client: Digest,
+}
+
+/// A call, by its id: of one length, whatever the client takes for an id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Called(String);
+
+impl From<&RequestId> for Called {
+    fn from(id: &RequestId) -> Self {
+        Self(hex_of(&digest(&format!("{id:?}"))[..16]))
+    }
 }
 
 /// What a call has handed out.
-#[derive(Debug, Clone)]
-pub(super) struct Page {
-    /// To which agent: another one may have got the name that stands in the URL.
-    pub(super) agent: AgentId,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Page {
     /// How far it went.
-    pub(super) up_to: MessageId,
-    /// The call.
-    pub(super) call: RequestId,
+    up_to: MessageId,
+    call: Called,
 }
 
-/// The last page of each session.
-#[derive(Debug, Default)]
-pub(super) struct Handed(Mutex<HashMap<Session, Page>>);
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Note {
+    page: Option<Page>,
+    /// Calls whose answers the client does not want, on whichever node they are under way; the newest last.
+    cancelled: Vec<Called>,
+}
 
 impl Handed {
-    /// Notes a page.
-    pub(super) fn note(&self, session: &Session, page: Page) {
-        let mut pages = self.lock();
-        if pages.len() >= MOST
-            && let Some(any) = pages.keys().next().cloned()
-        {
-            pages.remove(&any);
-        }
-        pages.insert(session.clone(), page);
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<Clock>,
+        token: &TokenId,
+        agent: &AgentId,
+    ) -> Self {
+        Self { store, clock, client: digest(&format!("{token} {agent}")) }
     }
 
-    /// Takes the note of the last page; how far it went, if it was this agent's.
-    pub(super) fn take(&self, session: &Session, agent: &AgentId) -> Option<MessageId> {
-        let page = self.lock().remove(session)?;
-        (page.agent == *agent).then_some(page.up_to)
+    /// Notes a page, unless its call was cancelled.
+    pub(super) async fn note(&self, up_to: MessageId, call: &Called) -> Result<()> {
+        self.change(|note| {
+            if let Some(place) = note.cancelled.iter().position(|cancelled| cancelled == call) {
+                note.cancelled.remove(place);
+            } else {
+                note.page = Some(Page { up_to, call: call.clone() });
+            }
+        })
+        .await
+    }
+
+    /// Takes the note of the last page; how far it went.
+    pub(super) async fn take(&self) -> Result<Option<MessageId>> {
+        self.change(|note| note.page.take().map(|page| page.up_to)).await
     }
 
     /// A client begins anew: nobody knows whether the one before has seen the last page, so it comes again.
-    pub(super) fn forget(&self, session: &Session) {
-        self.lock().remove(session);
+    pub(super) async fn forget(&self) -> Result<()> {
+        self.change(|note| *note = Note::default()).await
     }
 
-    /// The client does not want the answer to this call: what was in it comes again.
-    pub(super) fn cancel(&self, session: &Session, call: &RequestId) {
-        let mut pages = self.lock();
-        if pages.get(session).is_some_and(|page| page.call == *call) {
-            pages.remove(session);
+    /// The client does not want the answer to this call: what is in it comes again.
+    pub(super) async fn cancel(&self, call: Called) -> Result<()> {
+        self.change(|note| {
+            if note.page.as_ref().is_some_and(|page| page.call == call) {
+                note.page = None;
+            } else if !note.cancelled.contains(&call) {
+                note.cancelled.push(call.clone());
+                if note.cancelled.len() > MOST_CANCELLED {
+                    note.cancelled.remove(0);
+                }
+            }
+        })
+        .await
+    }
+
+    async fn change<T>(&self, change: impl Fn(&mut Note) -> T) -> Result<T> {
+        for _ in 0..ATTEMPTS {
+            let now = self.clock.now();
+            let was = self.store.client_note(&self.client, now).await?;
+            let before: Note = match &was {
+                Some(text) => {
+                    serde_json::from_str(text).map_err(|e| StoreError::Fault(e.into()))?
+                }
+                None => Note::default(),
+            };
+            let mut note = before.clone();
+            let answer = change(&mut note);
+            if note == before {
+                return Ok(answer);
+            }
+            let text = serde_json::to_string(&note).map_err(|e| StoreError::Fault(e.into()))?;
+            let until = now.saturating_add(micros(KEPT));
+            if self.store.swap_client_note(&self.client, was.as_deref(), &text, now, until).await? {
+                return Ok(answer);
+            }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Session, Page>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Err(StoreError::Unavailable("calls of one client are in each other's way".into()))
     }
 }

@@ -28,11 +28,16 @@ pub fn digest_of(text: &str) -> Option<Digest> {
     if rest.is_empty() { bytes?.try_into().ok() } else { None }
 }
 
-pub(super) fn serialize<S: Serializer>(digest: &Digest, to: S) -> Result<S::Ok, S::Error> {
+pub(in crate::store) fn serialize<S: Serializer>(
+    digest: &Digest,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     to.serialize_str(&hex_of(digest))
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
+pub(in crate::store) fn deserialize<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Digest, D::Error> {
     let digest = digest_of(&String::deserialize(from)?);
     digest.ok_or_else(|| D::Error::custom("expected a SHA-256: 64 of the characters 0-9 a-f"))
 }

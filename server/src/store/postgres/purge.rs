@@ -47,6 +47,8 @@ pub(super) async fn purge(tx: &mut Tx, now: Micros) -> sqlx::Result<bool> {
               LIMIT $2 FOR UPDATE SKIP LOCKED)",
         "DELETE FROM account_link WHERE hash IN
              (SELECT hash FROM account_link WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        "DELETE FROM client_note WHERE client IN
+             (SELECT client FROM client_note WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
         "DELETE FROM session WHERE hash IN
              (SELECT hash FROM session WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
         // One that has run out is known for 30 days more, so that its holder is told what is wrong.

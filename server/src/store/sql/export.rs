@@ -8,13 +8,8 @@ use tokio::sync::mpsc;
 use super::{Conn, Row, decode};
 use crate::store::moving::{
     Account, AccountLink, Agent, CliCode, DeviceCode, Idempotency, Invite, JoinRequest, Member,
-    Mesh, Message, Piece, Record, Session, Token,
+    Mesh, Message, Out, Piece, Record, Session, Token,
 };
-
-/// Records in a piece, at the most; an import writes them with one statement.
-const PIECE: usize = 500;
-/// Bytes in a piece, about.
-const PIECE_BYTES: usize = 1024 * 1024;
 
 type Decode = fn(&Row) -> sqlx::Result<Record>;
 
@@ -89,7 +84,7 @@ const LOG: [(&str, Decode); 2] = [
 
 /// Hands over everything that this transaction sees.
 pub(super) async fn everything(conn: &mut Conn, to: mpsc::Sender<Piece>) -> sqlx::Result<()> {
-    let mut out = Out { to, records: Vec::new(), bytes: 0 };
+    let mut out = Out::new(to);
     for (sql, decode) in KINDS {
         let mut rows = sqlx::query(sql).fetch(&mut *conn);
         while let Some(row) = rows.try_next().await? {
@@ -111,37 +106,7 @@ pub(super) async fn everything(conn: &mut Conn, to: mpsc::Sender<Piece>) -> sqlx
             }
         }
     }
-    out.hand_over().await?;
-    out.send(Piece::End).await
-}
-
-/// Gathers records to pieces.
-struct Out {
-    to: mpsc::Sender<Piece>,
-    records: Vec<Record>,
-    bytes: usize,
-}
-
-impl Out {
-    async fn put(&mut self, record: Record) -> sqlx::Result<()> {
-        self.bytes += record.size();
-        self.records.push(record);
-        if self.records.len() >= PIECE || self.bytes >= PIECE_BYTES {
-            self.hand_over().await?;
-        }
-        Ok(())
-    }
-
-    async fn hand_over(&mut self) -> sqlx::Result<()> {
-        self.bytes = 0;
-        let records = std::mem::take(&mut self.records);
-        self.send(Piece::Records(records)).await
-    }
-
-    async fn send(&self, piece: Piece) -> sqlx::Result<()> {
-        let sent = self.to.send(piece).await;
-        sent.map_err(|_| sqlx::Error::Protocol("nobody takes the records any more".to_owned()))
-    }
+    Ok(out.end().await?)
 }
 
 fn account(row: &Row) -> sqlx::Result<Record> {

@@ -43,6 +43,8 @@ pub(super) async fn purge(tx: &mut Tx, now: Micros) -> sqlx::Result<bool> {
              (SELECT hash FROM device_code WHERE expires_at <= ?1 - 3600000000 LIMIT ?2)",
         "DELETE FROM account_link WHERE hash IN
              (SELECT hash FROM account_link WHERE expires_at <= ?1 LIMIT ?2)",
+        "DELETE FROM client_note WHERE client IN
+             (SELECT client FROM client_note WHERE expires_at <= ?1 LIMIT ?2)",
         "DELETE FROM session WHERE hash IN (SELECT hash FROM session WHERE expires_at <= ?1 LIMIT ?2)",
         // One that has run out is known for 30 days more, so that its holder is told what is wrong.
         "DELETE FROM invite WHERE id IN

@@ -1,0 +1,303 @@
+//! What nodes tell each other. Times in these items are those of the node that wrote them.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use meshwire_protocol::{AgentId, MeshId, MessageId, TokenId};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::append::HeadRow;
+use super::db::{Db, Range};
+use super::item::{Item, decode, encode_until, s, text};
+use super::keys::{self, Key};
+use super::{DynamoStore, item};
+use crate::clock::{micros, system_micros};
+use crate::secret;
+use crate::store::{Ended, EndedRow, Head, Micros, NodeStore, Result};
+
+/// How often all heads are looked at, however many hints come.
+const SWEEP: Duration = Duration::from_secs(10);
+/// Between two looks for hints.
+const EVERY: Duration = Duration::from_millis(100);
+/// How far back a look goes: what other nodes' clocks and the way to the table may be late.
+const BACK: Micros = 3_000_000;
+/// Who has not looked for this long may have missed hints.
+const MISSED: Duration = Duration::from_secs(2);
+/// How far back `ended` goes, clocks that differ included, and how far forward.
+const ENDED_BACK: Micros = 20_000_000;
+const ENDED_AHEAD: Micros = 10_000_000;
+
+const MINUTE: Micros = 60_000_000;
+const HOUR: Micros = 60 * MINUTE;
+const DAY: Micros = 24 * HOUR;
+
+/// This process among those on the table.
+#[derive(Debug)]
+pub(super) struct Node {
+    id: String,
+    heard: Mutex<Heard>,
+    /// What it has said of its polls, and when.
+    said: Mutex<HashMap<MeshId, (Vec<AgentId>, Micros)>>,
+}
+
+/// What it has heard of.
+#[derive(Debug)]
+struct Heard {
+    /// By their `sk`.
+    hints: BTreeSet<String>,
+    looked: Instant,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        let heard = Heard { hints: BTreeSet::new(), looked: Instant::now() };
+        Self { id: secret::base62(12), heard: Mutex::new(heard), said: Mutex::default() }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct HintItem {
+    heads: Vec<(MeshId, MessageId)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct LeaseItem {
+    lease: Micros,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PollingItem {
+    agents: Vec<AgentId>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct EndedItem {
+    id: i64,
+    token: Option<TokenId>,
+    mesh: Option<MeshId>,
+}
+
+/// A place by time: 16 digits, as in the log.
+fn place(at: Micros) -> String {
+    format!("{at:016}")
+}
+
+impl Node {
+    /// Says goodbye: nobody polls on this node any more. When that fails, its lease runs out.
+    pub(super) async fn leave(&self, db: &Db) {
+        let _ = db.delete(&Key::new(keys::NODES, &self.id)).await;
+    }
+
+    /// The new ones of some hints.
+    fn news(&self, items: &[Item]) -> Result<Vec<(MeshId, MessageId)>> {
+        let mut heard = lock(&self.heard);
+        let mut heads: HashMap<MeshId, MessageId> = HashMap::new();
+        for item in items {
+            let sk = text(item, "sk")?;
+            if sk.ends_with(&self.id) || !heard.hints.insert(sk.to_owned()) {
+                continue;
+            }
+            let hint: HintItem = decode(item)?;
+            for (mesh, head) in hint.heads {
+                let newest = heads.entry(mesh).or_default();
+                *newest = head.max(*newest);
+            }
+        }
+        Ok(heads.into_iter().collect())
+    }
+
+    /// Begins a look; whether the last one is so long ago that something may have been missed.
+    fn looks(&self) -> bool {
+        let mut heard = lock(&self.heard);
+        // No look comes back to these.
+        let old = place(system_micros() - 2 * BACK);
+        heard.hints = heard.hints.split_off(&old);
+        heard.looked.elapsed() > MISSED
+    }
+
+    fn looked(&self) {
+        lock(&self.heard).looked = Instant::now();
+    }
+}
+
+impl DynamoStore {
+    /// An entry of the `ended` log, to be written with what ends something.
+    pub(super) fn ended_item(&self, what: &Ended) -> Result<Item> {
+        let now = system_micros();
+        let id: i64 = rand::random();
+        let (token, mesh) = match what {
+            Ended::Token(token) => (Some(token.clone()), None),
+            Ended::Mesh(mesh) => (None, Some(mesh.clone())),
+        };
+        let sk = format!("{}#{}#{id:x}", place(now), self.node.id);
+        let key = Key::new(keys::ended(now / MINUTE), sk);
+        encode_until(&key, &EndedItem { id, token, mesh }, now + HOUR)
+    }
+
+    async fn say(&self, mesh: &MeshId, agents: &[AgentId], now: Micros) -> Result<()> {
+        let key = Key::new(keys::polling(mesh), &self.node.id);
+        if agents.is_empty() {
+            return self.db.delete(&key).await;
+        }
+        let item = PollingItem { agents: agents.to_vec() };
+        self.db.put(encode_until(&key, &item, now + DAY)?).await
+    }
+}
+
+#[async_trait]
+impl NodeStore for DynamoStore {
+    fn sweep(&self) -> Duration {
+        SWEEP
+    }
+
+    async fn heads(&self, meshes: &[MeshId]) -> Result<Vec<(MeshId, Head)>> {
+        let found = self.db.get_many(meshes.iter().map(keys::head).collect()).await?;
+        let mut heads = Vec::with_capacity(found.len());
+        for mesh in meshes {
+            let Some(item) = found.get(&keys::head(mesh)) else { continue };
+            let head: HeadRow = decode(item)?;
+            if head.deleted_at.is_none() {
+                heads.push((mesh.clone(), head.public()?));
+            }
+        }
+        Ok(heads)
+    }
+
+    async fn hint(&self, heads: &[(MeshId, MessageId)]) -> Result<()> {
+        let now = system_micros();
+        let key = Key::new(keys::HINTS, format!("{}#{}", place(now), self.node.id));
+        let hint = HintItem { heads: heads.to_vec() };
+        self.db.put(encode_until(&key, &hint, now + MINUTE)?).await?;
+        // What comes in the meantime goes into one item.
+        tokio::time::sleep(EVERY).await;
+        Ok(())
+    }
+
+    async fn hinted(&self) -> Result<Option<Vec<(MeshId, MessageId)>>> {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let missed = self.node.looks();
+            let values = [("from", s(place(system_micros() - BACK)))];
+            let range = Range { which: "#sk > :from", values: &values, ..Range::all(keys::HINTS) };
+            let items = self.db.range(&range).await?;
+            let news = self.node.news(&items)?;
+            self.node.looked();
+            if missed {
+                return Ok(None);
+            }
+            if !news.is_empty() {
+                return Ok(Some(news));
+            }
+        }
+    }
+
+    async fn ended(&self) -> Result<Vec<EndedRow>> {
+        let now = system_micros();
+        let from = now - ENDED_BACK;
+        let values = [("from", s(place(from)))];
+        let mut rows = Vec::new();
+        for minute in from / MINUTE..=(now + ENDED_AHEAD) / MINUTE {
+            let which = "#sk > :from";
+            let range = Range { which, values: &values, ..Range::all(keys::ended(minute)) };
+            for item in self.db.range(&range).await? {
+                let ended: EndedItem = decode(&item)?;
+                let what = match ended {
+                    EndedItem { token: Some(token), .. } => Ended::Token(token),
+                    EndedItem { mesh: Some(mesh), .. } => Ended::Mesh(mesh),
+                    _ => return Err(item::fault("something has ended, and it is not said what")),
+                };
+                rows.push(EndedRow { id: ended.id, what });
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn renew(&self, lease: Duration) -> Result<()> {
+        let now = system_micros();
+        let key = Key::new(keys::NODES, &self.node.id);
+        let lease = now.saturating_add(micros(lease));
+        self.db.put(encode_until(&key, &LeaseItem { lease }, lease + HOUR)?).await?;
+        // What was said long ago is said again before the engine deletes it.
+        let old: Vec<(MeshId, Vec<AgentId>)> = lock(&self.node.said)
+            .iter_mut()
+            .filter(|(_, (_, at))| *at < now - DAY / 2)
+            .map(|(mesh, (agents, at))| {
+                *at = now;
+                (mesh.clone(), agents.clone())
+            })
+            .collect();
+        for (mesh, agents) in old {
+            self.say(&mesh, &agents, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn note_polling(&self, mesh: &MeshId, agents: &[AgentId]) -> Result<()> {
+        let now = system_micros();
+        self.say(mesh, agents, now).await?;
+        let mut said = lock(&self.node.said);
+        if agents.is_empty() {
+            said.remove(mesh);
+        } else {
+            said.insert(mesh.clone(), (agents.to_vec(), now));
+        }
+        Ok(())
+    }
+
+    async fn last_seen(
+        &self,
+        mesh: &MeshId,
+        agents: &[AgentId],
+        now: Micros,
+    ) -> Result<Vec<(AgentId, Micros)>> {
+        let rows = self.position_rows(mesh, agents.iter()).await?;
+        let written = rows.into_iter().filter_map(|(agent, row)| Some((agent, row.last_seen?)));
+        let polling = self.polling(mesh).await?.into_iter().map(|agent| (agent, now));
+        Ok(written.chain(polling).collect())
+    }
+}
+
+impl DynamoStore {
+    /// Whether another node has a lease that has not run out.
+    pub(super) async fn is_shared(&self) -> Result<bool> {
+        let now = system_micros();
+        for item in self.db.range(&Range::all(keys::NODES)).await? {
+            let lease: LeaseItem = decode(&item)?;
+            if lease.lease > now && text(&item, "sk")? != self.node.id {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The agents of a mesh that poll on any node whose lease has not run out.
+    async fn polling(&self, mesh: &MeshId) -> Result<Vec<AgentId>> {
+        let said = self.db.range(&Range::all(keys::polling(mesh))).await?;
+        if said.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut leases = Vec::with_capacity(said.len());
+        for item in &said {
+            leases.push(Key::new(keys::NODES, text(item, "sk")?));
+        }
+        let found = self.db.get_many(leases.clone()).await?;
+        // Leases are written by this clock too, on another computer.
+        let now = system_micros();
+        let mut agents = HashSet::new();
+        for (item, lease) in said.iter().zip(&leases) {
+            let Some(lease) = found.get(lease) else { continue };
+            let (lease, polling): (LeaseItem, PollingItem) = (decode(lease)?, decode(item)?);
+            if lease.lease > now {
+                agents.extend(polling.agents);
+            }
+        }
+        Ok(agents.into_iter().collect())
+    }
+}

@@ -1,0 +1,367 @@
+//! What only DynamoDB has: units that are paid for, queries that show too little, nodes that tell each other.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextMut,
+    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
+};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::operation::get_item::{GetItemInput, GetItemOutput};
+use aws_sdk_dynamodb::operation::query::{QueryInput, QueryOutput};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValue,
+};
+use meshwire_protocol::MessageId;
+use meshwire_server::secret;
+use meshwire_server::store::dynamodb::DynamoStore;
+use meshwire_server::store::{
+    AccountStore as _, Appended, Ended, NodeStore, Result, Store, StoreError, Stream, TokenMade,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::Id;
+use tokio::time::Instant;
+
+use crate::dynamodb::{DynamoDb, config};
+use crate::engine::Engine as _;
+use crate::fixture::{DAY, Mesh, T0, World, contents, id, keyed, new_token, to_all, wall};
+
+/// Adds up the read units of a store, in thousandths.
+#[derive(Debug, Clone, Default)]
+struct Meter(Arc<AtomicU64>);
+
+impl Meter {
+    fn read(&self) -> u64 {
+        self.0.swap(0, Ordering::SeqCst).div_ceil(1_000)
+    }
+}
+
+impl Intercept for Meter {
+    fn name(&self) -> &'static str {
+        "meter"
+    }
+
+    fn modify_before_serialization(
+        &self,
+        context: &mut BeforeSerializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        let total = Some(ReturnConsumedCapacity::Total);
+        if let Some(get) = context.input_mut().downcast_mut::<GetItemInput>() {
+            get.return_consumed_capacity = total;
+        } else if let Some(query) = context.input_mut().downcast_mut::<QueryInput>() {
+            query.return_consumed_capacity = total;
+        }
+        Ok(())
+    }
+
+    fn read_after_execution(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        let Some(Ok(output)) = context.output_or_error() else { return Ok(()) };
+        let get = output.downcast_ref::<GetItemOutput>();
+        let query = output.downcast_ref::<QueryOutput>();
+        let consumed = get
+            .and_then(GetItemOutput::consumed_capacity)
+            .or_else(|| query.and_then(QueryOutput::consumed_capacity));
+        let units = consumed.and_then(ConsumedCapacity::capacity_units).unwrap_or_default();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+        self.0.fetch_add((units * 1_000.0) as u64, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// Loses the answers to some transactions, after they were done.
+#[derive(Debug, Default)]
+struct LosesAnswers {
+    transactions: AtomicU64,
+    /// The tasks that wait for one.
+    waiting: Mutex<HashSet<Option<Id>>>,
+}
+
+impl Intercept for LosesAnswers {
+    fn name(&self) -> &'static str {
+        "loses answers"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        let target = context.request().headers().get("x-amz-target");
+        if target.is_some_and(|target| target.ends_with(".TransactWriteItems")) {
+            self.waiting.lock().expect("nobody panics").insert(tokio::task::try_id());
+        }
+        Ok(())
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        let waiting = self.waiting.lock().expect("nobody panics").remove(&tokio::task::try_id());
+        // As often in a row as a request is sent.
+        if waiting && self.transactions.fetch_add(1, Ordering::SeqCst) % 6 >= 3 {
+            *context.response_mut().status_mut() = 500.try_into()?;
+        }
+        Ok(())
+    }
+}
+
+async fn open(table: &str) -> Arc<DynamoStore> {
+    Arc::new(DynamoStore::open_with(table, config()).await.expect("the table can be used"))
+}
+
+async fn world() -> (DynamoDb, World) {
+    let engine = DynamoDb::fresh().await;
+    let world = World::on(DynamoDb::again(&engine).await);
+    (engine, world)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_pays_for_what_lies_behind_its_cursor_once() -> Result<()> {
+    let (engine, world) = world().await;
+    let (mesh, a) = world.mesh_with_agent().await?;
+    let (empty, _) = world.mesh_with_agent().await?;
+    let mut bytes = 0;
+    for n in 0..40 {
+        let batch = vec![to_all(&a, &"x".repeat(200 + 40 * n)); 5 + 3 * n];
+        bytes += batch.iter().map(|message| message.size() + 200).sum::<usize>();
+        mesh.write(T0, batch).await?;
+    }
+
+    let meter = Meter::default();
+    let metered = config().interceptor(meter.clone());
+    let store = DynamoStore::open_with(&engine.table, metered).await.expect("the table is there");
+    let cold = Mesh { store: Arc::new(store), ..mesh.clone() };
+    for limit in [100, 1_000, 7] {
+        let store = DynamoStore::open_with(&engine.table, config().interceptor(meter.clone()));
+        let cold = Mesh { store: Arc::new(store.await.expect("it is there")), ..mesh.clone() };
+        meter.read();
+        let all = cold.pages(&[Stream::All], MessageId::ZERO, limit).await?;
+        let pages = u64::try_from(all.len()).expect("it is small") / u64::from(limit) + 1;
+        // Each page also looks at the head.
+        let units = meter.read().saturating_sub(pages);
+        let fair = u64::try_from(bytes).expect("it is small") / 4_096 + 10;
+        assert!(units <= fair, "{units} units for {bytes} bytes, on pages of {limit}");
+    }
+
+    let head = mesh.head().await?;
+    meter.read();
+    cold.page(&[Stream::All], head, 100).await?;
+    let at_head = meter.read();
+    let empty = Mesh { store: Arc::clone(&cold.store), ..empty };
+    empty.page(&[Stream::All], MessageId::ZERO, 100).await?;
+    assert_eq!(at_head, meter.read(), "as on an empty mesh");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_nodes_whose_answers_get_lost_lose_and_double_nothing() -> Result<()> {
+    const EACH: usize = 30;
+    let (engine, world) = world().await;
+    let (mesh, a) = world.mesh_with_agent().await?;
+    let epoch = mesh.epoch().await?;
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let config = config().interceptor(LosesAnswers::default());
+        let node = DynamoStore::open_with(&engine.table, config).await.expect("it is there");
+        nodes.push(Arc::new(node));
+    }
+    let tasks = (0..8).map(|writer| {
+        let node: Arc<dyn Store> = nodes[writer % 2].clone();
+        let (mesh, a) = (Mesh { store: node, ..mesh.clone() }, a.clone());
+        tokio::spawn(async move {
+            let mut written = Vec::with_capacity(EACH);
+            for n in 0..EACH {
+                let text = format!("{writer}:{n}");
+                let message = keyed(to_all(&a, &text), &text, T0 + DAY);
+                match mesh.store.append(mesh.batch(epoch, T0, vec![message])).await? {
+                    Appended::Written { first, .. } => written.push((first, text)),
+                    other => panic!("nothing stands against it, but: {other:?}"),
+                }
+            }
+            Ok::<_, StoreError>(written)
+        })
+    });
+    let mut answered = Vec::new();
+    for written in futures_util::future::try_join_all(tasks).await.expect("no task panics") {
+        let written = written?;
+        assert!(written.is_sorted(), "for one sender it is the order of sending");
+        answered.extend(written);
+    }
+    answered.sort();
+    let log = mesh.broadcasts().await?;
+    let log: Vec<_> =
+        log.into_iter().map(|stored| (stored.message.id, stored.message.content)).collect();
+    assert_eq!(log, answered);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_torn_query_shows_is_not_believed() -> Result<()> {
+    let (engine, world) = world().await;
+    let (mesh, a) = world.mesh_with_agent().await?;
+    for n in 0..3 {
+        mesh.write(T0 + n, vec![to_all(&a, &n.to_string())]).await?;
+    }
+    // What is used here never shows a later item before an earlier one, so one is taken away by hand.
+    for hidden in [1, 2] {
+        let store = open(&engine.table).await;
+        let reader = Mesh { store: store.clone(), ..mesh.clone() };
+        let taken = engine
+            .client
+            .delete_item()
+            .table_name(&engine.table)
+            .key("pk", AttributeValue::S(format!("log#{}", mesh.id)))
+            .key("sk", AttributeValue::S(format!("{:016}", T0 + hidden)))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await
+            .expect("it can be deleted");
+        let page = reader.page(&[Stream::All], MessageId::ZERO, 10).await?;
+        assert_eq!((page.seen_to, page.more), (id(T0 + hidden - 1), true));
+        let put = engine.client.put_item().table_name(&engine.table);
+        let late = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            put.set_item(taken.attributes).send().await.expect("it can be put back");
+        };
+        // From there it waits for what is missing.
+        let (rest, ()) = tokio::join!(reader.page(&[Stream::All], page.seen_to, 10), late);
+        let expected = &["0", "1", "2"][usize::try_from(hidden).expect("it is small")..];
+        assert_eq!(contents(&rest?.messages), expected);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_tell_each_other_of_heads_and_polls_and_of_what_has_ended() -> Result<()> {
+    let (engine, world) = world().await;
+    let (mesh, a) = world.mesh_with_agent().await?;
+    let (one, two) = (open(&engine.table).await, open(&engine.table).await);
+
+    let moved = [(mesh.id.clone(), id(T0 + 7))];
+    let (heard, told) =
+        tokio::join!(tokio::time::timeout(Duration::from_secs(5), two.hinted()), one.hint(&moved),);
+    told?;
+    let heard = heard.expect("it is heard")?.unwrap_or_default();
+    assert_eq!(heard, moved);
+    let own = tokio::time::timeout(Duration::from_millis(500), one.hinted()).await;
+    assert!(own.is_err(), "nobody hears of itself, nor twice");
+    let heads = two.heads(&[mesh.id.clone(), secret::mesh_id()]).await?;
+    assert_eq!(heads.len(), 1);
+
+    one.renew(Duration::from_secs(20)).await?;
+    one.note_polling(&mesh.id, std::slice::from_ref(&a.id)).await?;
+    let agents = std::slice::from_ref(&a.id);
+    let now = wall();
+    assert_eq!(two.last_seen(&mesh.id, agents, now).await?, [(a.id.clone(), now)]);
+    one.renew(Duration::ZERO).await?;
+    assert_eq!(two.last_seen(&mesh.id, agents, now).await?, [], "the lease is over");
+    one.renew(Duration::from_secs(20)).await?;
+    one.note_polling(&mesh.id, &[]).await?;
+    assert_eq!(two.last_seen(&mesh.id, agents, wall()).await?, []);
+
+    let token = new_token(&mesh.owner.id, "secret");
+    assert_eq!(one.create_token(token.clone(), 0).await?, TokenMade::Created);
+    assert!(world.store.revoke_token(&mesh.owner.id, &token.id, T0).await?);
+    assert!(world.store.remove_agent(&mesh.id, &a.id, T0).await?);
+    let ended: Vec<_> = two.ended().await?.into_iter().map(|row| row.what).collect();
+    assert_eq!(ended, [Ended::Token(token.id), Ended::Mesh(mesh.id.clone())]);
+    assert!(world.store.delete_mesh(&mesh.id, T0).await?);
+    assert_eq!(two.ended().await?.len(), 3);
+    assert_eq!(two.heads(std::slice::from_ref(&mesh.id)).await?, []);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_nodes_make_one_table_at_once() {
+    let table = format!("meshwire-{:016x}", rand::random::<u64>());
+    let opened = futures_util::future::join_all((0..4).map(|_| open(&table))).await;
+    for store in opened {
+        store.ping().await.expect("it answers");
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_is_a_clear_error() {
+    let nowhere = config().endpoint_url("http://127.0.0.1:9");
+    let error = DynamoStore::open_with("mine", nowhere).await.err().expect("nobody is there");
+    let text = error.to_string();
+    assert!(text.contains("table mine") && text.contains("AWS_REGION"), "{text}");
+}
+
+/// Stands before the engine, and lets nothing through while it is told so.
+async fn gate(open: watch::Receiver<bool>) -> std::io::Result<String> {
+    let engine = std::env::var("MESHWIRE_TEST_DYNAMODB").expect("it is set");
+    let engine = engine.trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (mut open, engine) = (open.clone(), engine.clone());
+            tokio::spawn(async move {
+                let mut closed = open.clone();
+                let through = async {
+                    // Whoever comes while it is closed hears nothing at all.
+                    open.wait_for(|open| *open).await.expect("it is told");
+                    let mut engine = TcpStream::connect(engine).await?;
+                    tokio::io::copy_bidirectional(&mut client, &mut engine).await
+                };
+                tokio::select! {
+                    _ = through => {}
+                    () = async {
+                        let _ = closed.wait_for(|open| *open).await;
+                        let _ = closed.wait_for(|open| !*open).await;
+                    } => {}
+                }
+            });
+        }
+    });
+    Ok(format!("http://{address}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_goes_away_is_unavailable_within_seconds_and_comes_back_by_itself()
+-> Result<()> {
+    let (engine, world) = world().await;
+    let (mesh, a) = world.mesh_with_agent().await?;
+    let (tell, open) = watch::channel(true);
+    let address = gate(open).await.expect("there is a port");
+    let through = config().endpoint_url(address);
+    let store = DynamoStore::open_with(&engine.table, through).await.expect("it is open");
+    let mesh = Mesh { store: Arc::new(store), ..mesh };
+    mesh.write(T0, vec![to_all(&a, "before")]).await?;
+    let epoch = mesh.epoch().await?;
+
+    tell.send_replace(false);
+    let began = Instant::now();
+    let batch = mesh.batch(epoch, T0 + 1, vec![to_all(&a, "away")]);
+    let (read, append) = tokio::join!(mesh.head(), mesh.store.append(batch));
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+    assert!(matches!(append, Err(StoreError::Unavailable(_))), "{append:?}");
+    assert!(began.elapsed() < Duration::from_secs(15), "it took {:?}", began.elapsed());
+
+    tell.send_replace(true);
+    mesh.write(T0 + 2, vec![to_all(&a, "after")]).await?;
+    let log = mesh.broadcasts().await?;
+    // What was under way may have arrived, also later than it was given up; but once.
+    let arrived = contents(&log).iter().filter(|text| **text == "away").count();
+    assert!(arrived <= 1);
+    let log: Vec<_> = contents(&log).into_iter().filter(|text| *text != "away").collect();
+    assert_eq!(log, ["before", "after"]);
+    Ok(())
+}

@@ -8,6 +8,8 @@ mod checker;
 #[path = "../../../server/tests/support/github.rs"]
 mod github;
 
+#[path = "../../../server/tests/support/dynamodb.rs"]
+mod dynamodb_tables;
 #[path = "../../../server/tests/support/postgres.rs"]
 mod postgres_server;
 

@@ -25,6 +25,7 @@ macro_rules! on {
 
 macro_rules! on_every_engine {
     ($($cases:tt)*) => {
+        on! { dynamodb, super::Place::dynamodb(); $($cases)* }
         on! { postgres, super::Place::postgres(); $($cases)* }
     };
 }

@@ -14,10 +14,25 @@ use crate::program::{Computer, Running, signed_in_at};
 use crate::service::LIMIT;
 use crate::service::Service;
 
+/// What names the DynamoDB of the run to programs of AWS.
+const AWS: [&str; 5] = [
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_EC2_METADATA_DISABLED",
+];
+
 /// Where nodes keep what they share: the environment that says so.
 pub(crate) struct Place(Vec<(&'static str, String)>);
 
 impl Place {
+    pub(crate) fn dynamodb() -> Self {
+        let store = format!("dynamodb:{}", crate::dynamodb_tables::table());
+        let given = AWS.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
+        Self(given.chain([("MESHWIRE_STORE", store)]).collect())
+    }
+
     pub(crate) fn postgres() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self(vec![("MESHWIRE_STORE", runtime.block_on(crate::postgres_server::schema()))])

@@ -31,9 +31,10 @@ fn load(
     each: usize,
     send: impl Fn(&Letter<'_>) -> MessageId + Send + Sync + 'static,
 ) -> Load {
+    let http = ground.http();
     // The last one sends the message after which there are no more.
     for sender in 0..=senders {
-        ground.http().register(&sender_name(sender));
+        http.register(&sender_name(sender));
     }
     let readers: Vec<String> = (0..READERS).map(reader_name).collect();
     Load::start(senders, each, &readers, send)

@@ -236,7 +236,8 @@ impl Running {
     /// The next line on stdout.
     #[track_caller]
     pub(crate) fn next_line(&self) -> String {
-        self.lines.recv_timeout(LIMIT).expect("a line")
+        let line = self.lines.recv_timeout(LIMIT);
+        line.unwrap_or_else(|error| panic!("no line ({error}): {}", self.errors()))
     }
 
     /// The next line on stdout, if there is one by now.

@@ -75,8 +75,14 @@ impl Load {
         Self { senders: threads, stop, answers, last }
     }
 
-    /// Waits for so many more answers.
+    /// Waits for so many answers from now on.
     pub(crate) fn goes_on(&self, more: usize) {
+        while self.answers.try_recv().is_ok() {}
+        self.comes_to(more);
+    }
+
+    /// Waits for so many answers, with those that came since the last wait.
+    pub(crate) fn comes_to(&self, more: usize) {
         for _ in 0..more {
             self.answers.recv_timeout(LIMIT).expect("sends are answered");
         }

@@ -1,5 +1,5 @@
-//! Both programs, where several servers share one store: a user cannot tell which of them answers, nor that one of
-//! them is killed or started again.
+//! Both programs, where several servers share one store: it does not matter to a user which of them answers, and when
+//! one of them is killed or started again, commands and listeners come through by themselves.
 //!
 //! Each case is written once and becomes a test for every engine that several nodes can share.
 
@@ -40,6 +40,6 @@ on_every_engine! {
     harm {
         a_killed_node_costs_the_command_line_no_message,
         sixteen_senders_lose_and_double_nothing_when_a_node_is_killed_half_way,
-        a_rolling_restart_is_nothing_that_a_user_sees,
+        a_rolling_restart_fails_no_command_and_ends_no_listener,
     }
 }

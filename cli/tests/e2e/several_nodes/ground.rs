@@ -11,8 +11,7 @@ use crate::Stream;
 use crate::checker::{Attempt, Sight, check};
 use crate::load::{Http, id_of};
 use crate::program::{Computer, Running, signed_in_at};
-use crate::service::LIMIT;
-use crate::service::Service;
+use crate::service::{LIMIT, Service};
 
 /// What names the DynamoDB of the run to programs of AWS.
 const AWS: [&str; 5] = [

@@ -84,14 +84,14 @@ pub(crate) fn sixteen_senders_lose_and_double_nothing_when_a_node_is_killed_half
     let readers = readers(&ground);
     let http = ground.http();
     let load = load(&ground, senders, each, move |letter| http.send(letter));
-    load.goes_on(senders * each / 2);
+    load.comes_to(senders * each / 2);
     ground.nodes[0].kill();
-    load.goes_on(4 * senders);
+    load.comes_to(4 * senders);
     ground.nodes[0].start_again();
     finish(&ground, load, readers);
 }
 
-pub(crate) fn a_rolling_restart_is_nothing_that_a_user_sees(place: &Place) {
+pub(crate) fn a_rolling_restart_fails_no_command_and_ends_no_listener(place: &Place) {
     let mut ground = Ground::new(place);
     let readers = readers(&ground);
     let load = commands(&ground, 3);

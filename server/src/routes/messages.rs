@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshwire_protocol::limits::{DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS};
 use meshwire_protocol::{
-    AgentId, Cursor, History, HistoryQuery, InboxPage, InboxQuery, MessageStatus, SendMessage,
-    Sent, SetCursor,
+    AgentId, Cursor, ErrorCode, History, HistoryQuery, InboxPage, InboxQuery, MessageStatus,
+    SendMessage, Sent, SetCursor,
 };
 
 use super::answer;
@@ -110,14 +110,29 @@ pub(super) async fn inbox(
         wait: Duration::from_secs(wait),
     };
     let agent = caller.own_agent(&app).await?;
-    let speaker = caller.principal.speaker();
-    let mut reader = app.meshes.reader(caller.mesh(), &agent.id, &speaker, poll).await?;
+    let mut reader = begin(&app, &caller, &agent.id, poll).await?;
     let outcome = read(&app, &caller, &agent.id, &mut reader).await;
     let mut response = outcome.map_or_else(ApiError::into_response, |page| answer(&page));
     if wait > 0 {
         response.extensions_mut().insert(Waited(reader.waited()));
     }
     Ok(response)
+}
+
+/// Starts a poll.
+pub(super) async fn begin(
+    app: &App,
+    caller: &InMesh,
+    agent: &AgentId,
+    poll: Poll,
+) -> Result<Reader> {
+    let speaker = caller.principal.speaker();
+    let begun = app.meshes.reader(caller.mesh(), agent, &speaker, poll).await;
+    if begun.as_ref().is_err_and(|error| error.code() == ErrorCode::AgentNotFound) {
+        // It was there a moment ago: gone, perhaps, with the membership or the token, which says more.
+        caller.check_again(app, agent).await?;
+    }
+    begun
 }
 
 /// Reads for as long as the caller may.

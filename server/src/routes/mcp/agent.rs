@@ -168,8 +168,7 @@ impl AgentTools {
             limit,
             wait,
         };
-        let speaker = self.principal.speaker();
-        let mut reader = self.app.meshes.reader(caller.mesh(), agent, &speaker, poll).await?;
+        let mut reader = messages::begin(&self.app, caller, agent, poll).await?;
         let page = messages::read(&self.app, caller, agent, &mut reader).await;
         if !wait.is_zero() {
             let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);

@@ -52,6 +52,8 @@ mod sqlite_only;
 #[path = "store_suite/tokens.rs"]
 mod tokens;
 
+use meshwire_server::store::Stream;
+
 /// A case that waits for what a broken engine never does ends after this time.
 const TOO_LONG: std::time::Duration = std::time::Duration::from_mins(1);
 

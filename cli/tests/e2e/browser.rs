@@ -101,6 +101,15 @@ impl Browser {
         assert!(page.html.contains(login), "signed in: {}", page.html);
     }
 
+    /// Takes an invite by its link, with a new account.
+    pub(crate) fn take_invite(&mut self, link: &str, login: &str, password: &str) {
+        let page = self.open(link);
+        let path = page.url.path().to_owned();
+        let fields = [("login", login), ("password", password), ("password_again", password)];
+        let page = self.submit(&page, &path, &fields);
+        assert!(page.html.contains("You are in."), "{}", page.html);
+    }
+
     /// Opens what `meshwire login` asked for, and lets it in.
     pub(crate) fn allow_command_line(&mut self, url: &str) {
         let mut page = self.open(url);

@@ -34,11 +34,9 @@ fn the_lines_of_the_guide_work_with_curl() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path());
     let (mut computer, _) = signed_in(&service);
-    let mesh = json(&computer.does("meshwire mesh list --json"));
-    let mesh = mesh["meshes"].as_array().or(mesh.as_array()).unwrap()[0]["mesh_id"].clone();
     let token = computer.does("meshwire token create curl");
     computer.set("MESHWIRE_TOKEN", token.trim());
-    computer.set("MESHWIRE_MESH_ID", mesh.as_str().unwrap());
+    computer.set("MESHWIRE_MESH_ID", &computer.mesh());
     let line = r#"curl -sX POST $MESHWIRE_URL/mesh/$MESHWIRE_MESH_ID/agents -H "Authorization: Bearer $MESHWIRE_TOKEN" -d '{"name":"my-agent"}'"#;
     let registered = json(&computer.does(line));
     assert_eq!(registered["name"], "my-agent");

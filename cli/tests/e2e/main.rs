@@ -2,9 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing loudly")]
 
+#[path = "../../../server/tests/support/checker.rs"]
+mod checker;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../../../server/tests/support/github.rs"]
 mod github;
+
+#[path = "../../../server/tests/support/dynamodb.rs"]
+mod dynamodb_tables;
+#[path = "../../../server/tests/support/postgres.rs"]
+mod postgres_server;
 
 mod browser;
 mod chromium;
@@ -17,6 +24,7 @@ mod extensions;
 mod guide;
 mod hooks;
 mod init;
+mod load;
 mod mcp;
 mod npm;
 mod operations;
@@ -24,8 +32,16 @@ mod program;
 mod push;
 mod readme;
 mod service;
+mod several_nodes;
 mod tokens;
 mod users;
 mod webdriver;
 mod wiring;
 mod with_github;
+
+/// Whom a message is for, as the checker asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stream {
+    All,
+    Agent(String),
+}

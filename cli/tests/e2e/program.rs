@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -62,6 +62,13 @@ impl Computer {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{line}: {}\n{errors}", output.status);
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The id of the only mesh of the person.
+    pub(crate) fn mesh(&self) -> String {
+        let list = self.does("meshwire mesh list --json");
+        let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+        list["meshes"][0]["mesh_id"].as_str().unwrap().to_owned()
     }
 
     /// Starts a command line that goes on for a while.
@@ -130,10 +137,15 @@ impl Computer {
 
 /// A computer whose person has an account on this server and is signed in, in a mesh of their own.
 pub(crate) fn signed_in(service: &Service) -> (Computer, Browser) {
+    signed_in_at(&service.url, service.set_up.as_deref().unwrap())
+}
+
+/// The same by the address and the one-time link of a service.
+pub(crate) fn signed_in_at(url: &str, set_up: &str) -> (Computer, Browser) {
     let mut computer = Computer::new();
-    computer.set("MESHWIRE_URL", &service.url);
-    let mut browser = Browser::new(&service.url);
-    browser.set_up(service.set_up.as_deref().unwrap(), "ada", "correct horse CaNaRy5f1e");
+    computer.set("MESHWIRE_URL", url);
+    let mut browser = Browser::new(url);
+    browser.set_up(set_up, "ada", "correct horse CaNaRy5f1e");
     computer.sign_in("meshwire login", &mut browser);
     computer.does("meshwire mesh create test-mesh");
     (computer, browser)
@@ -200,19 +212,32 @@ impl Running {
     /// Waits for a line on stdout that contains this; the line.
     #[track_caller]
     pub(crate) fn prints(&self, wanted: &str) -> String {
-        wait_for(&self.lines, wanted)
+        self.prints_within(wanted, LIMIT)
+    }
+
+    /// The same with a limit of one's own.
+    #[track_caller]
+    pub(crate) fn prints_within(&self, wanted: &str, limit: Duration) -> String {
+        wait_for(&self.lines, wanted, limit)
     }
 
     /// Waits for a line on stderr that contains this; the line.
     #[track_caller]
     pub(crate) fn says(&self, wanted: &str) -> String {
-        wait_for(&self.error_lines, wanted)
+        self.says_within(wanted, LIMIT)
+    }
+
+    /// The same with a limit of one's own.
+    #[track_caller]
+    pub(crate) fn says_within(&self, wanted: &str, limit: Duration) -> String {
+        wait_for(&self.error_lines, wanted, limit)
     }
 
     /// The next line on stdout.
     #[track_caller]
     pub(crate) fn next_line(&self) -> String {
-        self.lines.recv_timeout(LIMIT).expect("a line")
+        let line = self.lines.recv_timeout(LIMIT);
+        line.unwrap_or_else(|error| panic!("no line ({error}): {}", self.errors()))
     }
 
     /// The next line on stdout, if there is one by now.
@@ -279,8 +304,8 @@ impl Drop for Running {
 }
 
 #[track_caller]
-fn wait_for(lines: &Receiver<String>, wanted: &str) -> String {
-    let deadline = Instant::now() + LIMIT;
+fn wait_for(lines: &Receiver<String>, wanted: &str, limit: Duration) -> String {
+    let deadline = Instant::now() + limit;
     let mut seen = Vec::new();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -100,11 +100,7 @@ fn a_link_of_an_invite_makes_an_account_in_the_mesh() {
     let said = String::from_utf8(said.stdout).unwrap() + &String::from_utf8(said.stderr).unwrap();
     let link = said.split_whitespace().find(|word| word.contains("/join/")).expect("a link");
     let mut bob = Browser::new(&service.url);
-    let page = bob.open(link);
-    let path = page.url.path().to_owned();
-    let fields = [("login", "bob"), ("password", PASSWORD), ("password_again", PASSWORD)];
-    let page = bob.submit(&page, &path, &fields);
-    assert!(page.html.contains("You are in."), "{}", page.html);
+    bob.take_invite(link, "bob", PASSWORD);
     assert!(computer.does("meshwire mesh members").contains("bob"));
 
     let mut laptop = Computer::new();

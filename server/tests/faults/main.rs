@@ -26,6 +26,8 @@ mod rolling;
 
 use std::time::Duration;
 
+use meshwire_server::store::Stream;
+
 /// Longest wait for anything.
 const LIMIT: Duration = Duration::from_mins(3);
 

@@ -1,6 +1,7 @@
 //! Says whether what was sent and what was read fit together.
 //!
-//! Every attempt and every answer draws a ticket from one counter, so that "before" is known across tasks.
+//! Every attempt and every answer draws a ticket from one counter, so that "before" is known across tasks. `Stream`,
+//! which says whom a message is for, is that of the root of the test: the store's, or one of its own.
 //! The rules have the numbers under which the project speaks of them.
 //!
 //! | rule | |
@@ -21,7 +22,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use meshwire_protocol::MessageId;
-use meshwire_server::store::Stream;
+
+use super::Stream;
 
 /// What happened before what.
 #[derive(Default)]

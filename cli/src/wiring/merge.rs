@@ -11,9 +11,6 @@ use super::patch::{keep_ends, plain_ends};
 use super::{Content, Edit, FileEdit, Place, Value, What, lines};
 use crate::failure::{Failure, Outcome};
 
-/// What a file that is ours alone says somewhere, whichever version wrote it.
-const MARKS: [&str; 4] = ["meshwire init", "--harness", "name: meshwire", "\"name\": \"meshwire\""];
-
 /// A file as it is to be.
 #[derive(Debug)]
 pub(crate) struct Merged {
@@ -78,19 +75,19 @@ fn own(
         Held::Own { sha256, users } => (Some(sha256.clone()), users.clone()),
         Held::Some(_) => (None, std::collections::BTreeSet::new()),
     };
+    // What it says is no proof that we wrote it: whoever adds a line to a file of ours leaves the rest as it was.
     if let Some(old) = old
         && old != text
         && known != Some(sha256(old))
-        && !(known.is_none() && MARKS.iter().any(|mark| old.contains(mark)))
     {
         return Err(Failure::failed(format!(
-            "{} is not as `meshwire init` writes it: somebody has changed it",
+            "{} is not as `meshwire init` writes it: somebody has changed it, or it was there before",
             path.display()
         ))
-        .hint("move it away, and run `meshwire init` again"));
+        .hint("nothing was changed; move it away, and run `meshwire init` again"));
     }
     if known.is_none() && !record.in_project {
-        // What was there is ours as well: an earlier version wrote it. In a project it may be a teammate's.
+        // The very same text is ours, though it is not remembered. In a project it may be a teammate's.
         record.created = true;
     }
     users.insert(user.clone());

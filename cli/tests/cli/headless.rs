@@ -10,7 +10,7 @@ use crate::support::{AGENT, Computer, MESH, Reply, Server, me, mesh, token};
 
 /// A token that is the agent's own.
 fn own(number: usize) -> String {
-    meshwire_protocol::finish_token(&format!("{number:030}")).unwrap()
+    meshwire_protocol::finish_token(&format!("own{number:027}")).unwrap()
 }
 
 /// A server that makes tokens, and on which each works until it is ended.
@@ -170,4 +170,51 @@ fn a_skill_that_a_teammate_has_committed_stays() {
     assert_eq!(computer.run(&["init", "--harness", "pi"]).code, Some(0));
     assert_eq!(computer.run(&["init", "--undo"]).code, Some(0));
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn what_somebody_has_put_into_a_file_of_ours_is_neither_replaced_nor_shown() {
+    let server = server();
+    let computer = Computer::new().signed_in(&server.url);
+    assert_eq!(computer.run(&["init", "--harness", "hermes"]).code, Some(0));
+    let (secret, skill) =
+        (computer.project(".env.meshwire"), computer.project("MESHWIRE_SKILL.md"));
+    let plugin = computer.home(".hermes/plugins/meshwire/plugin.yaml");
+    for path in [&secret, &skill, &plugin] {
+        let text = fs::read_to_string(path).unwrap();
+        fs::write(path, format!("{text}OPENAI_API_KEY=sk-secret-1\n")).unwrap();
+    }
+    let done = computer.run(&["init", "--undo"]);
+    assert_eq!(done.err.matches("was changed since, and stays").count(), 3, "{done:?}");
+    for path in [&plugin, &secret, &skill] {
+        let text = fs::read_to_string(path).unwrap();
+        for more in [&[][..], &["--dry-run"]] {
+            let done = computer.run(&[&["init", "--harness", "hermes"], more].concat());
+            assert!(
+                done.code == Some(1) && done.err.contains("somebody has changed it"),
+                "{done:?}"
+            );
+            assert!(done.err.contains(&path.display().to_string()), "{done:?}");
+            assert!(done.err.contains("move it away"), "{done:?}");
+            assert!(!format!("{done:?}").contains("sk-secret-1"), "{done:?}");
+        }
+        assert_eq!(fs::read_to_string(path).unwrap(), text);
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(tokens_made(&server), 1);
+    assert_eq!(computer.run(&["init", "--harness", "hermes"]).code, Some(0));
+    assert_eq!(tokens_made(&server), 2);
+}
+
+#[test]
+fn an_environment_file_that_is_not_remembered_is_not_gone_on_with() {
+    let server = server();
+    let computer = Computer::new().signed_in(&server.url);
+    assert_eq!(computer.run(&["init", "--harness", "pi"]).code, Some(0));
+    let text = fs::read_to_string(computer.project(".env.meshwire")).unwrap();
+    fs::remove_file(computer.home(".meshwire/wiring.json")).unwrap();
+    let done = computer.run(&["init"]);
+    assert!(done.code == Some(1) && done.err.contains(".env.meshwire is not as"), "{done:?}");
+    assert_eq!(fs::read_to_string(computer.project(".env.meshwire")).unwrap(), text);
+    assert_eq!(tokens_made(&server), 1);
 }

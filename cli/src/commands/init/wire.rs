@@ -38,8 +38,10 @@ pub(super) async fn run(
     places.server = ledger.server_name(&user);
     let secret = secret::is_kept_for(harness, &ledger, &user, &folder);
     if secret {
-        // What it will be is known later; where it goes to is seen now.
-        let kept = headless::token_in(&folder, &settings.url)?;
+        // What it will be is known later; where it goes to is seen now. A file that we did not write is not ours to go on
+        // with: nobody could end its token then.
+        let is_ours = ledger.holds(&folder.join(headless::SECRET_FILE), &user);
+        let kept = if is_ours { headless::token_in(&folder, &settings.url)? } else { None };
         places.token = Some(kept.map_or_else(Token::placeholder, Ok)?);
     }
     // First what may fail, then the server, then the files: a run that fails leaves nothing half done.

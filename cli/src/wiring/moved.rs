@@ -10,19 +10,24 @@ use crate::mesh_file::MeshFile;
 pub(crate) type Identity = (String, String);
 
 impl Ledger {
-    /// Takes what is held for a project over from a folder that is there no more, when this was it.
+    /// Takes what is held for a project over from a folder that is there no more, when this was it. A folder for which
+    /// something is held already was not: its clones have the same identity.
     pub(crate) fn follow(&mut self, file: &MeshFile) {
         let Some(here) = file.path().parent().filter(|_| file.is_on_disk()) else { return };
         let Some(identity) = identity(file) else { return };
-        let moved: BTreeSet<_> = self
+        let folder = |key: &str| key.split_once(':').map(|(_, folder)| PathBuf::from(folder));
+        if self.users.keys().any(|key| folder(key).is_some_and(|folder| folder == here)) {
+            return;
+        }
+        // Of several that have gone, it can have been one only.
+        let moved = self
             .users
             .iter()
             .filter(|(_, done)| done.project.as_ref() == Some(&identity))
-            .filter_map(|(key, _)| Some(key.split_once(':')?.1.to_owned()))
-            .filter(|project| !Path::new(project).exists())
-            .collect();
-        for from in moved {
-            self.carry(Path::new(&from), here);
+            .filter_map(|(key, _)| folder(key))
+            .find(|folder| !folder.exists());
+        if let Some(from) = moved {
+            self.carry(&from, here);
         }
     }
 

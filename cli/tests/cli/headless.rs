@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{AGENT, Computer, MESH, Reply, Server, me, mesh, token};
 
 /// A token that is the agent's own.
-fn own(number: usize) -> String {
+pub(crate) fn own(number: usize) -> String {
     meshwire_protocol::finish_token(&format!("own{number:027}")).unwrap()
 }
 

@@ -353,3 +353,30 @@ fn a_teammate_leaves_the_committed_file_as_it_is() {
     assert!(!computer.home(".copilot").exists());
     assert_eq!(fs::read_to_string(computer.project(".mesh.json")).unwrap(), text);
 }
+
+#[test]
+fn the_place_of_a_harness_goes_to_one_that_everybody_knows() {
+    let server = server();
+    for (agents, heir) in [
+        (json!({"zed": "z", "gemini": "g", "codex": "codex-agent"}), Some("codex")),
+        (json!({"zed": "z", "gemini": "g"}), Some("gemini")),
+        (json!({"zed": "z"}), None),
+    ] {
+        let computer = Computer::new().signed_in(&server.url);
+        assert_eq!(computer.run(&["init", "--harness", "claude"]).code, Some(0));
+        let path = computer.project(".mesh.json");
+        let mut file = json_of(&path);
+        file["agents"] = agents.clone();
+        fs::write(&path, file.to_string()).unwrap();
+        if heir == Some("codex") {
+            assert_eq!(computer.run(&["init", "--harness", "codex"]).code, Some(0));
+        }
+        let done = computer.run(&["init", "--harness", "claude", "--undo"]);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let left = json_of(&path);
+        assert_eq!(left.get("harness").and_then(Value::as_str), heir, "{left}");
+        assert_eq!(left["agents"]["zed"], "z", "{left}");
+        let done = computer.run(&["send", "x"]);
+        assert!(!done.err.contains("is no harness"), "{done:?}");
+    }
+}

@@ -6,12 +6,12 @@ use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{Harness, MeshId};
 
 use crate::failure::{Failure, Outcome};
-use crate::mesh_file::{FILE_NAME, MeshFile, harness_name, holds_token};
+use crate::mesh_file::{FILE_NAME, MeshFile, harness_name, holds_token, parse_harness};
 use crate::output::note;
 use crate::server_url::ServerUrl;
 use crate::settings::Settings;
 use crate::wiring::hand_over::HandOver;
-use crate::wiring::ledger::User;
+use crate::wiring::ledger::{Ledger, User};
 use crate::wiring::moved::Identity;
 use crate::wiring::{Content, Edit, FileEdit, Format, Place};
 
@@ -127,13 +127,21 @@ fn workspace_name(folder: &Path) -> String {
     name.filter(|name| !holds_token(name)).unwrap_or_else(|| "workspace".into())
 }
 
-/// The first of the further harnesses comes into the place of one that goes.
-pub(super) fn hand_over(file: &MeshFile, harness: Harness) -> Outcome<Option<HandOver>> {
+/// One of the further harnesses comes into the place of one that goes: the first that was wired in on this computer,
+/// else the first. What this version does not know stays where it is: the place is read by everybody.
+pub(super) fn hand_over(
+    file: &MeshFile,
+    harness: Harness,
+    ledger: &Ledger,
+) -> Outcome<Option<HandOver>> {
     if file.harness()? != Some(harness) {
         return Ok(None);
     }
-    let next = file.agents()?.into_iter().next();
-    Ok(next.map(|(next, name)| HandOver {
+    let mut known = file.agents()?;
+    known.retain(|(name, _)| parse_harness(name).is_some());
+    let wired = |(name, _): &(String, String)| ledger.knows(&User::new(&folder(file), name));
+    let next = known.iter().position(wired).unwrap_or_default();
+    Ok(known.into_iter().nth(next).map(|(next, name)| HandOver {
         path: file.path().to_owned(),
         heir: User::new(&folder(file), &next),
         values: vec![("harness".into(), next.as_str().into()), ("agent_name".into(), name.into())],

@@ -31,7 +31,7 @@ pub(super) async fn run(args: &Init, settings: Settings, harness: Harness) -> Ou
         Some((mesh, name)) => how_to_remove(&settings, mesh, name)?,
         None => String::new(),
     };
-    let hand_over = project::hand_over(&file, harness)?;
+    let hand_over = project::hand_over(&file, harness, &ledger)?;
     let is_ours = ledger.holds(file.path(), &user);
     let token = ledger.users.remove(&user.key()).and_then(|done| done.token);
     let mut plan = Plan::undo(&ledger, &user, &folder, hand_over.as_ref())?;

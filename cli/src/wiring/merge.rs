@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::document::{Blocked, Document, Format, at};
-use super::element::{holds_more, refit, says};
+use super::element::{holds_more, refit, runs};
 use super::ledger::{Held, Put, Puts, Record, User, sha256};
 use super::patch::{keep_ends, plain_ends};
 use super::{Content, Edit, FileEdit, Place, Value, What, lines};
@@ -233,18 +233,18 @@ fn put(
             puts.note(path, true, &element.json(), None, true, user);
             Ok(true)
         }
-        (What::Has { element, mark }, Some(found)) => {
+        (What::Has { element, words }, Some(found)) => {
             let list = found.as_array().ok_or(Blocked)?;
             let value = element.json();
-            let fit = |old: &Json| says(old, mark).then(|| refit(old, &value, mark));
+            let fit = |old: &Json| runs(old, words).then(|| refit(old, &value, words));
             let changed =
                 !list.iter().any(|old| *old == value || fit(old).is_some_and(|fit| fit == *old));
             if changed {
-                let first = list.iter().position(|old| says(old, mark));
+                let first = list.iter().position(|old| runs(old, words));
                 // The places behind one that is taken out move up.
                 for index in (0..list.len()).rev() {
                     let old = &list[index];
-                    if says(old, mark) && (first == Some(index) || !holds_more(old, &value)) {
+                    if runs(old, words) && (first == Some(index) || !holds_more(old, &value)) {
                         model.remove_element(path, index)?;
                         document.remove_element(path, index)?;
                     }

@@ -58,6 +58,15 @@ pub(crate) fn read(path: &Path, place: Place, project: &Path) -> Outcome<Found> 
     })
 }
 
+/// Git reads no `.gitignore` through a link: what it says would not count.
+pub(crate) fn refuse_link(path: &Path) -> Outcome<()> {
+    if !path.is_symlink() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("{} is a symbolic link, and git reads none there", path.display()))
+        .hint("nothing was changed; put the file itself there, and run this again"))
+}
+
 /// A project may come from somebody else: what its links point to outside of it is not theirs to change.
 fn stay_inside(path: &Path, project: &Path) -> Outcome<()> {
     let real = fs::canonicalize(project).unwrap_or_else(|_| project.to_owned());

@@ -218,3 +218,38 @@ fn an_environment_file_that_is_not_remembered_is_not_gone_on_with() {
     assert_eq!(fs::read_to_string(computer.project(".env.meshwire")).unwrap(), text);
     assert_eq!(tokens_made(&server), 1);
 }
+
+#[cfg(unix)]
+#[test]
+fn no_token_is_written_where_git_would_show_it() {
+    let server = server();
+    let git = |computer: &Computer, args: &[&str]| {
+        let folder = computer.project("");
+        let done =
+            std::process::Command::new("git").args(args).current_dir(folder).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    let computer = Computer::new().signed_in(&server.url);
+    fs::write(computer.project("ignored"), "target\n").unwrap();
+    std::os::unix::fs::symlink("ignored", computer.project(".gitignore")).unwrap();
+    let done = computer.run(&["init", "--harness", "hermes"]);
+    assert!(done.code == Some(1) && done.err.contains(".gitignore is a symbolic link"), "{done:?}");
+    assert!(done.err.contains("put the file itself there"), "{done:?}");
+    fs::remove_file(computer.project(".gitignore")).unwrap();
+
+    git(&computer, &["init", "-q"]);
+    fs::write(computer.project(".env.meshwire"), "").unwrap();
+    git(&computer, &["add", ".env.meshwire"]);
+    for there in [true, false] {
+        if !there {
+            fs::remove_file(computer.project(".env.meshwire")).unwrap();
+        }
+        let done = computer.run(&["init", "--harness", "hermes"]);
+        assert!(done.code == Some(1) && done.err.contains("is in the repository"), "{done:?}");
+        assert!(done.err.contains("git rm --cached .env.meshwire"), "{done:?}");
+        assert!(!computer.home(".hermes").exists());
+    }
+    assert_eq!(tokens_made(&server), 0);
+    git(&computer, &["rm", "-q", "--cached", ".env.meshwire"]);
+    assert_eq!(computer.run(&["init", "--harness", "hermes"]).code, Some(0));
+}

@@ -38,6 +38,7 @@ pub(super) async fn run(
     places.server = ledger.server_name(&user);
     let secret = secret::is_kept_for(harness, &ledger, &user, &folder);
     if secret {
+        secret::refuse_tracked(&folder)?;
         // What it will be is known later; where it goes to is seen now. A file that we did not write is not ours to go on
         // with: nobody could end its token then.
         let is_ours = ledger.holds(&folder.join(headless::SECRET_FILE), &user);

@@ -227,6 +227,10 @@ fn a_wait_ends_when_the_client_says_goodbye() {
     let computer = wired(&service, "generic");
     let mut client = Client::begun(&computer, "meshwire mcp");
     assert!(client.messages().is_empty());
+    // Nor before its time is over.
+    let begun = std::time::Instant::now();
+    client.tool("get_messages", &json!({"wait_seconds": 1}));
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
     let wait = json!({"name": "meshwire_get_messages", "arguments": {"wait_seconds": 50}});
     client.put(5, "tools/call", &wait);
     client.0.close_input();

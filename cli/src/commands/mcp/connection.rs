@@ -131,7 +131,7 @@ impl Connection {
         let until = Instant::now() + wait;
         loop {
             let unread = place.inbox.take_within(PATIENCE, limit).await?;
-            let left = until.saturating_duration_since(Instant::now()).as_secs();
+            let left = whole_seconds(until.saturating_duration_since(Instant::now()));
             let found = unread.as_ref().is_some_and(|unread| !unread.messages.is_empty());
             if found || left == 0 || self.outbox.is_closed() {
                 return Ok(unread);
@@ -204,6 +204,11 @@ impl Connection {
             active: mesh.active,
         })
     }
+}
+
+/// Rounded up, so that what is left of a second is waited for as well.
+fn whole_seconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
 /// As many messages as are shown at once; the rest stays unread.

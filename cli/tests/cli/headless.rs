@@ -253,3 +253,20 @@ fn no_token_is_written_where_git_would_show_it() {
     git(&computer, &["rm", "-q", "--cached", ".env.meshwire"]);
     assert_eq!(computer.run(&["init", "--harness", "hermes"]).code, Some(0));
 }
+
+#[test]
+fn a_token_of_the_server_before_is_named_and_not_ended_at_the_new_one() {
+    let (old, new) = (server(), server());
+    let computer = Computer::new().signed_in(&old.url);
+    assert_eq!(computer.run(&["init", "--harness", "hermes"]).code, Some(0));
+    let path = computer.home(".meshwire/credentials.json");
+    let text = fs::read_to_string(&path).unwrap().replace(&old.url, &new.url);
+    fs::write(&path, text).unwrap();
+    let done = computer.run(&["init", "--harness", "hermes", "--url", &new.url]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let told = format!("meshwire token revoke tok000000000 --url {}", old.url);
+    assert!(done.out.contains(&told), "{done:?}");
+    assert!(!new.lines().iter().any(|line| line.starts_with("DELETE")), "{:?}", new.lines());
+    let done = computer.run(&["init"]);
+    assert!(done.code == Some(0) && !done.out.contains("token revoke"), "{done:?}");
+}

@@ -62,20 +62,30 @@ pub(super) async fn run(
     ledger.set_program(&user, &places.program);
     let done = ledger.users.entry(user.key()).or_default();
     done.project = Some(project::identity(&file, &mesh)?);
-    let mut told = None;
+    let mut told = Vec::new();
     if secret {
-        let before = done.token.as_ref().map(|(id, _)| id.as_str());
+        let here = settings.url.to_string();
+        let mut before = None;
+        match &done.token {
+            Some((id, url)) if *url == here => before = Some(id.as_str()),
+            // Only the server that made it can end it.
+            Some((id, url)) => told.push(format!(
+                "the project was on {url} until now, where its agent's token still works: run `meshwire token revoke {id} \
+                 --url {url}`."
+            )),
+            None => {}
+        }
         let own = secret::own(&settings, &client, &mesh, &registered, &folder, before);
         places.token = match own.await? {
             Secret::Kept(token) => Some(token),
             Secret::New(token, id) => {
-                done.token = Some((id, settings.url.to_string()));
+                done.token = Some((id, here));
                 // Should we be killed, it can still be ended.
                 settings.home.save_wiring(&ledger)?;
                 Some(token)
             }
             Secret::None(why) => {
-                told = Some(why);
+                told.push(why);
                 None
             }
         };

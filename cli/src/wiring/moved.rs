@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::ledger::{Held, Ledger, User};
+use super::ledger::{Held, Ledger, User, folder_of};
 use crate::mesh_file::MeshFile;
 
 /// By what a project is known again in another folder.
@@ -15,7 +15,7 @@ impl Ledger {
     pub(crate) fn follow(&mut self, file: &MeshFile) {
         let Some(here) = file.path().parent().filter(|_| file.is_on_disk()) else { return };
         let Some(identity) = identity(file) else { return };
-        let folder = |key: &str| key.split_once(':').map(|(_, folder)| PathBuf::from(folder));
+        let folder = |key: &str| folder_of(key).map(PathBuf::from);
         if self.users.keys().any(|key| folder(key).is_some_and(|folder| folder == here)) {
             return;
         }

@@ -169,7 +169,11 @@ fn a_clone_ends_its_own_token_when_another_one_is_gone() {
     for token in ["tok000000000", "tok000000001"] {
         assert_eq!(ledger.matches(token).count(), 1, "{ledger}");
     }
-    assert_eq!(run_in(&computer, "clone", &["init", "--undo"]).code, Some(0));
+    let done = run_in(&computer, "clone", &["init", "--undo"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let told = format!("meshwire token revoke tok000000000 --url {}", server.url);
+    assert!(done.err.contains("project is there no more") && done.err.contains(&told), "{done:?}");
+    assert!(!computer.home(".meshwire/wiring.json").exists());
     let ended = server.seen().pop().unwrap();
     assert_eq!(
         ended.header("authorization"),

@@ -62,6 +62,7 @@ pub(super) async fn run(
     ledger.set_program(&user, &places.program);
     let done = ledger.users.entry(user.key()).or_default();
     done.project = Some(project::identity(&file, &mesh)?);
+    done.agent = Some((mesh.clone(), agent.clone()));
     let mut told = Vec::new();
     if secret {
         let here = settings.url.to_string();

@@ -144,13 +144,7 @@ fn target(path: &Path) -> PathBuf {
 
 /// Removes a file.
 pub(crate) fn remove(path: &Path) -> Outcome<()> {
-    let path = &target(path);
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Failure::failed(format!("cannot remove {}: {error}", path.display())))
-        }
-        _ => Ok(()),
-    }
+    files::remove(&target(path))
 }
 
 /// Removes a folder of ours, unless somebody has put something there. What Python compiled from our files is ours.

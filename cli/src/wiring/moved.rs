@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use meshwire_protocol::MeshId;
+
 use super::ledger::{Held, Ledger, User, folder_of};
+use crate::failure::Outcome;
 use crate::mesh_file::MeshFile;
 
 /// By what a project is known again in another folder.
@@ -14,7 +17,8 @@ impl Ledger {
     /// something is held already was not: its clones have the same identity.
     pub(crate) fn follow(&mut self, file: &MeshFile) {
         let Some(here) = file.path().parent().filter(|_| file.is_on_disk()) else { return };
-        let Some(identity) = identity(file) else { return };
+        let Ok(Some(mesh)) = file.mesh_id() else { return };
+        let Ok(identity) = identity(file, &mesh) else { return };
         let folder = |key: &str| folder_of(key).map(PathBuf::from);
         if self.users.keys().any(|key| folder(key).is_some_and(|folder| folder == here)) {
             return;
@@ -59,7 +63,7 @@ impl Ledger {
     }
 }
 
-/// The mesh and the name that the project's file gives it.
-pub(crate) fn identity(file: &MeshFile) -> Option<Identity> {
-    Some((file.mesh_id().ok()??.to_string(), file.workspace_name().ok()?.unwrap_or_default()))
+/// The mesh of a project, and the name that its file gives it.
+pub(crate) fn identity(file: &MeshFile, mesh: &MeshId) -> Outcome<Identity> {
+    Ok((mesh.to_string(), file.workspace_name()?))
 }

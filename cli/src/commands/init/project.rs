@@ -2,17 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{Harness, MeshId};
 
 use crate::failure::{Failure, Outcome};
-use crate::mesh_file::{FILE_NAME, MeshFile, harness_name, holds_token, parse_harness};
+use crate::mesh_file::{FILE_NAME, MeshFile, harness_name, parse_harness};
 use crate::output::note;
 use crate::server_url::ServerUrl;
 use crate::settings::Settings;
 use crate::wiring::hand_over::HandOver;
 use crate::wiring::ledger::{Ledger, User};
-use crate::wiring::moved::Identity;
 use crate::wiring::{Content, Edit, FileEdit, Format, Place};
 
 /// The project's file: the one of this folder or of one above, else a new one here.
@@ -93,7 +91,7 @@ pub(super) fn edit(
     let name = harness_name(harness);
     let mut edits = vec![
         Edit::is(&["mesh_id"], mesh.as_str()),
-        Edit::default(&["workspace_name"], workspace_name(&folder(file))),
+        Edit::default(&["workspace_name"], file.workspace_name()?),
     ];
     if file.harness()?.is_none_or(|of_project| of_project == harness) {
         edits.push(Edit::is(&["agent_name"], agent));
@@ -113,18 +111,6 @@ pub(super) fn edit(
         place: Place::Project,
         content: Content::Settings { format: Format::Json, edits },
     })
-}
-
-/// By what the project is known again when its folder is moved: what its file says then.
-pub(super) fn identity(file: &MeshFile, mesh: &MeshId) -> Outcome<Identity> {
-    let name = file.workspace_name()?.unwrap_or_else(|| workspace_name(&folder(file)));
-    Ok((mesh.to_string(), name))
-}
-
-/// A folder may be named like what this file must not hold.
-fn workspace_name(folder: &Path) -> String {
-    let name = folder.file_name().map(|name| clean_line(&name.to_string_lossy()));
-    name.filter(|name| !holds_token(name)).unwrap_or_else(|| "workspace".into())
 }
 
 /// One of the further harnesses comes into the place of one that goes: the first that was wired in on this computer,

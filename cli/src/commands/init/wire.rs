@@ -12,6 +12,7 @@ use crate::identity::{self, Wanted};
 use crate::mesh_file::harness_name;
 use crate::settings::{DEFAULT_PROFILE, Settings};
 use crate::wiring::ledger::User;
+use crate::wiring::moved;
 use crate::wiring::plan::Plan;
 
 pub(super) async fn run(
@@ -61,7 +62,7 @@ pub(super) async fn run(
     places.agent.clone_from(&registered.name);
     ledger.set_program(&user, &places.program);
     let done = ledger.users.entry(user.key()).or_default();
-    done.project = Some(project::identity(&file, &mesh)?);
+    done.project = Some(moved::identity(&file, &mesh)?);
     done.agent = Some((mesh.clone(), agent.clone()));
     let mut told = Vec::new();
     if secret {

@@ -157,7 +157,7 @@ impl Home {
         let Some(names) = aliases.get_mut(mesh.as_str()) else { return Ok(()) };
         names.remove(wanted);
         aliases.retain(|_, names| !names.is_empty());
-        if aliases.is_empty() { remove(&path) } else { write_json(&path, &aliases) }
+        if aliases.is_empty() { files::remove(&path) } else { write_json(&path, &aliases) }
     }
 
     /// What `init` put into files of harnesses.
@@ -175,7 +175,7 @@ impl Home {
             return Ok(());
         }
         let _lock = self.lock()?;
-        if *ledger == Ledger::default() { remove(&path) } else { write_json(&path, ledger) }
+        if *ledger == Ledger::default() { files::remove(&path) } else { write_json(&path, ledger) }
     }
 
     /// Lets nobody else wire anything in or out until the answer is dropped. Files of harnesses and `.mesh.json` are
@@ -216,15 +216,6 @@ impl Home {
 
     fn cannot_write(&self, error: &io::Error) -> Failure {
         Failure::failed(format!("cannot write {}: {error}", self.0.display()))
-    }
-}
-
-fn remove(path: &Path) -> Outcome<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Failure::failed(format!("cannot remove {}: {error}", path.display())))
-        }
-        _ => Ok(()),
     }
 }
 

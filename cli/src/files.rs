@@ -92,6 +92,16 @@ pub(crate) fn write(path: &Path, text: &str, readers: Readers) -> Outcome<()> {
     Ok(())
 }
 
+/// Removes a file, if there is one.
+pub(crate) fn remove(path: &Path) -> Outcome<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::failed(format!("cannot remove {}: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Where a file is written first: in a folder beside it that goes with the answer, under the same name, so that whatever
 /// makes git ignore the file holds for this one, should we be killed.
 fn draft(target: &Path) -> io::Result<(TempDir, PathBuf)> {

@@ -119,6 +119,20 @@ fn command(program: &str, words: &[&str]) -> String {
     format!("{program} {}", words.join(" "))
 }
 
+/// Whether a line is one that [`command`] makes with these words, whatever the program. What somebody has put around
+/// such a line is theirs.
+pub(crate) fn is_command(line: &str, words: &str) -> bool {
+    let quoted = line.strip_suffix(words).and_then(|rest| rest.strip_suffix(' '));
+    let program = quoted.and_then(|quoted| {
+        if cfg!(windows) {
+            Some(quoted.trim_matches('"').to_owned()).filter(|program| !program.contains('"'))
+        } else {
+            Some(quoted.strip_prefix('\'')?.strip_suffix('\'')?.replace(r"'\''", "'"))
+        }
+    });
+    program.is_some_and(|program| !program.is_empty() && command(&program, &[words]) == line)
+}
+
 /// Text for the inside of a string of JSON, and of what takes its escapes over.
 fn inside_json(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
@@ -164,6 +178,26 @@ mod tests {
         let line = hook_command(program.to_str().unwrap(), Harness::Gemini, "BeforeAgent");
         let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "hook --harness gemini BeforeAgent\n");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_line_is_ours_only_as_a_whole() {
+        let words = "hook --harness gemini AfterAgent";
+        for program in ["/opt/meshwire", STRANGE, "'", "/a b/m"] {
+            assert!(is_command(&hook_command(program, Harness::Gemini, "AfterAgent"), words));
+        }
+        for line in [
+            "'/my/log.sh' && '/opt/meshwire' hook --harness gemini AfterAgent",
+            "/my/log.sh && '/opt/meshwire' hook --harness gemini AfterAgent",
+            "'/opt/meshwire' hook --harness gemini AfterAgent | tee /tmp/l",
+            "'/opt/meshwire' hook --harness gemini AfterAgentX",
+            "/opt/meshwire hook --harness gemini AfterAgent",
+            "'' hook --harness gemini AfterAgent",
+            "hook --harness gemini AfterAgent",
+        ] {
+            assert!(!is_command(line, words), "{line}");
+        }
     }
 
     #[test]

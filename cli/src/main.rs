@@ -9,6 +9,7 @@ mod delivery;
 mod device;
 mod failure;
 mod files;
+mod git;
 mod harness;
 mod harness_files;
 mod host;

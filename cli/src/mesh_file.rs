@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{Harness, MeshId, TOKEN_LENGTH, TOKEN_PREFIX, check_agent_name};
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -90,9 +91,15 @@ impl MeshFile {
             .transpose()
     }
 
-    /// The project's name for people.
-    pub(crate) fn workspace_name(&self) -> Outcome<Option<String>> {
-        self.text("workspace_name")
+    /// The project's name for people: its folder's, where the file says none.
+    pub(crate) fn workspace_name(&self) -> Outcome<String> {
+        let of_folder = || {
+            let name = self.path.parent()?.file_name()?;
+            // A folder may be named like what this file must not hold.
+            Some(clean_line(&name.to_string_lossy())).filter(|name| !holds_token(name))
+        };
+        let name = self.text("workspace_name")?.or_else(of_folder);
+        Ok(name.unwrap_or_else(|| "workspace".into()))
     }
 
     /// The project's server, when it is not the default.

@@ -87,8 +87,8 @@ pub(crate) enum What {
     Has {
         /// The element.
         element: Value,
-        /// What every element of ours says somewhere, also one that an earlier version wrote.
-        mark: String,
+        /// With what our program is run in every element of ours, also in one that an earlier version wrote.
+        words: String,
     },
 }
 
@@ -104,8 +104,8 @@ impl Edit {
     }
 
     /// The list at `path` is to have `element`.
-    pub(crate) fn has(path: &[&str], element: impl Into<Value>, mark: &str) -> Self {
-        Self::new(path, What::Has { element: element.into(), mark: mark.to_owned() })
+    pub(crate) fn has(path: &[&str], element: impl Into<Value>, words: &str) -> Self {
+        Self::new(path, What::Has { element: element.into(), words: words.to_owned() })
     }
 
     fn new(path: &[&str], what: What) -> Self {

@@ -5,7 +5,6 @@ use meshwire_protocol::Harness;
 
 use crate::args::AsJson;
 use crate::commands::login;
-use crate::credentials::Home;
 use crate::failure::{Failure, Outcome};
 use crate::mesh_file::{MeshFile, parse_harness};
 use crate::settings::{Flags, Settings, checked_agent};
@@ -56,18 +55,21 @@ pub(crate) struct Init {
 }
 
 pub(crate) async fn run(args: Init, flags: &Flags) -> Outcome<()> {
-    // A dry run changes nothing, and so leaves no lock either.
-    let _lock = if args.dry_run { None } else { Some(Home::find()?.lock_wiring()?) };
-    let mut settings = Settings::load(flags)?;
-    let harness = harness(&settings, args.harness.as_deref())?;
-    if args.undo {
-        return undo::run(&args, settings, harness).await;
-    }
+    let settings = Settings::load(flags)?;
+    harness(&settings, args.harness.as_deref())?;
     let named = args.agent.as_deref().map(|name| checked_agent(name, "--agent")).transpose()?;
     if let Some(token) = &args.token {
         let (token, login) = login::given(&settings, token).await?;
         login::save(&settings, token, &login)?;
-        settings = Settings::load(flags)?;
+    }
+    // Only now: somebody may type the token, and others need not wait for that. A dry run changes nothing, and so
+    // leaves no lock either.
+    let _lock = if args.dry_run { None } else { Some(settings.home.lock_wiring()?) };
+    // Another run may have written meanwhile.
+    let settings = Settings::load(flags)?;
+    let harness = harness(&settings, args.harness.as_deref())?;
+    if args.undo {
+        return undo::run(&args, settings, harness).await;
     }
     wire::run(&args, settings, harness, named).await
 }

@@ -58,6 +58,15 @@ pub(crate) fn read(path: &Path, place: Place, project: &Path) -> Outcome<Found> 
     })
 }
 
+/// Git reads no `.gitignore` through a link: what it says would not count.
+pub(crate) fn refuse_link(path: &Path) -> Outcome<()> {
+    if !path.is_symlink() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("{} is a symbolic link, and git reads none there", path.display()))
+        .hint("nothing was changed; put the file itself there, and run this again"))
+}
+
 /// A project may come from somebody else: what its links point to outside of it is not theirs to change.
 fn stay_inside(path: &Path, project: &Path) -> Outcome<()> {
     let real = fs::canonicalize(project).unwrap_or_else(|_| project.to_owned());
@@ -135,13 +144,7 @@ fn target(path: &Path) -> PathBuf {
 
 /// Removes a file.
 pub(crate) fn remove(path: &Path) -> Outcome<()> {
-    let path = &target(path);
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Failure::failed(format!("cannot remove {}: {error}", path.display())))
-        }
-        _ => Ok(()),
-    }
+    files::remove(&target(path))
 }
 
 /// Removes a folder of ours, unless somebody has put something there. What Python compiled from our files is ours.

@@ -2,13 +2,17 @@
 
 use serde_json::Value as Json;
 
-/// An element with all that we need in it, and with what somebody else put there. What of it says `mark` is ours.
-pub(super) fn refit(found: &Json, ours: &Json, mark: &str) -> Json {
+use crate::harness_files::is_command;
+
+/// An element with all that we need in it, and with what somebody else put there. What of it runs us with these words
+/// is ours.
+pub(super) fn refit(found: &Json, ours: &Json, words: &str) -> Json {
     match (found, ours) {
         (Json::Object(found), Json::Object(ours)) => {
             let mut new = found.clone();
             for (key, ours) in ours {
-                let fit = found.get(key).map_or_else(|| ours.clone(), |old| refit(old, ours, mark));
+                let fit =
+                    found.get(key).map_or_else(|| ours.clone(), |old| refit(old, ours, words));
                 new.insert(key.clone(), fit);
             }
             Json::Object(new)
@@ -16,8 +20,8 @@ pub(super) fn refit(found: &Json, ours: &Json, mark: &str) -> Json {
         (Json::Array(found), Json::Array(ours)) => {
             let mut new = found.clone();
             for ours in ours {
-                match new.iter_mut().find(|old| says(old, mark)) {
-                    Some(old) => *old = refit(old, ours, mark),
+                match new.iter_mut().find(|old| runs(old, words)) {
+                    Some(old) => *old = refit(old, ours, words),
                     None => new.push(ours.clone()),
                 }
             }
@@ -27,9 +31,15 @@ pub(super) fn refit(found: &Json, ours: &Json, mark: &str) -> Json {
     }
 }
 
-/// Whether an element is one of ours: one that says `mark` somewhere. A mere text is ours only as we write it.
-pub(super) fn says(element: &Json, mark: &str) -> bool {
-    element.is_object() && element.to_string().contains(mark)
+/// Whether an element is one of ours, whichever version wrote it: one in which a command is our program with these
+/// words, and nothing around it. A mere text is ours only as we write it.
+pub(super) fn runs(element: &Json, words: &str) -> bool {
+    let is_ours = |value: &Json| match value {
+        Json::String(line) => is_command(line, words),
+        Json::Array(list) => list.iter().any(|value| runs(value, words)),
+        _ => runs(value, words),
+    };
+    element.as_object().is_some_and(|keys| keys.values().any(is_ours))
 }
 
 /// Whether somebody else has put something into an element.

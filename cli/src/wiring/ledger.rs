@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use meshwire_protocol::MeshId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
@@ -35,6 +36,9 @@ pub(crate) struct Done {
     /// The project as its file named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) project: Option<Identity>,
+    /// The mesh of its agent, and the name that was asked for there: a teammate may have that, and this computer another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) agent: Option<(MeshId, String)>,
     /// The program that its files start.
     #[serde(default)]
     pub(crate) program: String,
@@ -154,21 +158,38 @@ impl User {
     }
 }
 
+/// The folder in a [`User::key`].
+pub(super) fn folder_of(key: &str) -> Option<&str> {
+    key.split_once(':').map(|(_, folder)| folder)
+}
+
 impl Ledger {
     /// Whether anything was done for somebody.
     pub(crate) fn knows(&self, user: &User) -> bool {
         self.users.contains_key(&user.key()) || self.files.values().any(|file| file.is_for(user))
     }
 
+    /// Takes out those whose folders are there no more, and the files in those; what was done for each folder. What they
+    /// put into files below the home folder stays until another one takes it out, who knows then what was there before.
+    pub(crate) fn take_gone(&mut self) -> Vec<(String, Done)> {
+        let is_there = |project: &str| Path::new(project).exists();
+        self.files.retain(|_, record| {
+            !record.in_project
+                || record.sets().into_iter().flatten().any(|user| is_there(&user.project))
+        });
+        let all = std::mem::take(&mut self.users).into_iter();
+        let (gone, left): (Vec<_>, Vec<_>) =
+            all.partition(|(key, _)| folder_of(key).is_some_and(|folder| !is_there(folder)));
+        self.users = left.into_iter().collect();
+        let folder = |key: &str| folder_of(key).unwrap_or_default().to_owned();
+        gone.into_iter().map(|(key, done)| (folder(&key), done)).collect()
+    }
+
     /// Remembers the program that files start, for whoever shares them: below the home folder all projects do.
     pub(crate) fn set_program(&mut self, user: &User, program: &str) {
         let mut users = BTreeSet::from([user.key()]);
         for record in self.files.values().filter(|record| !record.in_project) {
-            let sets: Vec<_> = match &record.content {
-                Held::Own { users, .. } => vec![users],
-                Held::Some(puts) => puts.values.iter().map(|put| &put.users).collect(),
-            };
-            let shared = sets.into_iter().filter(|users| users.contains(user)).flatten();
+            let shared = record.sets().into_iter().filter(|users| users.contains(user)).flatten();
             users.extend(shared.map(User::key));
         }
         for key in users {
@@ -239,9 +260,14 @@ impl Record {
 
     /// Whether somebody needs something of it.
     pub(crate) fn is_for(&self, user: &User) -> bool {
+        self.sets().iter().any(|users| users.contains(user))
+    }
+
+    /// Who needs it, for each part of it.
+    fn sets(&self) -> Vec<&BTreeSet<User>> {
         match &self.content {
-            Held::Own { users, .. } => users.contains(user),
-            Held::Some(puts) => puts.values.iter().any(|put| put.users.contains(user)),
+            Held::Own { users, .. } => vec![users],
+            Held::Some(puts) => puts.values.iter().map(|put| &put.users).collect(),
         }
     }
 }

@@ -5,14 +5,11 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::document::{Blocked, Document, Format, at};
-use super::element::{holds_more, refit, says};
+use super::element::{holds_more, refit, runs};
 use super::ledger::{Held, Put, Puts, Record, User, sha256};
 use super::patch::{keep_ends, plain_ends};
 use super::{Content, Edit, FileEdit, Place, Value, What, lines};
 use crate::failure::{Failure, Outcome};
-
-/// What a file that is ours alone says somewhere, whichever version wrote it.
-const MARKS: [&str; 4] = ["meshwire init", "--harness", "name: meshwire", "\"name\": \"meshwire\""];
 
 /// A file as it is to be.
 #[derive(Debug)]
@@ -78,19 +75,19 @@ fn own(
         Held::Own { sha256, users } => (Some(sha256.clone()), users.clone()),
         Held::Some(_) => (None, std::collections::BTreeSet::new()),
     };
+    // What it says is no proof that we wrote it: whoever adds a line to a file of ours leaves the rest as it was.
     if let Some(old) = old
         && old != text
         && known != Some(sha256(old))
-        && !(known.is_none() && MARKS.iter().any(|mark| old.contains(mark)))
     {
         return Err(Failure::failed(format!(
-            "{} is not as `meshwire init` writes it: somebody has changed it",
+            "{} is not as `meshwire init` writes it: somebody has changed it, or it was there before",
             path.display()
         ))
-        .hint("move it away, and run `meshwire init` again"));
+        .hint("nothing was changed; move it away, and run `meshwire init` again"));
     }
     if known.is_none() && !record.in_project {
-        // What was there is ours as well: an earlier version wrote it. In a project it may be a teammate's.
+        // The very same text is ours, though it is not remembered. In a project it may be a teammate's.
         record.created = true;
     }
     users.insert(user.clone());
@@ -236,18 +233,18 @@ fn put(
             puts.note(path, true, &element.json(), None, true, user);
             Ok(true)
         }
-        (What::Has { element, mark }, Some(found)) => {
+        (What::Has { element, words }, Some(found)) => {
             let list = found.as_array().ok_or(Blocked)?;
             let value = element.json();
-            let fit = |old: &Json| says(old, mark).then(|| refit(old, &value, mark));
+            let fit = |old: &Json| runs(old, words).then(|| refit(old, &value, words));
             let changed =
                 !list.iter().any(|old| *old == value || fit(old).is_some_and(|fit| fit == *old));
             if changed {
-                let first = list.iter().position(|old| says(old, mark));
+                let first = list.iter().position(|old| runs(old, words));
                 // The places behind one that is taken out move up.
                 for index in (0..list.len()).rev() {
                     let old = &list[index];
-                    if says(old, mark) && (first == Some(index) || !holds_more(old, &value)) {
+                    if runs(old, words) && (first == Some(index) || !holds_more(old, &value)) {
                         model.remove_element(path, index)?;
                         document.remove_element(path, index)?;
                     }

@@ -3,26 +3,35 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::ledger::{Held, Ledger, User};
+use meshwire_protocol::MeshId;
+
+use super::ledger::{Held, Ledger, User, folder_of};
+use crate::failure::Outcome;
 use crate::mesh_file::MeshFile;
 
 /// By what a project is known again in another folder.
 pub(crate) type Identity = (String, String);
 
 impl Ledger {
-    /// Takes what is held for a project over from a folder that is there no more, when this was it.
+    /// Takes what is held for a project over from a folder that is there no more, when this was it. A folder for which
+    /// something is held already was not: its clones have the same identity.
     pub(crate) fn follow(&mut self, file: &MeshFile) {
         let Some(here) = file.path().parent().filter(|_| file.is_on_disk()) else { return };
-        let Some(identity) = identity(file) else { return };
-        let moved: BTreeSet<_> = self
+        let Ok(Some(mesh)) = file.mesh_id() else { return };
+        let Ok(identity) = identity(file, &mesh) else { return };
+        let folder = |key: &str| folder_of(key).map(PathBuf::from);
+        if self.users.keys().any(|key| folder(key).is_some_and(|folder| folder == here)) {
+            return;
+        }
+        // Of several that have gone, it can have been one only.
+        let moved = self
             .users
             .iter()
             .filter(|(_, done)| done.project.as_ref() == Some(&identity))
-            .filter_map(|(key, _)| Some(key.split_once(':')?.1.to_owned()))
-            .filter(|project| !Path::new(project).exists())
-            .collect();
-        for from in moved {
-            self.carry(Path::new(&from), here);
+            .filter_map(|(key, _)| folder(key))
+            .find(|folder| !folder.exists());
+        if let Some(from) = moved {
+            self.carry(&from, here);
         }
     }
 
@@ -54,7 +63,7 @@ impl Ledger {
     }
 }
 
-/// The mesh and the name that the project's file gives it.
-pub(crate) fn identity(file: &MeshFile) -> Option<Identity> {
-    Some((file.mesh_id().ok()??.to_string(), file.workspace_name().ok()?.unwrap_or_default()))
+/// The mesh of a project, and the name that its file gives it.
+pub(crate) fn identity(file: &MeshFile, mesh: &MeshId) -> Outcome<Identity> {
+    Ok((mesh.to_string(), file.workspace_name()?))
 }

@@ -45,6 +45,9 @@ impl Plan {
     ) -> Outcome<Self> {
         let mut plan = Self::new(ledger);
         for edit in edits {
+            if matches!(edit.content, Content::Lines(_)) {
+                disk::refuse_link(&edit.path)?;
+            }
             let found = disk::read(&edit.path, edit.place, project)?;
             let key = edit.path.to_string_lossy().into_owned();
             let record = plan.ledger.files.get(&key);

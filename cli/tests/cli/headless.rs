@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::support::{AGENT, Computer, MESH, Reply, Server, me, mesh, token};
 
 /// A token that is the agent's own.
-fn own(number: usize) -> String {
-    meshwire_protocol::finish_token(&format!("{number:030}")).unwrap()
+pub(crate) fn own(number: usize) -> String {
+    meshwire_protocol::finish_token(&format!("own{number:027}")).unwrap()
 }
 
 /// A server that makes tokens, and on which each works until it is ended.
@@ -170,4 +170,103 @@ fn a_skill_that_a_teammate_has_committed_stays() {
     assert_eq!(computer.run(&["init", "--harness", "pi"]).code, Some(0));
     assert_eq!(computer.run(&["init", "--undo"]).code, Some(0));
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn what_somebody_has_put_into_a_file_of_ours_is_neither_replaced_nor_shown() {
+    let server = server();
+    let computer = Computer::new().signed_in(&server.url);
+    assert_eq!(computer.run(&["init", "--harness", "hermes"]).code, Some(0));
+    let (secret, skill) =
+        (computer.project(".env.meshwire"), computer.project("MESHWIRE_SKILL.md"));
+    let plugin = computer.home(".hermes/plugins/meshwire/plugin.yaml");
+    for path in [&secret, &skill, &plugin] {
+        let text = fs::read_to_string(path).unwrap();
+        fs::write(path, format!("{text}OPENAI_API_KEY=sk-secret-1\n")).unwrap();
+    }
+    let done = computer.run(&["init", "--undo"]);
+    assert_eq!(done.err.matches("was changed since, and stays").count(), 3, "{done:?}");
+    for path in [&plugin, &secret, &skill] {
+        let text = fs::read_to_string(path).unwrap();
+        for more in [&[][..], &["--dry-run"]] {
+            let done = computer.run(&[&["init", "--harness", "hermes"], more].concat());
+            assert!(
+                done.code == Some(1) && done.err.contains("somebody has changed it"),
+                "{done:?}"
+            );
+            assert!(done.err.contains(&path.display().to_string()), "{done:?}");
+            assert!(done.err.contains("move it away"), "{done:?}");
+            assert!(!format!("{done:?}").contains("sk-secret-1"), "{done:?}");
+        }
+        assert_eq!(fs::read_to_string(path).unwrap(), text);
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(tokens_made(&server), 1);
+    assert_eq!(computer.run(&["init", "--harness", "hermes"]).code, Some(0));
+    assert_eq!(tokens_made(&server), 2);
+}
+
+#[test]
+fn an_environment_file_that_is_not_remembered_is_not_gone_on_with() {
+    let server = server();
+    let computer = Computer::new().signed_in(&server.url);
+    assert_eq!(computer.run(&["init", "--harness", "pi"]).code, Some(0));
+    let text = fs::read_to_string(computer.project(".env.meshwire")).unwrap();
+    fs::remove_file(computer.home(".meshwire/wiring.json")).unwrap();
+    let done = computer.run(&["init"]);
+    assert!(done.code == Some(1) && done.err.contains(".env.meshwire is not as"), "{done:?}");
+    assert_eq!(fs::read_to_string(computer.project(".env.meshwire")).unwrap(), text);
+    assert_eq!(tokens_made(&server), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn no_token_is_written_where_git_would_show_it() {
+    let server = server();
+    let git = |computer: &Computer, args: &[&str]| {
+        let folder = computer.project("");
+        let done =
+            std::process::Command::new("git").args(args).current_dir(folder).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    let computer = Computer::new().signed_in(&server.url);
+    fs::write(computer.project("ignored"), "target\n").unwrap();
+    std::os::unix::fs::symlink("ignored", computer.project(".gitignore")).unwrap();
+    let done = computer.run(&["init", "--harness", "hermes"]);
+    assert!(done.code == Some(1) && done.err.contains(".gitignore is a symbolic link"), "{done:?}");
+    assert!(done.err.contains("put the file itself there"), "{done:?}");
+    fs::remove_file(computer.project(".gitignore")).unwrap();
+
+    git(&computer, &["init", "-q"]);
+    fs::write(computer.project(".env.meshwire"), "").unwrap();
+    git(&computer, &["add", ".env.meshwire"]);
+    for there in [true, false] {
+        if !there {
+            fs::remove_file(computer.project(".env.meshwire")).unwrap();
+        }
+        let done = computer.run(&["init", "--harness", "hermes"]);
+        assert!(done.code == Some(1) && done.err.contains("is in the repository"), "{done:?}");
+        assert!(done.err.contains("git rm --cached .env.meshwire"), "{done:?}");
+        assert!(!computer.home(".hermes").exists());
+    }
+    assert_eq!(tokens_made(&server), 0);
+    git(&computer, &["rm", "-q", "--cached", ".env.meshwire"]);
+    assert_eq!(computer.run(&["init", "--harness", "hermes"]).code, Some(0));
+}
+
+#[test]
+fn a_token_of_the_server_before_is_named_and_not_ended_at_the_new_one() {
+    let (old, new) = (server(), server());
+    let computer = Computer::new().signed_in(&old.url);
+    assert_eq!(computer.run(&["init", "--harness", "hermes"]).code, Some(0));
+    let path = computer.home(".meshwire/credentials.json");
+    let text = fs::read_to_string(&path).unwrap().replace(&old.url, &new.url);
+    fs::write(&path, text).unwrap();
+    let done = computer.run(&["init", "--harness", "hermes", "--url", &new.url]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let told = format!("meshwire token revoke tok000000000 --url {}", old.url);
+    assert!(done.out.contains(&told), "{done:?}");
+    assert!(!new.lines().iter().any(|line| line.starts_with("DELETE")), "{:?}", new.lines());
+    let done = computer.run(&["init"]);
+    assert!(done.code == Some(0) && !done.out.contains("token revoke"), "{done:?}");
 }

@@ -162,6 +162,23 @@ fn a_token_given_to_init_is_kept() {
 }
 
 #[test]
+fn what_is_refused_at_once_leaves_nothing_behind() {
+    let server = server();
+    let computer = Computer::new().env("MESHWIRE_URL", &server.url);
+    for (args, code) in [
+        (&["--harness", "bogus"][..], 2),
+        (&[], 2),
+        (&["--harness", "generic", "--agent", "a b"], 2),
+        // It is read before the lock is taken.
+        (&["--harness", "generic", "--token", "-"], 3),
+    ] {
+        let done = computer.run_with_input(&[&["init"], args].concat(), b"no token");
+        assert_eq!(done.code, Some(code), "{done:?}");
+        assert!(!computer.home(".meshwire").exists(), "{args:?}");
+    }
+}
+
+#[test]
 fn status_shows_what_it_can() {
     let server = server();
     let file = format!("{{\"mesh_id\":\"{MESH}\",\"agent_name\":\"generic-agent\"}}");

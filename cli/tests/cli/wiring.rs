@@ -353,3 +353,82 @@ fn a_teammate_leaves_the_committed_file_as_it_is() {
     assert!(!computer.home(".copilot").exists());
     assert_eq!(fs::read_to_string(computer.project(".mesh.json")).unwrap(), text);
 }
+
+#[test]
+fn the_place_of_a_harness_goes_to_one_that_everybody_knows() {
+    let server = server();
+    for (agents, heir) in [
+        (json!({"zed": "z", "gemini": "g", "codex": "codex-agent"}), Some("codex")),
+        (json!({"zed": "z", "gemini": "g"}), Some("gemini")),
+        (json!({"zed": "z"}), None),
+    ] {
+        let computer = Computer::new().signed_in(&server.url);
+        assert_eq!(computer.run(&["init", "--harness", "claude"]).code, Some(0));
+        let path = computer.project(".mesh.json");
+        let mut file = json_of(&path);
+        file["agents"] = agents.clone();
+        fs::write(&path, file.to_string()).unwrap();
+        if heir == Some("codex") {
+            assert_eq!(computer.run(&["init", "--harness", "codex"]).code, Some(0));
+        }
+        let done = computer.run(&["init", "--harness", "claude", "--undo"]);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let left = json_of(&path);
+        assert_eq!(left.get("harness").and_then(Value::as_str), heir, "{left}");
+        assert_eq!(left["agents"]["zed"], "z", "{left}");
+        let done = computer.run(&["send", "x"]);
+        assert!(!done.err.contains("is no harness"), "{done:?}");
+    }
+}
+
+#[test]
+fn undo_tells_of_the_agent_of_its_own_harness() {
+    let server = server();
+    let computer = Computer::new().signed_in(&server.url);
+    for harness in ["claude", "codex"] {
+        assert_eq!(computer.run(&["init", "--harness", harness]).code, Some(0));
+    }
+    let path = computer.project(".mesh.json");
+    let mut file = json_of(&path);
+    file.as_object_mut().unwrap().remove("agents");
+    fs::write(&path, file.to_string()).unwrap();
+    let done = computer.run(&["init", "--harness", "codex", "--undo"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.err.contains("agents/codex-agent"), "{done:?}");
+    assert!(!done.err.contains("claude-agent"), "{done:?}");
+}
+
+#[test]
+fn a_name_of_ones_own_is_forgotten_with_the_last_who_goes_by_it() {
+    let server = Server::start(|request| match request.line.as_str() {
+        "GET /me" => Reply::Json(200, me()),
+        "GET /mesh/kR9xQpLmW3aZ" => Reply::Json(200, mesh()),
+        _ => match request.body["name"].as_str() {
+            Some(name) if name.ends_with("-ada") => {
+                Reply::Json(201, json!({"agent_id": AGENT, "name": name, "cursor": 0}))
+            }
+            _ => Reply::problem(409, "agent_name_taken"),
+        },
+    });
+    let computer = Computer::new().signed_in(&server.url);
+    for (folder, harness) in
+        [("project", "claude"), ("project", "codex"), ("second", "codex"), ("gone", "generic")]
+    {
+        let done = run_in(&computer, folder, &["init", "--harness", harness]);
+        assert_eq!(done.code, Some(0), "{done:?}");
+    }
+    let path = computer.home(".meshwire/agents.json");
+    let names = || json_of(&path)[MESH].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(), ["claude-agent", "codex-agent", "generic-agent"]);
+    fs::remove_dir_all(computer.home("gone")).unwrap();
+    let undo = |folder: &str, harness: &str| {
+        let done = run_in(&computer, folder, &["init", "--harness", harness, "--undo"]);
+        assert!(done.err.contains(&format!("agents/{harness}-agent-ada")), "{done:?}");
+    };
+    undo("project", "claude");
+    assert_eq!(names(), ["codex-agent"]);
+    undo("project", "codex");
+    assert_eq!(names(), ["codex-agent"], "the second project has it, too");
+    undo("second", "codex");
+    assert!(!path.exists() && !computer.home(".meshwire/wiring.json").exists());
+}

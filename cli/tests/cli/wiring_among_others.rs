@@ -99,3 +99,30 @@ fn a_profile_that_harnesses_do_not_know_comes_with_a_word() {
     let done = computer.run(&["init", "--profile", "work"]);
     assert!(done.code == Some(0) && done.out.contains("set MESHWIRE_PROFILE"), "{done:?}");
 }
+
+#[test]
+fn a_hook_of_somebody_that_only_mentions_ours_is_left_alone() {
+    let server = server();
+    let command = "/my/log.sh && '/opt/meshwire' hook --harness gemini AfterAgent | tee /tmp/l";
+    let text = json!({"hooks": {"AfterAgent": [
+        {"hooks": [{"type": "command", "command": command}]},
+    ]}})
+    .to_string();
+    let computer = Computer::new().signed_in(&server.url);
+    let path = computer.home(".gemini/settings.json");
+    fs::create_dir(computer.home(".gemini")).unwrap();
+    fs::write(&path, &text).unwrap();
+    assert_eq!(computer.run(&["init", "--harness", "gemini"]).code, Some(0));
+    let list = json_of(&path)["hooks"]["AfterAgent"].clone();
+    assert_eq!(
+        (&list[0]["hooks"][0]["command"], list.as_array().unwrap().len()),
+        (&json!(command), 2)
+    );
+    // Somebody else writes there, so that the way back is none any more.
+    let changed = fs::read_to_string(&path).unwrap().replacen('{', "{\"x\": 1,", 1);
+    fs::write(&path, changed).unwrap();
+    assert_eq!(computer.run(&["init", "--undo"]).code, Some(0));
+    let mut before: serde_json::Value = serde_json::from_str(&text).unwrap();
+    before["x"] = json!(1);
+    assert_eq!(json_of(&path), before);
+}

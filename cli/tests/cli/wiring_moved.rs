@@ -133,3 +133,50 @@ fn what_somebody_put_into_an_element_of_ours_stays() {
         }
     }
 }
+
+/// A clone beside `project`, with what is committed there.
+fn cloned(computer: &Computer, files: &[&str]) {
+    fs::create_dir(computer.home("clone")).unwrap();
+    for file in files {
+        fs::copy(computer.project(file), computer.home("clone").join(file)).unwrap();
+    }
+}
+
+#[test]
+fn a_clone_that_was_wired_in_takes_nothing_over_from_one_that_is_gone() {
+    let server = server();
+    let computer = Computer::new().signed_in(&server.url);
+    assert_eq!(computer.run(&["init", "--harness", "codex"]).code, Some(0));
+    cloned(&computer, &[".mesh.json"]);
+    assert_eq!(run_in(&computer, "clone", &["init"]).code, Some(0));
+    fs::remove_dir_all(computer.project("")).unwrap();
+    let done = run_in(&computer, "clone", &["init", "--undo"]);
+    assert!(done.code == Some(0) && done.err.contains("stays as it was"), "{done:?}");
+    assert!(computer.home("clone/.mesh.json").exists());
+    assert!(!computer.home(".codex").exists());
+}
+
+#[test]
+fn a_clone_ends_its_own_token_when_another_one_is_gone() {
+    let server = headless::server();
+    let computer = Computer::new().signed_in(&server.url);
+    assert_eq!(computer.run(&["init", "--harness", "hermes"]).code, Some(0));
+    cloned(&computer, &[".mesh.json", "MESHWIRE_SKILL.md"]);
+    assert_eq!(run_in(&computer, "clone", &["init"]).code, Some(0));
+    fs::remove_dir_all(computer.project("")).unwrap();
+    assert_eq!(run_in(&computer, "clone", &["init"]).code, Some(0));
+    let ledger = fs::read_to_string(computer.home(".meshwire/wiring.json")).unwrap();
+    for token in ["tok000000000", "tok000000001"] {
+        assert_eq!(ledger.matches(token).count(), 1, "{ledger}");
+    }
+    let done = run_in(&computer, "clone", &["init", "--undo"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let told = format!("meshwire token revoke tok000000000 --url {}", server.url);
+    assert!(done.err.contains("project is there no more") && done.err.contains(&told), "{done:?}");
+    assert!(!computer.home(".meshwire/wiring.json").exists());
+    let ended = server.seen().pop().unwrap();
+    assert_eq!(
+        ended.header("authorization"),
+        Some(format!("Bearer {}", headless::own(1)).as_str())
+    );
+}

@@ -227,6 +227,10 @@ fn a_wait_ends_when_the_client_says_goodbye() {
     let computer = wired(&service, "generic");
     let mut client = Client::begun(&computer, "meshwire mcp");
     assert!(client.messages().is_empty());
+    // Nor before its time is over.
+    let begun = std::time::Instant::now();
+    client.tool("get_messages", &json!({"wait_seconds": 1}));
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
     let wait = json!({"name": "meshwire_get_messages", "arguments": {"wait_seconds": 50}});
     client.put(5, "tools/call", &wait);
     client.0.close_input();
@@ -257,6 +261,30 @@ fn a_new_name_is_seen_at_once() {
         .unwrap();
     assert_eq!(renamed.status(), 200);
     assert_eq!(client.tool("status", &json!({}))["structuredContent"]["agent"], "eva");
+}
+
+#[test]
+fn an_agent_that_was_removed_is_back_with_its_next_message() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let computer = wired(&service, "generic");
+    let mut client = Client::begun(&computer, "meshwire mcp");
+    let here = client.tool("status", &json!({}))["structuredContent"].clone();
+    let (mesh, agent) = (here["mesh_id"].as_str().unwrap(), here["agent_id"].as_str().unwrap());
+    let token = computer.does("meshwire token create remove");
+    let removed = reqwest::blocking::Client::new()
+        .delete(format!("{}/mesh/{mesh}/agents/{agent}", service.url))
+        .bearer_auth(token.trim())
+        .send()
+        .unwrap();
+    assert_eq!(removed.status(), 204);
+    let slip = client.tool("send_message", &json!({"content": "x", "to": "role:x"}));
+    assert!(text(&slip).contains("role:") && !text(&slip).contains("A person has"), "{slip}");
+    let sent = client.tool("send_message", &json!({"content": "x", "to": "@ada"}));
+    assert_eq!(sent["isError"], false, "{sent}");
+    let new = client.tool("status", &json!({}))["structuredContent"].clone();
+    assert_eq!(new["agent"], "eve");
+    assert_ne!(new["agent_id"], here["agent_id"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::arguments::Arguments;
 use super::definitions::{DEFAULT_MESSAGES, MAX_MESSAGES, MAX_TOOL_WAIT_SECONDS, PREFIX};
 use super::framing::{Item, frame};
 use crate::clean::{clean, clean_line};
-use crate::{Agent, AgentId, ErrorCode, Message, SendMessage, Sent, Wake};
+use crate::{Address, Agent, AgentId, ErrorCode, Message, SendMessage, Sent, Wake, person_name};
 
 /// A way to reach a mesh as one agent.
 pub trait Backend: Send + Sync + 'static {
@@ -91,7 +91,11 @@ impl Refusal {
     fn for_model(mut self, to: Option<&str>) -> Self {
         self.hint = match (self.code, self.hint) {
             (Some(ErrorCode::AgentNotFound), _) => {
-                let person = to.filter(|to| !to.starts_with('@')).map(|to| format!("@{to}"));
+                // It may be another one that is not there: the caller itself, or whom it answers.
+                let to = to.filter(|to| self.message.contains(&format!("{to:?}")));
+                let person = to
+                    .map(person_name)
+                    .filter(|name| matches!(Address::parse(name), Ok(Address::Person(_))));
                 let person =
                     person.map(|name| format!(" A person has an @ before the name: {name:?}."));
                 Some(format!(
@@ -343,5 +347,32 @@ impl std::fmt::Display for Refusal {
 impl From<String> for Refusal {
     fn from(message: String) -> Self {
         Self { message, hint: None, code: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_suggested_only_where_the_receiver_may_be_one() {
+        for (named, to, advice) in [
+            ("bob", Some("bob"), true),
+            ("a b", Some("a b"), false),
+            ("@bob", Some("@bob"), false),
+            ("role:x", Some("role:x"), false),
+            ("zGk6S35qp", Some("bob"), false),
+            ("zGk6S35qp", None, false),
+        ] {
+            let refusal = Refusal {
+                message: format!("There is no agent {named:?} in this mesh."),
+                hint: None,
+                code: Some(ErrorCode::AgentNotFound),
+            };
+            let told = refusal.for_model(to).to_string();
+            assert!(told.contains("meshwire_list_agents"), "{told}");
+            assert_eq!(told.contains("\"@bob\""), advice, "{told}");
+            assert_eq!(told.contains("A person"), advice, "{told}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
-use meshwire_protocol::tools::{Tools, Unreadable, read_message};
+use meshwire_protocol::tools::{PREFIX, Tools, Unreadable, read_message};
 use meshwire_protocol::{ErrorCode, TokenId};
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorData, JsonRpcMessage,
@@ -97,7 +97,7 @@ async fn call(
     let answer = service.handle(Request::from_parts(parts, Body::from(incoming.json)));
     let mut response = match &incoming.message {
         JsonRpcMessage::Request(request) => {
-            let mut call = calls.begin(&session, &request.id);
+            let mut call = calls.begin(&session, &request.id, reads(&request.request));
             tokio::select! {
                 biased;
                 // With that the service is dropped, which ends what it does.
@@ -118,6 +118,15 @@ async fn call(
         response.extensions_mut().insert(Waited(waited));
     }
     Ok(response)
+}
+
+/// Whether a request is a call of `get_messages`.
+fn reads(request: &ClientRequest) -> bool {
+    matches!(
+        request,
+        ClientRequest::CallToolRequest(call)
+            if call.params.name.strip_prefix(PREFIX) == Some("get_messages")
+    )
 }
 
 /// What a message says of those before it.
@@ -145,7 +154,7 @@ async fn hear(
                 if calls.cancel(session, id) {
                     return Ok(());
                 }
-                // It may be under way on another node, or its answer on its way already.
+                // It may be under way on another node, or its answer on its way already; or several are.
                 tools.cancelled(id).await
             }
             _ => Ok(()),

@@ -227,6 +227,25 @@ async fn a_call_that_is_called_off_hands_nothing_out() {
 }
 
 #[tokio::test]
+async fn a_call_that_may_be_another_clients_goes_on() {
+    let server = Server::start().await;
+    let (ada, mesh) = server.mesh_of_two().await;
+    let path = format!("/mcp?mesh={mesh}&agent=a");
+    let wait = || tool(&ada, &path, "get_messages", json!({"wait_seconds": 50}));
+    let calling_off = async {
+        let limit = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !server.app.metrics.text().contains("\nmeshwire_open_polls 2\n") {
+            assert!(tokio::time::Instant::now() < limit, "they never wait");
+            tokio::task::yield_now().await;
+        }
+        tell(&ada, &path, "notifications/cancelled", json!({"requestId": 7})).await;
+        ada.send(&mesh, "b", "a", "for both").await;
+    };
+    let (one, two, ()) = tokio::join!(wait(), wait(), calling_off);
+    assert_eq!((contents(&one), contents(&two)), (vec!["for both"], vec!["for both"]));
+}
+
+#[tokio::test]
 async fn a_client_that_begins_anew_acknowledges_nothing_of_the_one_before() {
     let server = Server::start().await;
     let (ada, mesh) = server.mesh_of_two().await;

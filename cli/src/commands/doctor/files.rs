@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use super::Report;
 use crate::credentials::Home;
+use crate::git;
 use crate::harness::headless::SECRET_FILE;
 use crate::mesh_file::{FILE_NAME, MeshFile};
 
@@ -42,27 +42,13 @@ pub(super) fn check_secret_file(report: &mut Report, project: &Path) {
         return;
     }
     check_mode(report, "secrets", &path, 0o077, &format!("chmod 600 {}", path.display()));
-    // Nothing that the repository's settings name is run.
-    let git = |arguments: &[&str]| {
-        Command::new("git")
-            .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
-            .args(arguments)
-            .current_dir(project)
-            .env_remove("MESHWIRE_TOKEN")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .ok()
-            .and_then(|status| status.code())
-    };
-    match git(&["rev-parse", "--is-inside-work-tree"]) {
+    match git::ask(project, &["rev-parse", "--is-inside-work-tree"]) {
         None => report.warn(
             "secrets",
             format!("cannot tell whether {SECRET_FILE} is ignored: git cannot be run"),
             format!("see that {SECRET_FILE} is never committed: it holds a token"),
         ),
-        Some(0) if git(&["ls-files", "--error-unmatch", "--", SECRET_FILE]) == Some(0) => {
+        Some(0) if git::tracks(project, SECRET_FILE) => {
             report.wrong(
                 "secrets",
                 format!("{SECRET_FILE} holds a token and is in the repository"),
@@ -72,11 +58,15 @@ pub(super) fn check_secret_file(report: &mut Report, project: &Path) {
                 ),
             );
         }
-        Some(0) if git(&["check-ignore", "--quiet", "--", SECRET_FILE]) != Some(0) => report.wrong(
-            "secrets",
-            format!("{SECRET_FILE} holds a token and is not ignored by git"),
-            format!("echo {SECRET_FILE} >> .gitignore"),
-        ),
+        Some(0)
+            if git::ask(project, &["check-ignore", "--quiet", "--", SECRET_FILE]) != Some(0) =>
+        {
+            report.wrong(
+                "secrets",
+                format!("{SECRET_FILE} holds a token and is not ignored by git"),
+                format!("echo {SECRET_FILE} >> .gitignore"),
+            );
+        }
         Some(0) => report.ok("secrets", format!("{SECRET_FILE} is ignored by git")),
         Some(_) => report.ok("secrets", format!("{SECRET_FILE} is in no repository")),
     }

@@ -2,17 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use meshwire_protocol::clean::clean_line;
 use meshwire_protocol::{Harness, MeshId};
 
 use crate::failure::{Failure, Outcome};
-use crate::mesh_file::{FILE_NAME, MeshFile, harness_name, holds_token};
+use crate::mesh_file::{FILE_NAME, MeshFile, harness_name, parse_harness};
 use crate::output::note;
 use crate::server_url::ServerUrl;
 use crate::settings::Settings;
 use crate::wiring::hand_over::HandOver;
-use crate::wiring::ledger::User;
-use crate::wiring::moved::Identity;
+use crate::wiring::ledger::{Ledger, User};
 use crate::wiring::{Content, Edit, FileEdit, Format, Place};
 
 /// The project's file: the one of this folder or of one above, else a new one here.
@@ -93,7 +91,7 @@ pub(super) fn edit(
     let name = harness_name(harness);
     let mut edits = vec![
         Edit::is(&["mesh_id"], mesh.as_str()),
-        Edit::default(&["workspace_name"], workspace_name(&folder(file))),
+        Edit::default(&["workspace_name"], file.workspace_name()?),
     ];
     if file.harness()?.is_none_or(|of_project| of_project == harness) {
         edits.push(Edit::is(&["agent_name"], agent));
@@ -115,25 +113,21 @@ pub(super) fn edit(
     })
 }
 
-/// By what the project is known again when its folder is moved: what its file says then.
-pub(super) fn identity(file: &MeshFile, mesh: &MeshId) -> Outcome<Identity> {
-    let name = file.workspace_name()?.unwrap_or_else(|| workspace_name(&folder(file)));
-    Ok((mesh.to_string(), name))
-}
-
-/// A folder may be named like what this file must not hold.
-fn workspace_name(folder: &Path) -> String {
-    let name = folder.file_name().map(|name| clean_line(&name.to_string_lossy()));
-    name.filter(|name| !holds_token(name)).unwrap_or_else(|| "workspace".into())
-}
-
-/// The first of the further harnesses comes into the place of one that goes.
-pub(super) fn hand_over(file: &MeshFile, harness: Harness) -> Outcome<Option<HandOver>> {
+/// One of the further harnesses comes into the place of one that goes: the first that was wired in on this computer,
+/// else the first. What this version does not know stays where it is: the place is read by everybody.
+pub(super) fn hand_over(
+    file: &MeshFile,
+    harness: Harness,
+    ledger: &Ledger,
+) -> Outcome<Option<HandOver>> {
     if file.harness()? != Some(harness) {
         return Ok(None);
     }
-    let next = file.agents()?.into_iter().next();
-    Ok(next.map(|(next, name)| HandOver {
+    let mut known = file.agents()?;
+    known.retain(|(name, _)| parse_harness(name).is_some());
+    let wired = |(name, _): &(String, String)| ledger.knows(&User::new(&folder(file), name));
+    let next = known.iter().position(wired).unwrap_or_default();
+    Ok(known.into_iter().nth(next).map(|(next, name)| HandOver {
         path: file.path().to_owned(),
         heir: User::new(&folder(file), &next),
         values: vec![("harness".into(), next.as_str().into()), ("agent_name".into(), name.into())],

@@ -7,6 +7,7 @@ use meshwire_protocol::{CreateToken, ErrorCode, Harness, MeshId, Registered};
 use crate::client::Client;
 use crate::credentials::Token;
 use crate::failure::{Exit, Failure, Outcome};
+use crate::git;
 use crate::harness::headless::{SECRET_FILE, token_in};
 use crate::settings::Settings;
 use crate::wiring::ledger::{Ledger, User};
@@ -27,6 +28,21 @@ pub(super) fn is_kept_for(harness: Harness, ledger: &Ledger, user: &User, folder
     let held = ledger.files.get(folder.join(SECRET_FILE).to_string_lossy().as_ref());
     matches!(harness, Harness::Hermes | Harness::Pi)
         && held.is_none_or(|record| record.is_for(user))
+}
+
+/// Refuses a file that git would show with the token in it, whatever it ignores.
+pub(super) fn refuse_tracked(folder: &Path) -> Outcome<()> {
+    if !git::tracks(folder, SECRET_FILE) {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "{} is to hold a token, and is in the repository: git would show it to everybody",
+        folder.join(SECRET_FILE).display()
+    ))
+    .hint(format!(
+        "nothing was changed; run `git rm --cached {SECRET_FILE}`, commit that, and run this again. A token that it held \
+         is to be revoked: `meshwire token list`, `meshwire token revoke ID`"
+    )))
 }
 
 /// Keeps the token that is there while it works, else makes one. `before` is the id of the one that was made last.

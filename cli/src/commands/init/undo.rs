@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use meshwire_protocol::{Harness, MeshId};
+use meshwire_protocol::Harness;
 
 use super::{Init, project, secret, tell};
 use crate::failure::{Failure, Outcome};
@@ -10,7 +10,7 @@ use crate::harness::headless::SECRET_FILE;
 use crate::identity;
 use crate::mesh_file::{MeshFile, harness_name};
 use crate::settings::Settings;
-use crate::wiring::ledger::User;
+use crate::wiring::ledger::{Done, User};
 use crate::wiring::plan::Plan;
 
 pub(super) async fn run(args: &Init, settings: Settings, harness: Harness) -> Outcome<()> {
@@ -26,20 +26,23 @@ pub(super) async fn run(args: &Init, settings: Settings, harness: Harness) -> Ou
     if !ledger.knows(&user) {
         return Err(nothing_to_undo(&file, &folder, harness));
     }
-    let agent = file.mesh_id()?.zip(file.agent_of(Some(harness))?);
-    let how = match &agent {
-        Some((mesh, name)) => how_to_remove(&settings, mesh, name)?,
-        None => String::new(),
-    };
-    let hand_over = project::hand_over(&file, harness)?;
+    let hand_over = project::hand_over(&file, harness, &ledger)?;
     let is_ours = ledger.holds(file.path(), &user);
-    let token = ledger.users.remove(&user.key()).and_then(|done| done.token);
+    let done = ledger.users.remove(&user.key()).unwrap_or_default();
+    let how = how_to_remove(&settings, &done)?;
+    let gone = ledger.take_gone();
     let mut plan = Plan::undo(&ledger, &user, &folder, hand_over.as_ref())?;
+    plan.notes.extend(gone.iter().filter_map(|(folder, done)| {
+        let (id, url) = done.token.as_ref()?;
+        Some(format!(
+            "{folder} is there no more, and its agent's token may still work: run `meshwire token revoke {id} --url {url}`"
+        ))
+    }));
     if args.dry_run {
         return tell::dry_run(args, &plan);
     }
-    if let Some((id, url)) = token
-        && let Err(failure) = secret::revoke(&settings, &folder, &id, &url).await
+    if let Some((id, url)) = &done.token
+        && let Err(failure) = secret::revoke(&settings, &folder, id, url).await
     {
         // The files go all the same: what they hold must not stay behind.
         plan.notes.push(format!(
@@ -53,11 +56,13 @@ pub(super) async fn run(args: &Init, settings: Settings, harness: Harness) -> Ou
             file.path().display()
         ));
     }
-    if let Some((mesh, name)) = &agent
-        && settings.home.wiring()?.users.is_empty()
+    for agent in
+        gone.iter().map(|(_, done)| done).chain([&done]).filter_map(|done| done.agent.as_ref())
     {
-        // No other project can need it.
-        settings.home.forget_alias(mesh, name)?;
+        // Unless another one goes by that name, too.
+        if !ledger.users.values().any(|other| other.agent.as_ref() == Some(agent)) {
+            settings.home.forget_alias(&agent.0, &agent.1)?;
+        }
     }
     tell::undone(args, &plan, &how)
 }
@@ -86,7 +91,8 @@ fn nothing_to_undo(file: &MeshFile, folder: &Path, harness: Harness) -> Failure 
 }
 
 /// The agent may have messages that nobody has read, so it is not removed along.
-fn how_to_remove(settings: &Settings, mesh: &MeshId, name: &str) -> Outcome<String> {
+fn how_to_remove(settings: &Settings, done: &Done) -> Outcome<String> {
+    let Some((mesh, name)) = &done.agent else { return Ok(String::new()) };
     let name = identity::real_name_at(&settings.home, mesh, name)?;
     Ok(format!(
         "The agent {name} is still in mesh {mesh}, with what it has not read. To remove it:\n  \

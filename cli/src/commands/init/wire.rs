@@ -12,6 +12,7 @@ use crate::identity::{self, Wanted};
 use crate::mesh_file::harness_name;
 use crate::settings::{DEFAULT_PROFILE, Settings};
 use crate::wiring::ledger::User;
+use crate::wiring::moved;
 use crate::wiring::plan::Plan;
 
 pub(super) async fn run(
@@ -38,8 +39,11 @@ pub(super) async fn run(
     places.server = ledger.server_name(&user);
     let secret = secret::is_kept_for(harness, &ledger, &user, &folder);
     if secret {
-        // What it will be is known later; where it goes to is seen now.
-        let kept = headless::token_in(&folder, &settings.url)?;
+        secret::refuse_tracked(&folder)?;
+        // What it will be is known later; where it goes to is seen now. A file that we did not write is not ours to go on
+        // with: nobody could end its token then.
+        let is_ours = ledger.holds(&folder.join(headless::SECRET_FILE), &user);
+        let kept = if is_ours { headless::token_in(&folder, &settings.url)? } else { None };
         places.token = Some(kept.map_or_else(Token::placeholder, Ok)?);
     }
     // First what may fail, then the server, then the files: a run that fails leaves nothing half done.
@@ -58,21 +62,32 @@ pub(super) async fn run(
     places.agent.clone_from(&registered.name);
     ledger.set_program(&user, &places.program);
     let done = ledger.users.entry(user.key()).or_default();
-    done.project = Some(project::identity(&file, &mesh)?);
-    let mut told = None;
+    done.project = Some(moved::identity(&file, &mesh)?);
+    done.agent = Some((mesh.clone(), agent.clone()));
+    let mut told = Vec::new();
     if secret {
-        let before = done.token.as_ref().map(|(id, _)| id.as_str());
+        let here = settings.url.to_string();
+        let mut before = None;
+        match &done.token {
+            Some((id, url)) if *url == here => before = Some(id.as_str()),
+            // Only the server that made it can end it.
+            Some((id, url)) => told.push(format!(
+                "the project was on {url} until now, where its agent's token still works: run `meshwire token revoke {id} \
+                 --url {url}`."
+            )),
+            None => {}
+        }
         let own = secret::own(&settings, &client, &mesh, &registered, &folder, before);
         places.token = match own.await? {
             Secret::Kept(token) => Some(token),
             Secret::New(token, id) => {
-                done.token = Some((id, settings.url.to_string()));
+                done.token = Some((id, here));
                 // Should we be killed, it can still be ended.
                 settings.home.save_wiring(&ledger)?;
                 Some(token)
             }
             Secret::None(why) => {
-                told = Some(why);
+                told.push(why);
                 None
             }
         };

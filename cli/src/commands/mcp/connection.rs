@@ -131,7 +131,7 @@ impl Connection {
         let until = Instant::now() + wait;
         loop {
             let unread = place.inbox.take_within(PATIENCE, limit).await?;
-            let left = until.saturating_duration_since(Instant::now()).as_secs();
+            let left = whole_seconds(until.saturating_duration_since(Instant::now()));
             let found = unread.as_ref().is_some_and(|unread| !unread.messages.is_empty());
             if found || left == 0 || self.outbox.is_closed() {
                 return Ok(unread);
@@ -164,14 +164,25 @@ impl Connection {
     }
 
     async fn send_as(&self, mut message: SendMessage) -> Outcome<Sent> {
-        let place = self.place().await?;
-        message.from = Some(place.inbox.agent().to_string());
         // One key for the call, so that no retry makes a second message.
         let key = format!("mcp-{:032x}", rand::random::<u128>());
-        match place.client.send(place.inbox.mesh(), &message, &key).await {
-            // That is the receiver. Were it us, the next heartbeat would say so.
-            Err(failure) if failure.is(ErrorCode::AgentNotFound) => Err(failure),
-            answer => client::sent(&self.checked(answer).await?),
+        let mut again = false;
+        loop {
+            let place = self.place().await?;
+            message.from = Some(place.inbox.agent().to_string());
+            let answer = place.client.send(place.inbox.mesh(), &message, &key).await;
+            match answer {
+                Err(failure) if failure.is(ErrorCode::AgentNotFound) => {
+                    // The receiver, or ourselves: then nobody has heard of it yet.
+                    let own = format!("{:?}", place.inbox.agent().as_str());
+                    if again || !failure.message().contains(&own) {
+                        return Err(failure);
+                    }
+                    again = true;
+                    *self.place.lock().await = None;
+                }
+                answer => return client::sent(&self.checked(answer).await?),
+            }
         }
     }
 
@@ -204,6 +215,11 @@ impl Connection {
             active: mesh.active,
         })
     }
+}
+
+/// Rounded up, so that what is left of a second is waited for as well.
+fn whole_seconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
 /// As many messages as are shown at once; the rest stays unread.

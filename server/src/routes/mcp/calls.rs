@@ -22,7 +22,9 @@ struct Inside {
 struct Running {
     session: Session,
     id: RequestId,
-    cancel: oneshot::Sender<()>,
+    /// Whether it may be ended: of another one, what it does may be done already.
+    reads: bool,
+    cancel: Option<oneshot::Sender<()>>,
 }
 
 /// A call that is under way, until it is dropped.
@@ -33,22 +35,27 @@ pub(super) struct Call<'c> {
 }
 
 impl Calls {
-    /// A call begins.
-    pub(super) fn begin(&self, session: &Session, id: &RequestId) -> Call<'_> {
+    /// A call begins, which only `reads` or does more.
+    pub(super) fn begin(&self, session: &Session, id: &RequestId, reads: bool) -> Call<'_> {
         let (cancel, cancelled) = oneshot::channel();
         let mut inside = self.lock();
         let number = inside.next;
         inside.next += 1;
-        let running = Running { session: session.clone(), id: id.clone(), cancel };
+        let (session, id, cancel) = (session.clone(), id.clone(), Some(cancel));
+        let running = Running { session, id, reads, cancel };
         inside.running.insert(number, running);
         Call { calls: self, number, cancelled }
     }
 
-    /// The client does not want the answer any more; `false` when the call is not under way here.
+    /// The client does not want the answer any more. `false` when no call that could be ended is under way here, or
+    /// several are: they may be other clients'.
     pub(super) fn cancel(&self, session: &Session, id: &RequestId) -> bool {
         let mut inside = self.lock();
-        let called_off = inside.running.extract_if(|_, it| it.id == *id && it.session == *session);
-        called_off.fold(false, |any, (_, running)| running.cancel.send(()).is_ok() || any)
+        let mut fitting =
+            inside.running.iter_mut().filter(|(_, it)| it.id == *id && it.session == *session);
+        let (Some((_, only)), None) = (fitting.next(), fitting.next()) else { return false };
+        let cancel = if only.reads { only.cancel.take() } else { None };
+        cancel.is_some_and(|cancel| cancel.send(()).is_ok())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -72,5 +79,29 @@ impl Call<'_> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         self.calls.lock().running.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meshwire_protocol::TokenId;
+
+    use super::*;
+    use crate::routes::mcp::Place;
+
+    #[test]
+    fn only_a_read_that_is_meant_for_sure_is_ended() {
+        let token: TokenId = "kR9xQpLmW3aZ".parse().unwrap();
+        let session = Session { token, place: Place::default() };
+        let calls = Calls::default();
+        let [one, two] = [1, 2].map(RequestId::Number);
+        let (send, read) = (calls.begin(&session, &one, false), calls.begin(&session, &two, true));
+        assert!(!calls.cancel(&session, &one));
+        let other = calls.begin(&session, &two, true);
+        assert!(!calls.cancel(&session, &two));
+        assert!(!send.end() && !other.end());
+        assert!(calls.cancel(&session, &two));
+        assert!(!calls.cancel(&session, &two));
+        assert!(read.end());
     }
 }

@@ -35,6 +35,17 @@ struct Change {
     ours: bool,
 }
 
+/// Whether a file of ours that is committed, as it holds no token, is not as we write it: another version has, or somebody
+/// has changed it for all.
+fn is_of_the_team(edit: &FileEdit, found: Option<&str>) -> bool {
+    match (&edit.content, found) {
+        (Content::Own { text, secret: false }, Some(found)) => {
+            edit.place == Place::Project && found != text
+        }
+        _ => false,
+    }
+}
+
 impl Plan {
     /// Puts in what a harness needs in a project.
     pub(crate) fn put(
@@ -51,6 +62,13 @@ impl Plan {
             let found = disk::read(&edit.path, edit.place, project)?;
             let key = edit.path.to_string_lossy().into_owned();
             let record = plan.ledger.files.get(&key);
+            if record.is_none() && is_of_the_team(edit, found.text.as_deref()) {
+                plan.notes.push(format!(
+                    "{} was there before and stays as it is; for that of this version, move it away and run this again",
+                    edit.path.display()
+                ));
+                continue;
+            }
             let merged = merge(edit, found.text.as_deref(), record, user)?;
             if merged.record.is_needed() {
                 plan.ledger.files.insert(key, merged.record);

@@ -170,6 +170,16 @@ fn a_skill_that_a_teammate_has_committed_stays() {
     assert_eq!(computer.run(&["init", "--harness", "pi"]).code, Some(0));
     assert_eq!(computer.run(&["init", "--undo"]).code, Some(0));
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    // Also when another version wrote it, or they have changed it.
+    let theirs = format!("{text}Ask ada before you deploy.\n");
+    fs::write(&path, &theirs).unwrap();
+    for _ in 0..2 {
+        let done = computer.run(&["init", "--harness", "pi"]);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert!(format!("{done:?}").contains("was there before and stays as it is"), "{done:?}");
+    }
+    assert_eq!(computer.run(&["init", "--undo"]).code, Some(0));
+    assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
 }
 
 #[test]
@@ -186,7 +196,9 @@ fn what_somebody_has_put_into_a_file_of_ours_is_neither_replaced_nor_shown() {
     }
     let done = computer.run(&["init", "--undo"]);
     assert_eq!(done.err.matches("was changed since, and stays").count(), 3, "{done:?}");
-    for path in [&plugin, &secret, &skill] {
+    // That one may be everybody's, and then it stays and is in nobody's way.
+    fs::remove_file(&skill).unwrap();
+    for path in [&plugin, &secret] {
         let text = fs::read_to_string(path).unwrap();
         for more in [&[][..], &["--dry-run"]] {
             let done = computer.run(&[&["init", "--harness", "hermes"], more].concat());

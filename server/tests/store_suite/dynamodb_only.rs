@@ -161,8 +161,7 @@ async fn a_reader_pays_for_what_lies_behind_its_cursor_once() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poll_at_the_head_pays_the_same_however_much_lies_behind() -> Result<()> {
     const BATCH: usize = 1_000;
-    let behind =
-        if std::env::var_os("MESHWIRE_TEST_LONG").is_some() { 1_000_000 } else { 10_000 };
+    let behind = if std::env::var_os("MESHWIRE_TEST_LONG").is_some() { 1_000_000 } else { 10_000 };
     let (engine, world) = world().await;
     let (mesh, a) = world.mesh_with_agent().await?;
     let (empty, _) = world.mesh_with_agent().await?;

@@ -97,6 +97,7 @@ pub(super) async fn run(
     wiring.notes.extend(doubts(&settings, &places.program));
     wiring.files.push(project_edit);
     let plan = Plan::put(&wiring.files, &ledger, &user, &folder)?.apply(&settings.home)?;
+    wiring.notes.extend(plan.notes.iter().cloned());
     tell::Told { args, file: &file, settings: &settings, mesh: &mesh, agent: &agent }.done(
         harness,
         &registered,

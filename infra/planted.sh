@@ -11,9 +11,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # bug, file of tests, the test; `late` instead of `found` for what makes messages late and must not lose any.
 bugs='
-ack-before-commit       found faults  kill::kill_9_of_a_node_loses_and_doubles_nothing
-unsure-not-looked       found faults  partition::a_commit_that_nobody_heard_of_is_found
-hints-dropped           late  faults  many::two_nodes_have_one_log
+ack-before-commit       found faults  kill::postgres::kill_9_of_a_node_loses_and_doubles_nothing
+unsure-not-looked       found faults  partition::postgres::a_commit_that_nobody_heard_of_is_found
+hints-dropped           late  faults  many::postgres::two_nodes_have_one_log
 fsync-off-taken         found faults  engine::a_postgres_that_would_lose_what_it_confirmed_is_refused
 head-unlocked           found store   postgres::concurrency::all_readers_see_all_that_is_sent_in_one_order
 keys-looked-up-before   found store   postgres::idempotency::a_key_raced_by_eight_tasks_gives_one_message
@@ -51,8 +51,8 @@ while read -r bug expected file test; do
     count=$((count + 1))
     outcome=$(ends "$bug" "$file" "$test")
     case $expected-$outcome in
-        found-"FAILED 0 1") echo "found      $bug" ;;
-        late-"ok 1 0") echo "no harm    $bug" ;;
+        found-"FAILED 0 1") echo "found      $bug, by $test" ;;
+        late-"ok 1 0") echo "no harm    $bug, in $test" ;;
         *)
             echo "NOT FOUND  $bug, by $file $test ($outcome), which was to be: $expected" >&2
             status=1

@@ -40,13 +40,18 @@ mod kill;
 mod load;
 mod local;
 mod many;
+mod nemesis;
 mod node;
 mod own;
 mod partition;
 mod pause;
 mod proxy;
+mod raging;
+mod refusals;
 mod rolling;
 mod site;
+mod tally;
+mod torn;
 
 use std::time::Duration;
 

@@ -52,6 +52,10 @@ impl Site {
         }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn port(&self) -> u16 {
         Url::parse(&self.url).unwrap().port().unwrap()
     }

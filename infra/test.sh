@@ -259,6 +259,8 @@ start_dynamodb() {
             if [[ $(status_line "$port" 2>/dev/null) == HTTP/* ]] && kill -0 "$server" 2>/dev/null; then
                 echo "DynamoDB Local answers on port $port."
                 export MESHWIRE_TEST_DYNAMODB=http://127.0.0.1:$port
+                # For tests that start one of their own, to kill it.
+                export MESHWIRE_TEST_DYNAMODB_LOCAL=$emulator
                 # For what finds DynamoDB as it would find Amazon's.
                 export AWS_ENDPOINT_URL_DYNAMODB=$MESHWIRE_TEST_DYNAMODB AWS_REGION=eu-central-1 \
                     AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_EC2_METADATA_DISABLED=true

@@ -19,6 +19,8 @@ mod cursors;
 mod devices;
 #[path = "store_suite/dynamodb.rs"]
 mod dynamodb;
+#[path = "store_suite/dynamodb_lost.rs"]
+mod dynamodb_lost;
 #[path = "store_suite/dynamodb_only.rs"]
 mod dynamodb_only;
 #[path = "store_suite/engine.rs"]

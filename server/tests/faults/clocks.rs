@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::ground::{Ground, token};
 use crate::load::Load;
-use crate::node::Node;
-use crate::{postgres, times};
+use crate::site::Site;
+use crate::times;
 
 const SENDERS: usize = 4;
 const MINUTE: i64 = 60 * 1_000_000;
@@ -26,13 +26,12 @@ fn faketime(by: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-async fn a_clock_that_is_off(by: &str) {
+async fn a_clock_that_is_off(site: &Site, by: &str) {
     let began = Clock::default().now();
-    let database = postgres::schema().await;
-    let nodes = [Node::start(&database), Node::with(&database, faketime(by))];
-    let ground = Arc::new(Ground::new(&database, &nodes[0].url, SENDERS, 2).await);
-    let expired = token(&ground.store, |token| token.expires_at = Some(began - MINUTE)).await;
-    let live = token(&ground.store, |token| token.expires_at = Some(began + 60 * MINUTE)).await;
+    let nodes = [site.node(), site.node_with(faketime(by))];
+    let ground = Arc::new(Ground::new(site, &nodes[0].url, SENDERS, 2).await);
+    let expired = token(&*ground.store, |token| token.expires_at = Some(began - MINUTE)).await;
+    let live = token(&*ground.store, |token| token.expires_at = Some(began + 60 * MINUTE)).await;
     let load = Load::start(&ground, &[&nodes[0].url, &nodes[1].url], SENDERS);
     load.goes_on_at(0, times(50, 1_000)).await;
     load.goes_on_at(1, times(50, 1_000)).await;
@@ -65,10 +64,10 @@ async fn a_clock_that_is_off(by: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_a_day_behind_does_no_harm() {
-    a_clock_that_is_off("-1d").await;
+    a_clock_that_is_off(&Site::postgres().await, "-1d").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_a_day_ahead_does_no_harm() {
-    a_clock_that_is_off("+1d").await;
+    a_clock_that_is_off(&Site::postgres().await, "+1d").await;
 }

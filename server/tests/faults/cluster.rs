@@ -1,99 +1,62 @@
-//! A Postgres of the test's own, which it may kill.
+//! A Postgres of the test's own.
 
 use std::fs::File;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
-use tempfile::TempDir;
 
-use crate::{signal, until};
+use crate::own::{Own, Process};
+use crate::site::Site;
 
-pub(crate) struct Cluster {
-    folder: TempDir,
-    port: u16,
-    server: Option<Child>,
-}
+pub(crate) struct Cluster(Process);
 
-/// A port below those that the system gives to clients, so that nobody takes it while the cluster is down.
-fn free_port() -> u16 {
-    loop {
-        let port = 20_000 + rand::random::<u16>() % 12_000;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
+impl Own for Cluster {
+    /// It recovers from its log when it starts again.
+    const STOP: &str = "-QUIT";
+
+    fn new(process: Process) -> Self {
+        Self(process)
+    }
+
+    fn process(&mut self) -> &mut Process {
+        &mut self.0
+    }
+
+    fn command(&self) -> Command {
+        let mut command =
+            Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/postgres.sh"));
+        command.arg(self.0.path()).arg(self.0.port.to_string());
+        command
+    }
+
+    async fn answers(&self) -> bool {
+        let Ok(connection) = PgConnection::connect(&self.url()).await else { return false };
+        connection.close().await.is_ok()
+    }
+
+    fn site(&self) -> Site {
+        Site::database(self.url())
     }
 }
 
 impl Cluster {
-    pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut cluster = Self { folder, port: free_port(), server: None };
-        cluster.start_again().await;
-        cluster
-    }
-
     pub(crate) fn url(&self) -> String {
-        format!("postgres://meshwire@127.0.0.1:{}/postgres", self.port)
-    }
-
-    /// Starts it on the data that are there, and waits until it answers.
-    pub(crate) async fn start_again(&mut self) {
-        let url = self.url();
-        until("Postgres answers", async || {
-            // It gives up while processes of the one that was killed are still ending.
-            if self.server.as_mut().is_none_or(|server| server.try_wait().unwrap().is_some()) {
-                self.server = Some(self.spawn());
-            }
-            let connection = PgConnection::connect(&url).await.ok()?;
-            connection.close().await.ok()
-        })
-        .await;
-    }
-
-    fn spawn(&self) -> Child {
-        let log = || File::options().create(true).append(true).open(self.folder.path().join("log"));
-        Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/postgres.sh"))
-            .arg(self.folder.path())
-            .arg(self.port.to_string())
-            .stdin(Stdio::null())
-            .stdout(log().unwrap())
-            .stderr(log().unwrap())
-            .spawn()
-            .unwrap()
+        format!("postgres://meshwire@127.0.0.1:{}/postgres", self.0.port)
     }
 
     /// Changes a setting that holds from its next start on.
     pub(crate) fn set(&self, name: &str, value: &str) {
-        let file = self.folder.path().join("data/postgresql.conf");
+        let file = self.0.path().join("data/postgresql.conf");
         let mut file = File::options().append(true).open(file).unwrap();
         writeln!(file, "{name} = {value}").unwrap();
-    }
-
-    /// Kills its first process; the others end when they see that.
-    pub(crate) fn kill(&mut self) {
-        self.end("-KILL");
-    }
-
-    /// Has it end without finishing anything; it recovers from its log when it starts again.
-    pub(crate) fn stop_at_once(&mut self) {
-        self.end("-QUIT");
-    }
-
-    fn end(&mut self, name: &str) {
-        if let Some(mut server) = self.server.take() {
-            signal(server.id(), name);
-            server.wait().unwrap();
-        }
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if self.server.as_mut().is_some_and(|server| matches!(server.try_wait(), Ok(None))) {
-            self.stop_at_once();
-        }
+        // Its other processes must not be left behind.
+        self.0.end_if_it_runs(Self::STOP);
     }
 }

@@ -6,19 +6,18 @@ use std::time::Duration;
 use meshwire_protocol::{AgentId, MeshId, MessageId, Scope};
 use meshwire_server::clock::Clock;
 use meshwire_server::secret;
-use meshwire_server::store::postgres::PostgresStore;
-use meshwire_server::store::{
-    AccountStore as _, LogStore as _, NewUser, Stored, Stream, TokenMade, TokenRow,
-};
+use meshwire_server::store::{NewUser, Store, Stored, Stream, TokenMade, TokenRow};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
+
+use crate::site::Site;
 
 /// How long a request may take before the client takes it for lost.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Ground {
-    /// The database, without a server in between.
-    pub(crate) store: Arc<PostgresStore>,
+    /// The data, without a server in between.
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) mesh: MeshId,
     pub(crate) token: String,
     pub(crate) readers: Vec<AgentId>,
@@ -34,10 +33,10 @@ pub(crate) fn reader_name(number: usize) -> String {
 }
 
 impl Ground {
-    /// An account with a mesh of so many agents; `node` is a server on the database.
-    pub(crate) async fn new(database: &str, node: &str, senders: usize, readers: usize) -> Self {
-        let store = Arc::new(PostgresStore::open(database).await.unwrap());
-        let token = token(&store, |_| {}).await;
+    /// An account with a mesh of so many agents; `node` is a server on this site.
+    pub(crate) async fn new(site: &Site, node: &str, senders: usize, readers: usize) -> Self {
+        let store = site.open().await;
+        let token = token(&*store, |_| {}).await;
         let client = Client::builder().no_proxy().build().unwrap();
         let mut ground =
             Self { store, mesh: secret::mesh_id(), token, readers: Vec::new(), client };
@@ -107,7 +106,7 @@ impl Ground {
 }
 
 /// A new token, changed as wanted before it is kept, of the account that all of this belongs to.
-pub(crate) async fn token(store: &PostgresStore, change: impl FnOnce(&mut TokenRow)) -> String {
+pub(crate) async fn token(store: &dyn Store, change: impl FnOnce(&mut TokenRow)) -> String {
     let now = Clock::default().now();
     let user = NewUser {
         id: secret::user_id(),

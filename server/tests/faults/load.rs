@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use meshwire_protocol::MessageId;
-use meshwire_server::store::{LogStore as _, Stream};
+use meshwire_server::store::Stream;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};

@@ -1,14 +1,35 @@
-//! Faults: real servers on a real Postgres, under load, while something of it is killed, cut off or stopped.
+//! Faults: real servers on a real engine, under load, while something of it is killed, cut off or stopped.
 //!
 //! A case begins a [`load::Load`], does harm, waits until the load goes on, and has the checker compare all that was
-//! sent with all that was read. With `MESHWIRE_TEST_LONG` each case does so many more times.
+//! sent with all that was read. With `MESHWIRE_TEST_LONG` each case does so many more times. A case is written once
+//! and becomes a test for every engine that several nodes can share.
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing loudly")]
 
 #[path = "../support/checker.rs"]
 mod checker;
+#[path = "../support/dynamodb.rs"]
+mod dynamodb;
 #[path = "../support/postgres.rs"]
 mod postgres;
+
+/// Makes tests of cases, which are given a new place for their data.
+macro_rules! on_every_engine {
+    ($($case:ident),* $(,)?) => {
+        on_every_engine! { postgres = crate::site::Site::postgres().await; $($case)* }
+        on_every_engine! { dynamodb = crate::site::Site::dynamodb(); $($case)* }
+    };
+    ($engine:ident = $site:expr; $($case:ident)*) => {
+        mod $engine {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $case() {
+                    Box::pin(super::$case($site)).await;
+                }
+            )*
+        }
+    };
+}
 
 mod clocks;
 mod cluster;
@@ -17,12 +38,20 @@ mod engine;
 mod ground;
 mod kill;
 mod load;
+mod local;
 mod many;
+mod nemesis;
 mod node;
+mod own;
 mod partition;
 mod pause;
 mod proxy;
+mod raging;
+mod refusals;
 mod rolling;
+mod site;
+mod tally;
+mod torn;
 
 use std::time::Duration;
 

@@ -10,14 +10,24 @@ use sha2::{Digest as _, Sha256};
 use crate::ground::{Ground, reader_name};
 use crate::load::Load;
 use crate::node::Node;
-use crate::{postgres, times};
+use crate::site::Site;
+use crate::times;
 
-async fn one_log(nodes: usize) {
+on_every_engine! { two_nodes_have_one_log, four_nodes_have_one_log }
+
+async fn two_nodes_have_one_log(site: Site) {
+    one_log(&site, 2).await;
+}
+
+async fn four_nodes_have_one_log(site: Site) {
+    one_log(&site, 4).await;
+}
+
+async fn one_log(site: &Site, nodes: usize) {
     let senders = times(8, 32);
-    let database = postgres::schema().await;
-    let nodes: Vec<Node> = (0..nodes).map(|_| Node::start(&database)).collect();
+    let nodes: Vec<Node> = (0..nodes).map(|_| site.node()).collect();
     let urls: Vec<&str> = nodes.iter().map(|node| node.url.as_str()).collect();
-    let ground = Arc::new(Ground::new(&database, urls[0], senders, 2 * nodes.len()).await);
+    let ground = Arc::new(Ground::new(site, urls[0], senders, 2 * nodes.len()).await);
     let load = Load::start(&ground, &urls, senders);
     for _ in 0..times(1, 40) {
         load.goes_on(500).await;
@@ -59,14 +69,4 @@ async fn log_of(ground: &Ground, node: &str) -> sha2::digest::Output<Sha256> {
             return hash.finalize();
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_nodes_have_one_log() {
-    one_log(2).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn four_nodes_have_one_log() {
-    one_log(4).await;
 }

@@ -20,12 +20,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts it on a free port.
-    pub(crate) fn start(store: &str) -> Self {
-        Self::with(store, Vec::new())
-    }
-
-    /// The same with further settings in its environment.
+    /// Starts it on a free port, with further settings in its environment.
     pub(crate) fn with(store: &str, environment: Vec<(&'static str, String)>) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (child, url) = run(home.path(), "127.0.0.1:0", store, &environment);

@@ -1,4 +1,4 @@
-//! F8: the wire between one of two nodes and Postgres is cut.
+//! F8: the wire between one of two nodes and the engine is cut.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,34 +6,37 @@ use std::time::Duration;
 use crate::dice::Dice;
 use crate::ground::Ground;
 use crate::load::Load;
-use crate::node::Node;
 use crate::proxy::{Proxy, Wire};
-use crate::{postgres, times};
+use crate::site::Site;
+use crate::times;
 
 const SENDERS: usize = 6;
 /// What a node that is cut off may hold is free again by then.
 const ENOUGH: usize = 30;
 
-/// Node 0 is behind the proxy, node 1 is not.
-async fn with_two_nodes(dice: &mut Dice, case: impl AsyncFnOnce(&mut Dice, &Proxy, &Load)) {
-    let database = postgres::schema().await;
-    let port = url::Url::parse(&database).unwrap().port().unwrap();
-    let proxy = Proxy::start(port).await;
-    let nodes = [Node::start(&proxy.url(&database)), Node::start(&database)];
-    let ground = Arc::new(Ground::new(&database, &nodes[1].url, SENDERS, 4).await);
-    let load = Load::start(&ground, &[&nodes[0].url, &nodes[1].url], SENDERS);
-    load.goes_on(50).await;
-    case(dice, &proxy, &load).await;
-    let story = load.finish().await;
-    story.check();
-    assert_eq!(story.counts.hung, 0, "a node that cannot reach its database says so");
+on_every_engine! {
+    a_cut_wire_loses_and_doubles_nothing,
+    a_commit_that_nobody_heard_of_is_found,
+    connections_that_stay_silent_for_ever_are_given_up,
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cut_wire_loses_and_doubles_nothing() {
+/// Node 0 is behind the proxy, node 1 is not.
+async fn with_two_nodes(site: &Site, case: impl AsyncFnOnce(&Proxy, &Load)) {
+    let proxy = Proxy::start(site.port()).await;
+    let nodes = [site.over(proxy.port()).node(), site.node()];
+    let ground = Arc::new(Ground::new(site, &nodes[1].url, SENDERS, 4).await);
+    let load = Load::start(&ground, &[&nodes[0].url, &nodes[1].url], SENDERS);
+    load.goes_on(50).await;
+    case(&proxy, &load).await;
+    let story = load.finish().await;
+    story.check();
+    assert_eq!(story.counts.hung, 0, "a node that cannot reach the engine says so");
+}
+
+async fn a_cut_wire_loses_and_doubles_nothing(site: Site) {
     const CUTS: [Wire; 4] = [Wire::NoReplies, Wire::Reset, Wire::Nothing, Wire::NoRequests];
     let mut dice = Dice::new();
-    with_two_nodes(&mut dice, async |dice, proxy, load| {
+    with_two_nodes(&site, async |proxy, load| {
         for round in 0..times(6, 30) {
             dice.instant(Duration::from_millis(100)).await;
             // Most of all those after which it is not known what was committed.
@@ -48,10 +51,8 @@ async fn a_cut_wire_loses_and_doubles_nothing() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_nobody_heard_of_is_found() {
-    let mut dice = Dice::new();
-    with_two_nodes(&mut dice, async |_, proxy, load| {
+async fn a_commit_that_nobody_heard_of_is_found(site: Site) {
+    with_two_nodes(&site, async |proxy, load| {
         for _ in 0..times(10, 100) {
             proxy.cut(Wire::NoCommits).await;
             proxy.mend(true);
@@ -61,10 +62,8 @@ async fn a_commit_that_nobody_heard_of_is_found() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_that_stay_silent_for_ever_are_given_up() {
-    let mut dice = Dice::new();
-    with_two_nodes(&mut dice, async |_, proxy, load| {
+async fn connections_that_stay_silent_for_ever_are_given_up(site: Site) {
+    with_two_nodes(&site, async |proxy, load| {
         for _ in 0..times(1, 5) {
             let refused = load.counts().unavailable[0];
             proxy.cut(Wire::Nothing).await;

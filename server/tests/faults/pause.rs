@@ -6,17 +6,17 @@ use std::time::Duration;
 use crate::dice::Dice;
 use crate::ground::Ground;
 use crate::load::Load;
-use crate::node::Node;
-use crate::{postgres, times};
+use crate::site::Site;
+use crate::times;
 
 const SENDERS: usize = 6;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_stood_still_does_no_harm() {
+on_every_engine! { a_node_that_stood_still_does_no_harm }
+
+async fn a_node_that_stood_still_does_no_harm(site: Site) {
     let mut dice = Dice::new();
-    let database = postgres::schema().await;
-    let nodes = [Node::start(&database), Node::start(&database)];
-    let ground = Arc::new(Ground::new(&database, &nodes[0].url, SENDERS, 4).await);
+    let nodes = [site.node(), site.node()];
+    let ground = Arc::new(Ground::new(&site, &nodes[0].url, SENDERS, 4).await);
     let load = Load::start(&ground, &[&nodes[0].url, &nodes[1].url], SENDERS);
     for round in 0..times(2, 10) {
         let number = round % 2;

@@ -1,4 +1,4 @@
-//! A wire between a node and Postgres that can be cut.
+//! A wire between a node and the engine that can be cut.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(crate) enum Wire {
     Whole { reset: bool },
     /// What the node says is lost.
     NoRequests,
-    /// What Postgres says is lost: a commit is done, and nobody hears of it.
+    /// What the engine says is lost: a commit is done, and nobody hears of it.
     NoReplies,
     /// That a commit was done is lost, and what follows it.
     NoCommits,
@@ -44,8 +44,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// To Postgres at this port.
-    pub(crate) async fn start(postgres: u16) -> Self {
+    /// To the engine at this port.
+    pub(crate) async fn start(engine: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (wire, state) = watch::channel(Wire::Whole { reset: true });
@@ -53,17 +53,14 @@ impl Proxy {
         let noted = Arc::clone(&harm);
         tokio::spawn(async move {
             while let Ok((node, _)) = listener.accept().await {
-                tokio::spawn(connect(node, postgres, state.clone(), Arc::clone(&noted)));
+                tokio::spawn(connect(node, engine, state.clone(), Arc::clone(&noted)));
             }
         });
         Self { port, wire, harm }
     }
 
-    /// The URL of a database, over the proxy.
-    pub(crate) fn url(&self, direct: &str) -> String {
-        let mut url = url::Url::parse(direct).unwrap();
-        url.set_port(Some(self.port)).unwrap();
-        url.into()
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Does harm from now on; answers when it has done some.
@@ -82,27 +79,28 @@ impl Proxy {
 
 async fn connect(
     mut node: TcpStream,
-    postgres: u16,
+    engine: u16,
     wire: watch::Receiver<Wire>,
     harm: Arc<watch::Sender<usize>>,
 ) {
-    let postgres = SocketAddr::from((Ipv4Addr::LOCALHOST, postgres));
-    let Ok(mut postgres) = TcpStream::connect(postgres).await else { return };
-    for socket in [&node, &postgres] {
+    let engine = SocketAddr::from((Ipv4Addr::LOCALHOST, engine));
+    let Ok(mut engine) = TcpStream::connect(engine).await else { return };
+    for socket in [&node, &engine] {
         let _ = socket.set_nodelay(true);
     }
     let torn = AtomicBool::new(false);
+    let commits = AtomicBool::new(false);
     let (from_node, to_node) = node.split();
-    let (from_postgres, to_postgres) = postgres.split();
-    let pump = |from, to, way| pump(from, to, way, wire.clone(), &torn, &harm);
+    let (from_engine, to_engine) = engine.split();
+    let pump = |from, to, way| pump(from, to, way, wire.clone(), &torn, &commits, &harm);
     // An end on one side ends the other.
     tokio::select! {
-        () = pump(from_node, to_postgres, Way::Request) => {}
-        () = pump(from_postgres, to_node, Way::Reply) => {}
+        () = pump(from_node, to_engine, Way::Request) => {}
+        () = pump(from_engine, to_node, Way::Reply) => {}
     }
     if torn.load(Ordering::SeqCst) || *wire.borrow() == Wire::Reset {
         harm.send_modify(|harm| *harm += 1);
-        for socket in [&node, &postgres] {
+        for socket in [&node, &engine] {
             // Closing it resets it.
             let _ = socket.set_zero_linger();
         }
@@ -115,6 +113,7 @@ async fn pump(
     way: Way,
     mut wire: watch::Receiver<Wire>,
     torn: &AtomicBool,
+    commits: &AtomicBool,
     harm: &watch::Sender<usize>,
 ) {
     let mut buffer = vec![0; 16 * 1024];
@@ -135,11 +134,17 @@ async fn pump(
             Ok(0) | Err(_) => return,
             Ok(read) => &buffer[..read],
         };
+        if way == Way::Request && bytes.starts_with(b"POST ") {
+            commits.store(contains(bytes, b"TransactWriteItems"), Ordering::SeqCst);
+        }
+        let is_commit = || {
+            // What DynamoDB is asked for, or the tag of the command that Postgres has completed.
+            commits.load(Ordering::SeqCst) || contains(bytes, b"COMMIT\0")
+        };
         let is_lost = match *wire.borrow() {
             Wire::NoRequests => way == Way::Request,
             Wire::NoReplies => way == Way::Reply,
-            // The tag of the command that was completed.
-            Wire::NoCommits => is_torn || (way == Way::Reply && contains(bytes, b"COMMIT\0")),
+            Wire::NoCommits => is_torn || (way == Way::Reply && is_commit()),
             Wire::Nothing | Wire::Reset => true,
             // What comes after a gap is of no use to anyone.
             Wire::Whole { .. } => torn.load(Ordering::SeqCst),

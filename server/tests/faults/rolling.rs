@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 
 use crate::ground::Ground;
 use crate::load::Load;
-use crate::node::Node;
-use crate::{LIMIT, postgres, times, until};
+use crate::site::Site;
+use crate::{LIMIT, times, until};
 
 const SENDERS: usize = 6;
 /// The command line sends a message so often at the most.
 const TRIES: usize = 4;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rolling_restart_fails_nobody_and_answers_open_polls() {
-    let database = postgres::schema().await;
-    let mut nodes = [Node::start(&database), Node::start(&database)];
+on_every_engine! { a_rolling_restart_fails_nobody_and_answers_open_polls }
+
+async fn a_rolling_restart_fails_nobody_and_answers_open_polls(site: Site) {
+    let mut nodes = [site.node(), site.node()];
     let urls = nodes.each_ref().map(|node| node.url.clone());
-    let ground = Arc::new(Ground::new(&database, &urls[0], SENDERS, 4).await);
+    let ground = Arc::new(Ground::new(&site, &urls[0], SENDERS, 4).await);
     let quiet = ground.create_mesh(&urls[0]).await;
     ground.agent(&urls[0], &quiet, "waits").await;
     let load = Load::start(&ground, &[&urls[0], &urls[1]], SENDERS);

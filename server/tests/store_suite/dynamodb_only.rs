@@ -1,13 +1,12 @@
-//! What only DynamoDB has: units that are paid for, queries that show too little, nodes that tell each other.
+//! What only DynamoDB has: units that are paid for, queries that show too little, nodes that tell each other. For
+//! answers that get lost see `dynamodb_lost`.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::interceptors::{
-    BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextMut,
-    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
+    BeforeSerializationInterceptorContextMut, FinalizerInterceptorContextRef,
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
@@ -20,16 +19,15 @@ use meshwire_protocol::MessageId;
 use meshwire_server::secret;
 use meshwire_server::store::dynamodb::DynamoStore;
 use meshwire_server::store::{
-    AccountStore as _, Appended, Ended, NodeStore, Result, Store, StoreError, Stream, TokenMade,
+    AccountStore as _, Ended, NodeStore, Result, Store, StoreError, Stream, TokenMade,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::Id;
 use tokio::time::Instant;
 
 use crate::dynamodb::{DynamoDb, config};
 use crate::engine::Engine as _;
-use crate::fixture::{DAY, Mesh, T0, World, contents, id, keyed, new_token, to_all, wall};
+use crate::fixture::{Mesh, T0, World, contents, id, new_token, to_all, wall};
 
 /// Adds up the read units of a store, in thousandths.
 #[derive(Debug, Clone, Default)]
@@ -80,52 +78,11 @@ impl Intercept for Meter {
     }
 }
 
-/// Loses the answers to some transactions, after they were done.
-#[derive(Debug, Default)]
-struct LosesAnswers {
-    transactions: AtomicU64,
-    /// The tasks that wait for one.
-    waiting: Mutex<HashSet<Option<Id>>>,
-}
-
-impl Intercept for LosesAnswers {
-    fn name(&self) -> &'static str {
-        "loses answers"
-    }
-
-    fn read_before_transmit(
-        &self,
-        context: &BeforeTransmitInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> std::result::Result<(), BoxError> {
-        let target = context.request().headers().get("x-amz-target");
-        if target.is_some_and(|target| target.ends_with(".TransactWriteItems")) {
-            self.waiting.lock().expect("nobody panics").insert(tokio::task::try_id());
-        }
-        Ok(())
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> std::result::Result<(), BoxError> {
-        let waiting = self.waiting.lock().expect("nobody panics").remove(&tokio::task::try_id());
-        // As often in a row as a request is sent.
-        if waiting && self.transactions.fetch_add(1, Ordering::SeqCst) % 6 >= 3 {
-            *context.response_mut().status_mut() = 500.try_into()?;
-        }
-        Ok(())
-    }
-}
-
 async fn open(table: &str) -> Arc<DynamoStore> {
     Arc::new(DynamoStore::open_with(table, config()).await.expect("the table can be used"))
 }
 
-async fn world() -> (DynamoDb, World) {
+pub(crate) async fn world() -> (DynamoDb, World) {
     let engine = DynamoDb::fresh().await;
     let world = World::on(DynamoDb::again(&engine).await);
     (engine, world)
@@ -183,48 +140,6 @@ async fn a_poll_at_the_head_pays_the_same_however_much_lies_behind() -> Result<(
     }
     assert!(paid[0] > 0, "the meter sees what is paid");
     assert_eq!(paid[0], paid[1], "as on an empty mesh");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_nodes_whose_answers_get_lost_lose_and_double_nothing() -> Result<()> {
-    const EACH: usize = 30;
-    let (engine, world) = world().await;
-    let (mesh, a) = world.mesh_with_agent().await?;
-    let epoch = mesh.epoch().await?;
-    let mut nodes = Vec::new();
-    for _ in 0..2 {
-        let config = config().interceptor(LosesAnswers::default());
-        let node = DynamoStore::open_with(&engine.table, config).await.expect("it is there");
-        nodes.push(Arc::new(node));
-    }
-    let tasks = (0..8).map(|writer| {
-        let node: Arc<dyn Store> = nodes[writer % 2].clone();
-        let (mesh, a) = (Mesh { store: node, ..mesh.clone() }, a.clone());
-        tokio::spawn(async move {
-            let mut written = Vec::with_capacity(EACH);
-            for n in 0..EACH {
-                let text = format!("{writer}:{n}");
-                let message = keyed(to_all(&a, &text), &text, T0 + DAY);
-                match mesh.store.append(mesh.batch(epoch, T0, vec![message])).await? {
-                    Appended::Written { first, .. } => written.push((first, text)),
-                    other => panic!("nothing stands against it, but: {other:?}"),
-                }
-            }
-            Ok::<_, StoreError>(written)
-        })
-    });
-    let mut answered = Vec::new();
-    for written in futures_util::future::try_join_all(tasks).await.expect("no task panics") {
-        let written = written?;
-        assert!(written.is_sorted(), "for one sender it is the order of sending");
-        answered.extend(written);
-    }
-    answered.sort();
-    let log = mesh.broadcasts().await?;
-    let log: Vec<_> =
-        log.into_iter().map(|stored| (stored.message.id, stored.message.content)).collect();
-    assert_eq!(log, answered);
     Ok(())
 }
 

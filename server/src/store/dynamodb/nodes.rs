@@ -15,6 +15,7 @@ use super::item::{Item, decode, encode_until, s, text};
 use super::keys::{self, Key};
 use super::{DynamoStore, item};
 use crate::clock::{micros, system_micros};
+use crate::planted;
 use crate::secret;
 use crate::store::{Ended, EndedRow, Head, Micros, NodeStore, Result};
 
@@ -171,6 +172,9 @@ impl NodeStore for DynamoStore {
     }
 
     async fn hint(&self, heads: &[(MeshId, MessageId)]) -> Result<()> {
+        if planted::is("hints-dropped") {
+            return Ok(());
+        }
         let now = system_micros();
         let key = Key::new(keys::HINTS, format!("{}#{}", place(now), self.node.id));
         let hint = HintItem { heads: heads.to_vec() };

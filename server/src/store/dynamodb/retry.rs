@@ -57,6 +57,11 @@ where
     if wrong { StoreError::Fault(error.into()) } else { StoreError::Unavailable(error.into()) }
 }
 
+/// Whether the engine may have done what it was asked for, and did not say so.
+pub(super) fn is_lost<E>(error: &SdkError<E>) -> bool {
+    error.raw_response().is_none_or(|answer| answer.status().as_u16() >= 500)
+}
+
 /// Whether the engine says that the request itself is wrong. All else may be another way later: load, a
 /// conflict, credentials or rights that are being changed.
 fn is_our_mistake(code: Option<&str>) -> bool {

@@ -18,6 +18,7 @@ use super::keys::{self, Key};
 use super::positions::PositionRow;
 use super::retry::Retry;
 use super::transaction::{Transaction, Values};
+use crate::planted;
 use crate::store::{AgentRow, MemberRow, MeshRow, Micros, Result, Roster};
 
 /// A mesh without those who are in it.
@@ -157,7 +158,7 @@ impl DynamoStore {
                 };
                 sum ^= mark(sk, changed);
             }
-            if sum == head.sum
+            if (sum == head.sum || planted::is("roster-not-added-up"))
                 && let Some(meta) = meta
             {
                 return Ok(Some(Snapshot { head, meta, members, all_agents }));

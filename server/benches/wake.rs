@@ -3,6 +3,8 @@
 //!
 //! `infra/test.sh -- cargo bench -p meshwire-server --bench wake`
 
+#![expect(clippy::unwrap_used, reason = "what tests and this have in common fails loudly")]
+
 #[path = "../tests/support/dynamodb.rs"]
 mod dynamodb;
 #[path = "../tests/support/postgres.rs"]

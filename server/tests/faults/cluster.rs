@@ -16,7 +16,7 @@ impl Own for Cluster {
     /// It recovers from its log when it starts again.
     const STOP: &str = "-QUIT";
 
-    fn new(process: Process) -> Self {
+    async fn new(process: Process) -> Self {
         Self(process)
     }
 

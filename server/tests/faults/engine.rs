@@ -48,9 +48,9 @@ async fn a_restart_and_a_kill_lose_and_double_nothing(mut engine: impl Own) {
         load.goes_on(100).await;
         dice.instant(Duration::from_millis(200)).await;
         if round % 2 == 0 {
-            engine.stop_at_once();
+            engine.stop_at_once().await;
         } else {
-            engine.kill();
+            engine.kill().await;
         }
         engine.start_again().await;
         load.goes_on_at(0, 20).await;
@@ -78,7 +78,7 @@ async fn while_it_is_away_sends_are_refused_and_polls_wait(mut engine: impl Own)
         // By then it is parked.
         load.goes_on(40).await;
 
-        engine.stop_at_once();
+        engine.stop_at_once().await;
         let refused = load.counts().unavailable[0] + 2 * SENDERS;
         load.until("sends are refused", |counts| counts.unavailable[0] >= refused).await;
         assert!(!poll.is_finished(), "a poll waits");
@@ -113,7 +113,7 @@ async fn a_postgres_that_would_lose_what_it_confirmed_is_refused() {
     let mut cluster = Cluster::start().await;
     PostgresStore::open(&cluster.url()).await.expect("as it comes, it is taken");
     for setting in ["fsync", "full_page_writes"] {
-        cluster.stop_at_once();
+        cluster.stop_at_once().await;
         cluster.set(setting, "off");
         cluster.start_again().await;
         let refused = PostgresStore::open(&cluster.url()).await.err().expect("it is refused");

@@ -21,7 +21,7 @@ pub(crate) trait Own: Sized {
     /// Has it end without finishing anything.
     const STOP: &str;
 
-    fn new(process: Process) -> Self;
+    async fn new(process: Process) -> Self;
     fn process(&mut self) -> &mut Process;
     /// What runs it in the foreground.
     fn command(&self) -> Command;
@@ -32,7 +32,7 @@ pub(crate) trait Own: Sized {
     /// Starts it with no data.
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut own = Self::new(Process { folder, port: free_port(), child: None });
+        let mut own = Self::new(Process { folder, port: free_port(), child: None }).await;
         own.start_again().await;
         own
     }
@@ -48,14 +48,21 @@ pub(crate) trait Own: Sized {
             self.answers().await.then_some(())
         })
         .await;
+        self.is_back();
     }
 
+    /// What is to be done before it ends, and once it answers again.
+    async fn before_it_ends(&self) {}
+    fn is_back(&self) {}
+
     /// Kills its first process; others that it has end when they see that.
-    fn kill(&mut self) {
+    async fn kill(&mut self) {
+        self.before_it_ends().await;
         self.process().end("-KILL");
     }
 
-    fn stop_at_once(&mut self) {
+    async fn stop_at_once(&mut self) {
+        self.before_it_ends().await;
         self.process().end(Self::STOP);
     }
 }

@@ -371,7 +371,11 @@ mod tests {
             };
             let told = refusal.for_model(to).to_string();
             assert!(told.contains("meshwire_list_agents"), "{told}");
-            assert_eq!(told.contains("\"@bob\""), advice, "{told}");
+            assert_eq!(
+                told.contains("A person has an @ before the name: \"@bob\""),
+                advice,
+                "{told}"
+            );
             assert_eq!(told.contains("A person"), advice, "{told}");
         }
     }

@@ -63,7 +63,8 @@ const STOOD_STILL: &str = "25P03";
 /// Whether the connection is gone.
 fn is_lost(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
+        // What makes no sense is cut short: sqlx takes the end of a connection that was asked for TLS for an answer.
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,
         // The server ends the session: it is stopping, has lost another one to a crash, or a transaction stood still
         // for too long, as it does when this process was stopped for a while.
         sqlx::Error::Database(error) => {
@@ -84,18 +85,40 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
 
 pub(super) fn is_transient(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_) => true,
+        error if is_lost(error) => true,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => true,
         // Classes of SQLSTATE: connection, rollback, resources, operator, system; then not available now (55),
-        // a primary that has become a standby (25006), and a session that was ended.
+        // and a primary that has become a standby (25006).
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
             code.get(..2)
                 .is_some_and(|class| matches!(class, "08" | "40" | "53" | "55" | "57" | "58"))
-                || matches!(&*code, "25006" | STOOD_STILL)
+                || &*code == "25006"
         }),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use sqlx::Connection as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_ends_a_connection_at_once_may_be_there_later() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let url = format!("postgres://ada@{}/ada", listener.local_addr().expect("it has one"));
+        let ending = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("it comes");
+            // All that it asks for, so that it is ended and not reset.
+            socket.read_exact(&mut [0; 8]).expect("it asks for TLS");
+        });
+        let error = sqlx::PgConnection::connect(&url).await.expect_err("nobody answers");
+        ending.join().expect("it ends");
+        assert!(is_lost(&error), "{error:?}");
+        assert!(matches!(store_error(error), StoreError::Unavailable(_)));
     }
 }

@@ -9,10 +9,12 @@ pub(crate) mod assets;
 pub(crate) mod cli;
 pub(crate) mod device;
 mod errors;
+mod frame;
 mod github;
 mod home;
 mod join;
 mod local;
+mod sessions;
 mod tokens;
 mod visitor;
 mod when;
@@ -37,7 +39,8 @@ pub use self::errors::{ErrorPage, error_page, html_errors, wants_html};
 pub fn router() -> Router<App> {
     Router::new()
         .route("/", get(home::page))
-        .route("/sessions/{id}/end", post(home::end_session))
+        .route("/account", get(sessions::page))
+        .route("/sessions/{id}/end", post(sessions::end_session))
         .route("/account/tokens", get(tokens::page).post(tokens::create))
         .route("/account/tokens/{id}/revoke", post(tokens::revoke))
         .route("/setup", get(account::page).post(account::finish))
@@ -50,7 +53,7 @@ pub fn router() -> Router<App> {
         .route("/auth/cli", get(cli::page).post(cli::allow))
         .route("/auth/device/code", post(device::code))
         .route("/auth/device/token", post(device::token))
-        .route("/auth/logout", post(home::log_out))
+        .route("/auth/logout", post(sessions::log_out))
         .route("/static/{name}", get(assets::file))
         .route_layer(from_fn(html_errors))
 }

@@ -18,7 +18,7 @@ struct Asset {
     content: &'static [u8],
 }
 
-const ASSETS: [Asset; 2] = [
+const ASSETS: [Asset; 3] = [
     Asset {
         name: "style.css",
         content_type: "text/css; charset=utf-8",
@@ -28,6 +28,11 @@ const ASSETS: [Asset; 2] = [
         name: "logo.svg",
         content_type: "image/svg+xml",
         content: include_bytes!("../../../web/static/logo.svg"),
+    },
+    Asset {
+        name: "page.js",
+        content_type: "text/javascript; charset=utf-8",
+        content: include_bytes!("../../../web/static/page.js"),
     },
 ];
 
@@ -39,18 +44,11 @@ static VERSIONS: LazyLock<[String; ASSETS.len()]> = LazyLock::new(|| {
     })
 });
 
-/// The address of the style sheet.
-pub(crate) fn style() -> String {
-    address(0)
-}
-
-/// The address of the logo.
-pub(crate) fn logo() -> String {
-    address(1)
-}
-
-fn address(n: usize) -> String {
-    format!("/static/{}?v={}", ASSETS[n].name, VERSIONS[n])
+/// The address of a file, which names its version.
+pub(crate) fn address(name: &str) -> String {
+    let n = ASSETS.iter().position(|asset| asset.name == name);
+    let n = n.expect("templates name files that are here");
+    format!("/static/{name}?v={}", VERSIONS[n])
 }
 
 /// `GET /static/{name}`. An address with the version in it never changes what it stands for.

@@ -184,7 +184,7 @@ pub(crate) async fn look_up(
         host: &request.host,
         address: request.address.map(|address| address.to_string()),
         elsewhere,
-        at: When::new(request.requested_at),
+        at: When::new(request.requested_at, app.clock.now()),
         ticket: app.sign_in.tickets.issue(&DeviceForm { session: session.id.clone(), code }, now),
     };
     Ok(html(StatusCode::OK, &page))

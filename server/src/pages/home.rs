@@ -1,28 +1,28 @@
-//! The start page, and the end of sessions.
+//! The start page: for strangers what this is, for who is signed in their meshes.
+
+use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::SET_COOKIE;
-use axum::response::{IntoResponse as _, Response};
-use meshwire_protocol::ErrorCode;
-use serde::Deserialize;
+use axum::response::Response;
+use meshwire_protocol::Role;
 
 use crate::app::App;
-use crate::error::{ApiError, Result, shown};
-use crate::extract::PathVariable;
-use crate::pages::visitor::{Posted, Visitor, check_session_ticket, session_ticket};
-use crate::pages::when::When;
-use crate::pages::{html, see_other};
-use crate::sign_in::{self, Accounts, CookieKind};
-use crate::store::{SessionRow, UserRow};
+use crate::error::Result;
+use crate::pages::frame::{Frame, Here};
+use crate::pages::html;
+use crate::pages::visitor::Visitor;
+use crate::sign_in::Accounts;
+use crate::store::{Roster, UserRow};
 
 /// The URL that the command line uses when nothing is said.
 const DEFAULT_URL: &str = "http://127.0.0.1:4200";
 
 #[derive(Template)]
-#[template(path = "welcome.html")]
-struct Welcome {
+#[template(path = "landing.html")]
+struct Landing {
+    frame: Frame,
     /// People sign in with GitHub.
     github: bool,
     /// Nobody has an account yet, and the first one is made by a link.
@@ -33,106 +33,54 @@ struct Welcome {
 #[derive(Template)]
 #[template(path = "home.html")]
 struct Home {
-    login: String,
+    frame: Frame,
     name: String,
-    ticket: String,
     login_command: String,
-    sessions: Vec<Session>,
+    meshes: Vec<Mesh>,
 }
 
-/// A browser that is signed in.
-struct Session {
+/// A mesh that one is in.
+struct Mesh {
     id: String,
-    browser: String,
-    is_current: bool,
-    began: When,
-    seen: When,
+    name: String,
+    role: Role,
 }
 
 /// `GET /`
 pub(crate) async fn page(State(app): State<App>, visitor: Visitor) -> Result<Response> {
+    let frame = Frame::new(&app, &visitor, Here::Home);
     match &visitor.session {
-        Some((session, user)) => home(&app, session, user).await,
-        None => welcome(&app).await,
+        Some((_, user)) => home(&app, frame, user).await,
+        None => landing(&app, frame).await,
     }
 }
 
-async fn welcome(app: &App) -> Result<Response> {
+async fn landing(app: &App, frame: Frame) -> Result<Response> {
     let github = matches!(app.sign_in.accounts, Accounts::Github(_));
     let nobody = !github && !app.store.any_user().await?;
-    Ok(html(StatusCode::OK, &Welcome { github, nobody, login_command: login_command(app) }))
+    let page = Landing { frame, github, nobody, login_command: login_command(app) };
+    Ok(html(StatusCode::OK, &page))
 }
 
-async fn home(app: &App, current: &SessionRow, user: &UserRow) -> Result<Response> {
-    let now = app.clock.now();
-    let sessions = app.store.sessions(&user.id, now).await?;
+async fn home(app: &App, frame: Frame, user: &UserRow) -> Result<Response> {
+    let meshes = app.meshes.of_user(&user.id).await?;
     let page = Home {
-        login: user.login.clone(),
+        frame,
         name: user.name.clone(),
-        ticket: session_ticket(app, current),
         login_command: login_command(app),
-        sessions: sessions
-            .into_iter()
-            .filter(|session| sign_in::is_live(session, now))
-            .map(|session| {
-                let is_current = session.id == current.id;
-                Session {
-                    browser: browser(&session.client),
-                    is_current,
-                    began: When::new(session.created_at),
-                    // Written at most once an hour; the one that asks is seen now.
-                    seen: When::new(if is_current { now } else { session.last_seen }),
-                    id: session.id,
-                }
-            })
-            .collect(),
+        meshes: meshes.iter().filter_map(|roster| Mesh::of(roster, user)).collect(),
     };
     Ok(html(StatusCode::OK, &page))
 }
 
-/// A form that ends a session.
-#[derive(Deserialize)]
-pub(crate) struct EndForm {
-    ticket: Option<String>,
-}
-
-/// `POST /auth/logout`
-pub(crate) async fn log_out(
-    State(app): State<App>,
-    visitor: Visitor,
-    Posted(form): Posted<EndForm>,
-) -> Result<Response> {
-    if let Some((session, user)) = &visitor.session {
-        // The contract knows no field here, so that a program may send none: its origin has been checked.
-        if let Some(ticket) = &form.ticket {
-            check_session_ticket(&app, session, ticket)?;
-        }
-        sign_in::end(&app, &user.id, &session.id).await?;
+impl Mesh {
+    fn of(roster: &Arc<Roster>, user: &UserRow) -> Option<Self> {
+        Some(Self {
+            id: roster.mesh.id.to_string(),
+            name: roster.mesh.name.clone(),
+            role: roster.member(&user.id)?.role,
+        })
     }
-    Ok(signed_out(&app))
-}
-
-/// `POST /sessions/{id}/end`
-pub(crate) async fn end_session(
-    State(app): State<App>,
-    PathVariable(id): PathVariable,
-    visitor: Visitor,
-    Posted(form): Posted<EndForm>,
-) -> Result<Response> {
-    let (session, user) = visitor.signed_in()?;
-    check_session_ticket(&app, session, form.ticket.as_deref().unwrap_or_default())?;
-    if !sign_in::end(&app, &user.id, &id).await? {
-        return Err(ApiError::new(
-            ErrorCode::NotFound,
-            format!("You have no session {}; it may have ended by itself.", shown(&id)),
-        ));
-    }
-    Ok(if id == session.id { signed_out(&app) } else { see_other("/") })
-}
-
-fn signed_out(app: &App) -> Response {
-    let removal = sign_in::removal(app, CookieKind::Session);
-    ([(SET_COOKIE, removal)], see_other("/")).into_response()
 }
 
 /// How to sign the command line in at this server.
@@ -142,60 +90,5 @@ pub(crate) fn login_command(app: &App) -> String {
         "meshwire login".to_owned()
     } else {
         format!("meshwire login --url {url}")
-    }
-}
-
-/// A short name for a browser, from what it says of itself.
-fn browser(client: &str) -> String {
-    let first = |names: &[(&str, &'static str)]| {
-        names.iter().find(|(mark, _)| client.contains(mark)).map(|(_, name)| *name)
-    };
-    // Most say that they are several; the most particular comes first.
-    let browser = first(&[
-        ("Edg", "Edge"),
-        ("OPR/", "Opera"),
-        ("Firefox/", "Firefox"),
-        ("FxiOS/", "Firefox"),
-        ("CriOS/", "Chrome"),
-        ("Chrome/", "Chrome"),
-        ("Safari/", "Safari"),
-    ]);
-    let system = first(&[
-        ("iPhone", "iPhone"),
-        ("iPad", "iPad"),
-        ("Android", "Android"),
-        ("CrOS", "ChromeOS"),
-        ("Windows", "Windows"),
-        ("Mac OS X", "macOS"),
-        ("Linux", "Linux"),
-    ]);
-    match (browser, system) {
-        (Some(browser), Some(system)) => format!("{browser} on {system}"),
-        (Some(browser), None) => browser.to_owned(),
-        (None, _) if client.is_empty() => "A browser without a name".to_owned(),
-        (None, _) => client.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn browsers_are_called_by_their_names() {
-        for (client, name) in [
-            (
-                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36",
-                "Chrome on Linux",
-            ),
-            (
-                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:140.0) Gecko/20100101 Firefox/140.0",
-                "Firefox on macOS",
-            ),
-            ("curl/8.5.0", "curl/8.5.0"),
-            ("", "A browser without a name"),
-        ] {
-            assert_eq!(browser(client), name);
-        }
     }
 }

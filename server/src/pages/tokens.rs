@@ -11,12 +11,13 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::error::{ApiError, Result};
+use crate::pages::frame::{Frame, Here};
 use crate::pages::visitor::{Posted, Visitor, check_session_ticket, session_ticket, stale_form};
 use crate::pages::when::When;
 use crate::pages::{html, see_other};
 use crate::secret;
 use crate::sign_in::tickets::TokenForm;
-use crate::store::{Micros, Roster, SessionRow, TokenRow, UserRow};
+use crate::store::{Micros, Roster, TokenRow, UserRow};
 use crate::tokens::{self, Grantor};
 
 const PATH: &str = "/account/tokens";
@@ -32,7 +33,7 @@ const LIFETIMES: [(&str, &str); 5] =
 #[derive(Template)]
 #[template(path = "tokens.html")]
 struct View<'a> {
-    login: &'a str,
+    frame: Frame,
     ticket: String,
     made: Option<Made>,
     tokens: Vec<Shown>,
@@ -132,11 +133,11 @@ pub(crate) struct RevokeForm {
 
 /// `GET /account/tokens`
 pub(crate) async fn page(State(app): State<App>, visitor: Visitor) -> Result<Response> {
-    let Some((session, user)) = &visitor.session else {
+    let Some((_, user)) = &visitor.session else {
         return Ok(see_other(&format!("/login?return_to={PATH}")));
     };
     let rosters = app.meshes.of_user(&user.id).await?;
-    view(&app, session, user, &rosters, &Fields::usual(), Errors::default(), None).await
+    view(&app, &visitor, &rosters, &Fields::usual(), Errors::default(), None).await
 }
 
 /// `POST /account/tokens`: the answer is the one page that shows the token. Sent again, the form makes none.
@@ -162,12 +163,11 @@ pub(crate) async fn create(
             let made =
                 Made { command: example(&row, &rosters), name: row.name, secret, url: app.url("") };
             let fields = Fields::usual();
-            view(&app, session, user, &rosters, &fields, Errors::default(), Some((row.id, made)))
-                .await
+            view(&app, &visitor, &rosters, &fields, Errors::default(), Some((row.id, made))).await
         }
         Err(error) => {
             let errors = Errors::of(error)?;
-            view(&app, session, user, &rosters, &fields, errors, None).await
+            view(&app, &visitor, &rosters, &fields, errors, None).await
         }
     }
 }
@@ -190,23 +190,23 @@ pub(crate) async fn revoke(
 
 async fn view(
     app: &App,
-    session: &SessionRow,
-    user: &UserRow,
+    visitor: &Visitor,
     rosters: &[Arc<Roster>],
     fields: &Fields,
     errors: Errors,
     made: Option<(TokenId, Made)>,
 ) -> Result<Response> {
+    let (session, user) = visitor.signed_in()?;
     let now = app.clock.now();
     let rows = app.store.tokens(&user.id, now).await?;
     let (new, made) = made.unzip();
     let status = if errors.any() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let form = TokenForm { session: session.id.clone(), id: secret::token_id() };
     let view = View {
-        login: &user.login,
+        frame: Frame::new(app, visitor, Here::Tokens),
         ticket: session_ticket(app, session),
         made,
-        tokens: rows.into_iter().map(|row| Shown::new(row, rosters, new.as_ref())).collect(),
+        tokens: rows.into_iter().map(|row| Shown::new(row, rosters, new.as_ref(), now)).collect(),
         form: FormView {
             ticket: app.sign_in.tickets.issue(&form, now),
             scopes: fields.scope_choices(),
@@ -339,15 +339,15 @@ impl Errors {
 }
 
 impl Shown {
-    fn new(row: TokenRow, rosters: &[Arc<Roster>], new: Option<&TokenId>) -> Self {
+    fn new(row: TokenRow, rosters: &[Arc<Roster>], new: Option<&TokenId>, now: Micros) -> Self {
         let scopes: Vec<_> = row.scopes.iter().map(|scope| scope.as_str()).collect();
-        let when = |at: Option<Micros>| at.map(When::new);
+        let when = |at: Option<Micros>| at.map(|at| When::new(at, now));
         Self {
             is_new: new == Some(&row.id),
             masked: mask_token(&row.suffix),
             scopes: scopes.join(", "),
             bound_to: bound_to(&row, rosters),
-            created: When::new(row.created_at),
+            created: When::new(row.created_at, now),
             used: when(row.last_used_at),
             expires: when(row.expires_at),
             id: row.id,

@@ -153,6 +153,7 @@ install_packages() {
     needs npm npm
     needs chromium chromium                     # the browser for tests of pages
     needs unshare util-linux                    # small disks that can be filled, as root or in a user namespace
+    needs nsenter util-linux                    # the database on one of them
     needs mount mount
     needs tmux tmux                             # the terminal of interactive clients
     needs git git                               # clients look for a repository

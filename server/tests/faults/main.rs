@@ -34,6 +34,7 @@ macro_rules! on_every_engine {
 mod clocks;
 mod cluster;
 mod dice;
+mod disk;
 mod engine;
 mod ground;
 mod kill;
@@ -52,6 +53,7 @@ mod rolling;
 mod site;
 mod tally;
 mod torn;
+mod volume;
 
 use std::time::Duration;
 

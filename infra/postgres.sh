@@ -16,10 +16,11 @@ versions=(/usr/lib/postgresql/*/bin)
     exit 1
 }
 bin=$(printf '%s\n' "${versions[@]}" | sort -V | tail -n 1)
-as=()
+# However whoever has started it ends, it ends at once.
+as=(setpriv --pdeathsig=QUIT)
 if ((EUID == 0)); then
     chown postgres "$folder" "$folder"/*/
-    as=(setpriv --reuid=postgres --regid=postgres --init-groups)
+    as+=(--reuid=postgres --regid=postgres --init-groups)
 fi
 cd "$folder"
 if [[ ! -e $folder/data/PG_VERSION ]]; then

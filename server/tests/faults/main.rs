@@ -36,6 +36,7 @@ mod cluster;
 mod dice;
 mod disk;
 mod engine;
+mod few;
 mod ground;
 mod kill;
 mod load;

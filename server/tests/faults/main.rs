@@ -34,7 +34,9 @@ macro_rules! on_every_engine {
 mod clocks;
 mod cluster;
 mod dice;
+mod disk;
 mod engine;
+mod few;
 mod ground;
 mod kill;
 mod load;
@@ -52,6 +54,7 @@ mod rolling;
 mod site;
 mod tally;
 mod torn;
+mod volume;
 
 use std::time::Duration;
 

@@ -29,7 +29,7 @@ impl Site {
     }
 
     pub(crate) fn database(url: String) -> Self {
-        Self { place: Place::Postgres(url.clone()), url }
+        Self { place: Place::postgres(url.clone()), url }
     }
 
     /// A new table on the DynamoDB Local of the run.

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::ground::{Ground, token};
 use crate::load::Load;
+use crate::nemesis::{Fate, Nemesis};
 use crate::proxy::{Proxy, Wire};
 use crate::site::Site;
 use crate::times;
@@ -120,4 +121,23 @@ async fn a_clock_that_jumps_ahead_doubles_nothing_that_nobody_heard_of(site: Sit
     }
     load.finish().await.check();
     ids_are_of_the_time_since(began, &ground).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_the_wrong_time_signs_by_that_of_dynamodb() {
+    let (site, watch) = (Site::dynamodb(), Watch::new("+1d"));
+    let nemesis = Nemesis::start(&site).await;
+    let refused = || nemesis.tally().befell(Fate::Misdated);
+    let node = site.over(nemesis.port()).node_with(watch.environment());
+    assert!(refused() > 0, "its first request was not of this day");
+    let ground = Arc::new(Ground::new(&site, &node.url, SENDERS, 2).await);
+    let load = Load::start(&ground, &[&node.url], SENDERS);
+    load.goes_on(20).await;
+    for by in ["-1d", "+0"] {
+        let before = refused();
+        watch.set(by);
+        load.goes_on(20).await;
+        assert!(refused() > before, "{by}");
+    }
+    load.finish().await.check();
 }

@@ -202,7 +202,11 @@ async fn nodes_tell_each_other_of_heads_and_polls_and_of_what_has_ended() -> Res
     let now = wall();
     assert_eq!(two.last_seen(&mesh.id, agents, now).await?, [(a.id.clone(), now)]);
     one.renew(Duration::ZERO).await?;
-    assert_eq!(two.last_seen(&mesh.id, agents, now).await?, [], "the lease is over");
+    // What two nodes know of the time may be a second apart.
+    let over = Instant::now() + Duration::from_secs(10);
+    while !two.last_seen(&mesh.id, agents, now).await?.is_empty() {
+        assert!(Instant::now() < over, "the lease is over");
+    }
     one.renew(Duration::from_secs(20)).await?;
     one.note_polling(&mesh.id, &[]).await?;
     assert_eq!(two.last_seen(&mesh.id, agents, wall()).await?, []);

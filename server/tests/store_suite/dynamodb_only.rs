@@ -206,6 +206,7 @@ async fn a_node_without_polls_pays_for_no_look() -> Result<()> {
     };
     let (heard, told) = tokio::join!(node.hinted(&waits), tell);
     told?;
+    assert!(asked.load(Ordering::SeqCst) > nobody, "it looked while nobody waited");
     assert!(began.elapsed() > Duration::from_secs(2), "so long that it may have missed something");
     // What was told shortly before is heard, and nothing is taken for missed.
     assert_eq!(heard?, Some(heads.to_vec()));

@@ -10,6 +10,8 @@
 mod checker;
 #[path = "../support/dynamodb.rs"]
 mod dynamodb;
+#[path = "../support/dynamodb_client.rs"]
+mod dynamodb_client;
 #[path = "../support/postgres.rs"]
 mod postgres;
 

@@ -108,7 +108,7 @@ fn content_security_policy(form_action: &str) -> HeaderValue {
 
 /// A page of ours.
 fn html(status: StatusCode, page: &impl Template) -> Response {
-    let page = page.render().expect("writing to a string does not fail");
+    let page = tidy(&page.render().expect("writing to a string does not fail"));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         // Under `no-referrer` browsers send our own forms with `Origin: null` (Fetch standard, "append a
@@ -116,6 +116,15 @@ fn html(status: StatusCode, page: &impl Template) -> Response {
         (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     ];
     (status, headers, page).into_response()
+}
+
+/// A page without the spaces that the tags of its template have left at the ends of lines.
+fn tidy(page: &str) -> String {
+    page.lines().fold(String::with_capacity(page.len()), |mut tidied, line| {
+        tidied.push_str(line.trim_end_matches(' '));
+        tidied.push('\n');
+        tidied
+    })
 }
 
 /// On to another address, with GET.

@@ -33,7 +33,8 @@ const GROUPS: [(&str, &str, &str); 4] = [
 ];
 
 static ALL: LazyLock<Vec<Group>> = LazyLock::new(|| {
-    let command = Args::command();
+    let mut command = Args::command();
+    command.build();
     let settings: Vec<Setting> = command
         .get_arguments()
         .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))

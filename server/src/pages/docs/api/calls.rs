@@ -72,8 +72,11 @@ impl Part {
             .filter(|(_, _, operation)| operation["tags"][0] == *name)
             .map(|(path, method, operation)| Call::of(document, path, method, operation))
             .collect();
-        // What is asked for most comes first: short paths before long ones, reading before writing.
-        calls.sort_by_key(|call| (call.path.clone(), call.method != "GET", call.method.clone()));
+        // What lies higher up comes first, and reading before writing.
+        calls.sort_by_key(|call| {
+            let depth = call.path.matches('/').count();
+            (depth, call.path.clone(), call.method != "GET", call.method.clone())
+        });
         let answered = calls.iter().flat_map(|call| &call.answers);
         let shapes = document.shapes(answered.filter_map(|answer| answer.kind.shape.clone()));
         let shapes = shapes.into_iter().map(|name| {

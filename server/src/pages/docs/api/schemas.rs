@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 /// The largest id of a message (53 bits): as a bound it says nothing to people.
 const LARGEST: i64 = 9_007_199_254_740_991;
 
+/// The word for no value.
+const NULL: &str = "`null`";
+
 /// The document.
 pub(super) struct Document(pub Value);
 
@@ -32,6 +35,11 @@ pub(super) struct Kind {
 impl Kind {
     fn words(words: impl Into<String>) -> Self {
         Self { before: words.into(), ..Self::default() }
+    }
+
+    /// Nothing but `null`.
+    fn is_null(&self) -> bool {
+        self.before == NULL && self.shape.is_none()
     }
 }
 
@@ -101,7 +109,7 @@ impl Document {
             Some("string") => Kind::words(text(schema)),
             Some("integer") => Kind::words(integer(schema)),
             Some("boolean") => Kind::words("`true` or `false`"),
-            Some("null") => Kind::words("`null`"),
+            Some("null") => Kind::words(NULL),
             _ => Kind::words("object"),
         };
         if let Some(default) = schema.get("default") {
@@ -169,8 +177,11 @@ fn merged(ways: impl Iterator<Item = Vec<Field>>) -> Vec<Field> {
             field.required &= way.iter().any(|other| other.name == field.name && other.required);
         }
         for field in way {
-            if !fields.iter().any(|known| known.name == field.name) {
-                fields.push(Field { required: false, ..field });
+            match fields.iter_mut().find(|known| known.name == field.name) {
+                // Where one form wants nothing, the other says what it may be.
+                Some(known) if known.kind.is_null() => *known = Field { required: false, ..field },
+                Some(_) => {}
+                None => fields.push(Field { required: false, ..field }),
             }
         }
         fields.sort_by_key(|field| !field.required);

@@ -38,7 +38,8 @@ impl Argument {
         let values = arg.get_possible_values();
         let takes_value = arg.get_action().takes_values();
         if takes_value && !values.is_empty() {
-            let names: Vec<&str> = values.iter().map(clap::builder::PossibleValue::get_name).collect();
+            let names: Vec<&str> =
+                values.iter().map(clap::builder::PossibleValue::get_name).collect();
             about = format!("{about} ({})", names.join(", "));
         }
         let defaults = arg.get_default_values();

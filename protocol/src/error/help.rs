@@ -54,8 +54,12 @@ impl ErrorCode {
             Self::TokenNotFound => "You have no live token with this id.",
             Self::MemberNotFound => "Nobody with this login is a member of the mesh.",
             Self::InviteNotFound => "The invite never existed, or was withdrawn.",
-            Self::RequestNotFound => "This person has not asked to join, or somebody has decided already.",
-            Self::MethodNotAllowed => "The path exists, but takes other methods; `Allow` lists them.",
+            Self::RequestNotFound => {
+                "This person has not asked to join, or somebody has decided already."
+            }
+            Self::MethodNotAllowed => {
+                "The path exists, but takes other methods; `Allow` lists them."
+            }
             Self::RequestTimeout => {
                 "The request did not arrive whole in time: 10 s for the header and 13 s for the body, unless the \
                  operator has set others. The connection is closed."
@@ -63,8 +67,12 @@ impl ErrorCode {
             Self::AgentNameTaken => {
                 "Another member has an agent of this name in the mesh; upper and lower case count as the same."
             }
-            Self::OwnerMustStay => "The owner tried to leave or to take a lower role, and a mesh needs one.",
-            Self::MeshPaused => "An admin has paused the mesh: it takes no messages. Reading goes on.",
+            Self::OwnerMustStay => {
+                "The owner tried to leave or to take a lower role, and a mesh needs one."
+            }
+            Self::MeshPaused => {
+                "An admin has paused the mesh: it takes no messages. Reading goes on."
+            }
             Self::LimitReached => {
                 "You have as many meshes, agents, tokens or invites as this server allows. `detail` says of what."
             }
@@ -72,7 +80,9 @@ impl ErrorCode {
                 "Nobody with the role that was addressed is there. It is kept for roles, which come later: today \
                  no call answers it."
             }
-            Self::InviteExpired => "The invite has run out, or as many people as it was for have used it.",
+            Self::InviteExpired => {
+                "The invite has run out, or as many people as it was for have used it."
+            }
             Self::PayloadTooLarge => {
                 "The body is larger than the server reads: 131,072 bytes, unless the operator has set another size."
             }
@@ -107,12 +117,16 @@ impl ErrorCode {
             Self::MessageTooLarge => {
                 "Put the text where both sides can read it, and send a path, a link or an id."
             }
-            Self::InvalidGrant => "Begin the sign-in again: `meshwire login`. Ask for a new link where it was one.",
+            Self::InvalidGrant => {
+                "Begin the sign-in again: `meshwire login`. Ask for a new link where it was one."
+            }
             Self::Unauthorized => {
                 "Run `meshwire login`, or set `MESHWIRE_TOKEN`. `meshwire doctor` says which token is used, and \
                  for which server."
             }
-            Self::TokenExpired => "Make another: `meshwire token create`, or `meshwire login` for your own computer.",
+            Self::TokenExpired => {
+                "Make another: `meshwire token create`, or `meshwire login` for your own computer."
+            }
             Self::TokenRevoked => {
                 "Make another token when you are meant to have one, and put it where the old one was."
             }
@@ -122,10 +136,16 @@ impl ErrorCode {
             Self::NotAMember => {
                 "Ask to be let in: `meshwire mesh join ID`. An admin decides with `meshwire mesh approve LOGIN`."
             }
-            Self::NotYourAgent => "Name an agent of your own, or use a token that is not bound to another one.",
-            Self::Forbidden => "Ask an admin or the owner; `meshwire mesh members` shows who that is.",
+            Self::NotYourAgent => {
+                "Name an agent of your own, or use a token that is not bound to another one."
+            }
+            Self::Forbidden => {
+                "Ask an admin or the owner; `meshwire mesh members` shows who that is."
+            }
             Self::OriginRefused => "Go back, reload the page, and send the form again.",
-            Self::NotFound => "Compare the path with the reference of the API. There are no trailing slashes.",
+            Self::NotFound => {
+                "Compare the path with the reference of the API. There are no trailing slashes."
+            }
             Self::MeshNotFound => {
                 "`meshwire mesh list` shows your meshes. Look at `.mesh.json` and `MESHWIRE_MESH_ID` for an old id."
             }
@@ -143,7 +163,9 @@ impl ErrorCode {
             Self::AgentNameTaken => {
                 "Choose another name. `meshwire init` does so by itself: it adds your login to the name."
             }
-            Self::OwnerMustStay => "Make somebody else the owner first: `meshwire mesh role LOGIN owner`.",
+            Self::OwnerMustStay => {
+                "Make somebody else the owner first: `meshwire mesh role LOGIN owner`."
+            }
             Self::MeshPaused => "Wait, or ask an admin to run `meshwire mesh resume`.",
             Self::LimitReached => {
                 "Remove what you do not need any more. Whoever runs the server can raise the limit, which the hint \

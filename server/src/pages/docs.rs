@@ -93,11 +93,8 @@ pub(crate) async fn index(State(app): State<App>, Guest(visitor): Guest) -> Resp
 
 /// `GET /docs/self-hosting`
 pub(crate) async fn self_hosting(State(app): State<App>, Guest(visitor): Guest) -> Response {
-    let page = SelfHosting {
-        frame: frame(&app, &visitor),
-        here: "/docs/self-hosting",
-        groups: groups(),
-    };
+    let page =
+        SelfHosting { frame: frame(&app, &visitor), here: "/docs/self-hosting", groups: groups() };
     html(StatusCode::OK, &page)
 }
 

@@ -87,9 +87,13 @@ mod tests {
 
     #[test]
     fn short_times_are_said_in_milliseconds() {
-        for (micros, text) in
-            [(1, "0.1 ms"), (250, "0.3 ms"), (2_500, "2.5 ms"), (10_000, "10 ms"), (250_000, "250 ms")]
-        {
+        for (micros, text) in [
+            (1, "0.1 ms"),
+            (250, "0.3 ms"),
+            (2_500, "2.5 ms"),
+            (10_000, "10 ms"),
+            (250_000, "250 ms"),
+        ] {
             assert_eq!(milliseconds(Duration::from_micros(micros)), text);
         }
         assert_eq!(milliseconds(Duration::from_secs(10)), "10 s");

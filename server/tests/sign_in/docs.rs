@@ -82,9 +82,11 @@ async fn crawl(browser: &mut Browser) -> BTreeMap<String, (Answer, BTreeSet<Stri
         if answer.header("content-type").starts_with("text/html") {
             let links = attributes(&answer.body, "href").chain(attributes(&answer.body, "src"));
             let inner = links.filter(|link| link.starts_with('/'));
-            left.extend(inner.map(|link| {
-                (link.split('#').next().unwrap_or_default().to_owned(), path.clone())
-            }));
+            left.extend(
+                inner.map(|link| {
+                    (link.split('#').next().unwrap_or_default().to_owned(), path.clone())
+                }),
+            );
         }
         found.insert(path, (answer, BTreeSet::from([from])));
     }
@@ -96,7 +98,8 @@ fn assert_sound(found: &BTreeMap<String, (Answer, BTreeSet<String>)>) {
     for (path, (answer, linked)) in found {
         let fine = answer.status == StatusCode::OK || answer.status == StatusCode::SEE_OTHER;
         assert!(fine, "{path} is {}, and linked from {linked:?}", answer.status);
-        if answer.status != StatusCode::OK || !answer.header("content-type").starts_with("text/html")
+        if answer.status != StatusCode::OK
+            || !answer.header("content-type").starts_with("text/html")
         {
             continue;
         }
@@ -108,7 +111,8 @@ fn assert_sound(found: &BTreeMap<String, (Answer, BTreeSet<String>)>) {
             let there = if target.is_empty() { page } else { &found[target].0.body };
             assert!(ids(there).contains(anchor), "{path}: {link} leads to no anchor");
         }
-        for named in attributes(page, "aria-labelledby").chain(attributes(page, "for")) {
+        let labels = attributes(page, "aria-labelledby").chain(attributes(page, "for"));
+        for named in labels.flat_map(str::split_whitespace) {
             assert!(all.contains(&named), "{path}: {named} is not there");
         }
         let plain = ["style=", "onclick=", "<style", "javascript:"];

@@ -26,7 +26,8 @@ use crate::pages::visitor::Guest;
 
 /// All that the pages show.
 static REFERENCE: LazyLock<Reference> = LazyLock::new(|| {
-    let document = serde_json::from_slice(crate::routes::openapi_document()).expect("we have written it");
+    let document =
+        serde_json::from_slice(crate::routes::openapi_document()).expect("we have written it");
     let document = Document(document);
     let about = document.0["info"]["description"].as_str().unwrap_or_default().to_owned();
     Reference { about, parts: parts(&document) }

@@ -68,7 +68,6 @@ struct CliPage<'a> {
 
 /// `GET /docs/cli`
 pub(crate) async fn page(State(app): State<App>, Guest(visitor): Guest) -> Response {
-    let page =
-        CliPage { frame: frame(&app, &visitor), here: "/docs/cli", reference: &REFERENCE };
+    let page = CliPage { frame: frame(&app, &visitor), here: "/docs/cli", reference: &REFERENCE };
     html(StatusCode::OK, &page)
 }

@@ -22,7 +22,6 @@ struct Errors {
 
 /// `GET /docs/errors`
 pub(crate) async fn page(State(app): State<App>, Guest(visitor): Guest) -> Response {
-    let page =
-        Errors { frame: frame(&app, &visitor), here: "/docs/errors", codes: ErrorCode::ALL };
+    let page = Errors { frame: frame(&app, &visitor), here: "/docs/errors", codes: ErrorCode::ALL };
     html(StatusCode::OK, &page)
 }

@@ -40,13 +40,10 @@ static ALL: LazyLock<Vec<Group>> = LazyLock::new(|| {
         .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
         .map(Setting::of)
         .collect();
-    let group_of = |setting: &Setting| {
-        GROUPS.iter().position(|(prefix, ..)| setting.env.starts_with(prefix))
-    };
-    let mut groups: Vec<Group> = GROUPS
-        .iter()
-        .map(|(_, id, title)| Group { id, title, settings: Vec::new() })
-        .collect();
+    let group_of =
+        |setting: &Setting| GROUPS.iter().position(|(prefix, ..)| setting.env.starts_with(prefix));
+    let mut groups: Vec<Group> =
+        GROUPS.iter().map(|(_, id, title)| Group { id, title, settings: Vec::new() }).collect();
     for setting in settings {
         let place = group_of(&setting).expect("the last one takes all");
         groups[place].settings.push(setting);

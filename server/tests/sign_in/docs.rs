@@ -119,6 +119,7 @@ fn assert_sound(found: &BTreeMap<String, (Answer, BTreeSet<String>)>) {
         assert!(!plain.iter().any(|word| page.contains(word)), "{path}: not under our CSP");
         assert_eq!(page.matches("<script").count(), 1, "{path}: one script, from a file");
         assert_eq!(page.matches("<h1").count(), 1, "{path}: one first heading");
+        assert!(!page.lines().any(|line| line.ends_with(' ')), "{path}: spaces at a line's end");
         let loaded = attributes(page, "src").chain(attributes(page, "href"));
         let files: BTreeSet<&str> = loaded.filter(|link| link.starts_with("/static/")).collect();
         let size: usize =

@@ -1,5 +1,7 @@
 //! What is limited: by the protocol, for everyone alike, and by the settings of the server.
 
+use std::fmt::Display;
+
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,7 +17,7 @@ use crate::pages::visitor::Guest;
 
 #[derive(Template)]
 #[template(path = "docs/limits.html")]
-struct Limits<'a> {
+struct LimitsPage<'a> {
     frame: Frame,
     here: &'static str,
     fixed: Vec<(&'static str, String)>,
@@ -25,7 +27,7 @@ struct Limits<'a> {
 
 /// `GET /docs/limits`
 pub(crate) async fn page(State(app): State<App>, Guest(visitor): Guest) -> Response {
-    let page = Limits {
+    let page = LimitsPage {
         frame: frame(&app, &visitor),
         here: "/docs/limits",
         fixed: fixed_limits(),
@@ -48,7 +50,7 @@ fn fixed_limits() -> Vec<(&'static str, String)> {
         ("A key is remembered for", hours(fixed::IDEMPOTENCY_WINDOW)),
         ("A poll waits for at most", format!("{} seconds", fixed::MAX_WAIT_SECONDS)),
         ("Messages on a page, unless asked for", fixed::DEFAULT_PAGE.to_string()),
-        ("Messages on a page, at most", format!("{}", grouped(fixed::MAX_PAGE))),
+        ("Messages on a page, at most", grouped(fixed::MAX_PAGE)),
         ("A page ends early at", bytes(fixed::MAX_PAGE_BYTES)),
         ("Name of an agent", characters(fixed::MAX_AGENT_NAME)),
         ("Name of a mesh or a token", characters(fixed::MAX_NAME)),
@@ -79,7 +81,7 @@ fn seconds(span: std::time::Duration) -> String {
 }
 
 /// A number with a comma between thousands.
-fn grouped(number: impl ToString) -> String {
+fn grouped(number: impl Display + Copy) -> String {
     let digits = number.to_string();
     let first = digits.len() % 3;
     let (head, rest) = digits.split_at(first);

@@ -39,6 +39,7 @@ pub(crate) fn tabs() -> [Tab; ORDER.len()] {
     ORDER.map(tab)
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of texts")]
 fn tab(harness: Harness) -> Tab {
     match harness {
         Harness::Claude => Tab {

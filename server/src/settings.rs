@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, env = "MESHWIRE_PUBLIC_URL", value_name = "URL", global = true)]
     pub public_url: Option<Url>,
 
-    /// Where data is kept: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE` [default:
+    /// Where data is kept: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE` or `dynamodb:TABLE` [default:
     /// meshwire/meshwire.db in your data folder]
     #[arg(
         long,

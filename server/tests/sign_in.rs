@@ -1,4 +1,4 @@
-//! Signing in, as browsers and the command line see it.
+//! Signing in, as browsers and the command line see it, and the pages that are for everyone.
 
 #[path = "sign_in/browser.rs"]
 mod browser;
@@ -13,6 +13,8 @@ mod place;
 mod cli;
 #[path = "sign_in/device.rs"]
 mod device;
+#[path = "sign_in/docs.rs"]
+mod docs;
 #[path = "sign_in/forms.rs"]
 mod forms;
 #[path = "sign_in/join.rs"]

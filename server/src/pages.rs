@@ -12,8 +12,9 @@ mod errors;
 mod frame;
 mod github;
 mod home;
-mod join;
+pub(crate) mod join;
 mod local;
+mod mesh;
 mod sessions;
 mod tokens;
 mod visitor;
@@ -39,6 +40,8 @@ pub use self::errors::{ErrorPage, error_page, html_errors, wants_html};
 pub fn router() -> Router<App> {
     Router::new()
         .route("/", get(home::page))
+        .route("/meshes", post(home::create))
+        .merge(mesh::router())
         .route("/account", get(sessions::page))
         .route("/sessions/{id}/end", post(sessions::end_session))
         .route("/account/tokens", get(tokens::page).post(tokens::create))

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::browser::Browser;
+use crate::page_checks::check_page;
 use crate::program::{Computer, Running};
 use crate::service::{LIMIT, Service};
 use crate::webdriver::{Chromium, ENTER, TAB};
@@ -279,44 +280,6 @@ fn everything_can_be_done_with_the_keyboard_alone() {
     browser.open(login.url.as_str());
     browser.press(&format!("{TAB}{TAB}{TAB}{ENTER}"));
     login.succeeds(browser);
-}
-
-/// Checks the page that is shown, wide and narrow; nothing but what is expected may be in the console.
-#[track_caller]
-pub(crate) fn check_page(browser: &Chromium, name: &str, title: &str, expected: &[&str]) {
-    assert_eq!(browser.title(), format!("{title} · MeshWire"));
-    for (size, width, height) in [("wide", 1200, 900), ("narrow", 390, 844)] {
-        let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1,
-            "mobile": size == "narrow"});
-        browser.devtools("Emulation.setDeviceMetricsOverride", &screen);
-        for colours in ["light", "dark"] {
-            let media = json!({"features": [{"name": "prefers-color-scheme", "value": colours}]});
-            browser.devtools("Emulation.setEmulatedMedia", &media);
-            keep_picture(browser, &format!("{name}-{size}-{colours}"));
-        }
-        let measured = browser.script(
-            "const page = document.documentElement;
-             return [innerWidth, page.scrollWidth, getComputedStyle(document.body).marginTop]",
-        );
-        let [inner, scroll, margin] = &measured.as_array().unwrap()[..] else { panic!() };
-        assert_eq!(inner, width, "{name} {size}");
-        assert!(scroll.as_u64() <= inner.as_u64(), "{name} {size} scrolls sideways: {scroll}");
-        assert_eq!(margin, "0px", "the style sheet of {name} is there");
-    }
-    browser.devtools("Emulation.clearDeviceMetricsOverride", &json!({}));
-    assert_eq!(browser.script("return refusedByPolicy"), json!([]), "{name}");
-    let said = browser.console();
-    let surprising: Vec<_> =
-        said.iter().filter(|line| !expected.iter().any(|wanted| line.contains(wanted))).collect();
-    assert!(surprising.is_empty(), "{name}: {surprising:?}");
-}
-
-/// With `MESHWIRE_TEST_PICTURES=FOLDER` the pages are kept as pictures for people to look at.
-fn keep_picture(browser: &Chromium, name: &str) {
-    if let Some(folder) = std::env::var_os("MESHWIRE_TEST_PICTURES") {
-        std::fs::write(Path::new(&folder).join(format!("{name}.png")), browser.screenshot())
-            .unwrap();
-    }
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod load;
 mod mcp;
 mod npm;
 mod operations;
+mod page_checks;
 mod program;
 mod push;
 mod readme;

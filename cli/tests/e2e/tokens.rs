@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::chromium::{Scene, check_page, tab_order};
+use crate::chromium::{Scene, tab_order};
+use crate::page_checks::check_page;
 use crate::program::Computer;
 use crate::webdriver::{Chromium, ENTER, TAB};
 

@@ -232,6 +232,21 @@ impl Chromium {
         self.post("/execute/sync", &json!({"script": script, "args": []}))
     }
 
+    /// Runs the body of a function in the page that calls its last argument; what it called it with.
+    #[track_caller]
+    pub(crate) fn script_that_calls_back(&self, script: &str) -> Value {
+        self.post("/execute/async", &json!({"script": script, "args": []}))
+    }
+
+    /// The document that is shown, as the server sent it.
+    #[track_caller]
+    pub(crate) fn source(&self) -> String {
+        let frame = &self.devtools("Page.getFrameTree", &json!({}))["frameTree"]["frame"];
+        let wanted = json!({"frameId": frame["id"], "url": frame["url"]});
+        let content = self.devtools("Page.getResourceContent", &wanted);
+        content["content"].as_str().unwrap().to_owned()
+    }
+
     /// Waits until a script returns true; pages may come and go meanwhile.
     #[track_caller]
     pub(crate) fn wait_until(&self, script: &str, argument: &str) {

@@ -37,6 +37,9 @@ use crate::pages::join::login_path;
 use crate::pages::see_other;
 use crate::pages::visitor::{Visitor, check_session_ticket, session_ticket};
 
+/// Most characters of a mesh's name in the title of a page.
+const LONGEST_IN_TITLE: usize = 32;
+
 /// Every page, form and stream of a mesh.
 pub(super) fn router() -> Router<App> {
     use Action as A;
@@ -169,6 +172,14 @@ impl Head {
             requests,
             tab,
         })
+    }
+
+    /// The name as it fits into a title.
+    fn short_name(&self) -> String {
+        match self.name.char_indices().nth(LONGEST_IN_TITLE) {
+            Some((end, _)) => format!("{}…", &self.name[..end]),
+            None => self.name.clone(),
+        }
     }
 
     /// `aria-current` of the link to a page.

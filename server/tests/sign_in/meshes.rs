@@ -72,7 +72,7 @@ async fn who_may_not_is_told_what_to_do() {
         answer.assert_error(403, "not_a_member");
         assert!(answer.body.contains(&format!("href=\"/join/{}\"", board.mesh)), "{rest}");
         assert!(!answer.body.contains("shop"), "{rest}");
-        for mesh in ["AAAAAAAAAAAA", "x", "<script>"] {
+        for mesh in ["AAAAAAAAAAAA", "x", "%3Cscript%3E"] {
             let answer = board.ann.get(&format!("/meshes/{mesh}{rest}")).await;
             answer.assert_error(404, "mesh_not_found");
         }

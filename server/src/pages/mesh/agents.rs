@@ -14,12 +14,12 @@ use crate::access::PersonInMesh;
 use crate::app::App;
 use crate::error::Result;
 use crate::pages::see_other;
-use crate::pages::visitor::Posted;
+use crate::pages::visitor::{Posted, session_ticket};
 use crate::pages::when::When;
 use crate::store::{Micros, Stored};
 
 /// Most agents in the list until all are asked for.
-const LISTED: usize = 24;
+const LISTED: usize = 16;
 /// How many messages the picture is made of.
 pub(super) const TRAFFIC: usize = 100;
 
@@ -55,6 +55,8 @@ impl Traffic {
 #[template(path = "mesh/agents.html")]
 pub(super) struct AgentsView {
     now: Micros,
+    /// For the form that removes an agent.
+    ticket: String,
     state: AgentsState,
 }
 
@@ -100,8 +102,14 @@ impl AgentsState {
     }
 
     /// To be shown.
-    pub(super) fn view(self, now: Micros) -> AgentsView {
-        AgentsView { now, state: self }
+    pub(super) fn view(self, app: &App, person: &PersonInMesh) -> AgentsView {
+        let ticket = session_ticket(app, &person.session);
+        AgentsView { now: app.clock.now(), ticket, state: self }
+    }
+
+    /// Whether the viewer may remove one of those that are listed.
+    fn any_removable(&self) -> bool {
+        self.agents.iter().any(|agent| agent.is_removable)
     }
 
     /// How many agents are left out of the list.

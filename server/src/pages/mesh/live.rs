@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Visit;
 use super::agents::{AgentsState, TRAFFIC, Traffic};
-use super::message::{self, DeliveryView};
+use super::message::{self, DeliveryView, LARGEST};
 use super::stream::{PAGE, look_back};
 use crate::access::PersonInMesh;
 use crate::app::App;
@@ -187,7 +187,7 @@ impl Live {
             let state = AgentsState::new(&self.app, &self.person, &self.traffic, false);
             if self.agents.as_ref() != Some(&state) {
                 self.agents = Some(state.clone());
-                let view = state.view(self.app.clock.now());
+                let view = state.view(&self.app, &self.person);
                 events.push(Event::default().event("agents").data(html(&view)));
             }
         }
@@ -233,7 +233,7 @@ impl Live {
     /// Sends messages, which are given newest first, in the order in which they came.
     async fn tell(&mut self, new: &[Stored], events: &mut Vec<Event>) -> Result<()> {
         let new = &new[..new.len().min(MISSED)];
-        let views = message::views(&self.app, &self.person, new).await?;
+        let views = message::views(&self.app, &self.person, new, LARGEST).await?;
         for (stored, view) in new.iter().zip(&views).rev() {
             let id = stored.message.id;
             let event = Event::default().event("message").id(id.to_string());
@@ -276,7 +276,7 @@ impl Live {
 }
 
 fn html(view: &impl askama::Template) -> String {
-    view.render().expect("writing to a string does not fail")
+    view.render().expect("writing to a string does not fail").trim().to_owned()
 }
 
 /// What a page is told when it has to end. Without an event the browser comes back.

@@ -15,6 +15,8 @@ use crate::store::{Micros, Stored};
 
 /// Longest content that is shown unfolded, in characters and in lines.
 const LONGEST: (usize, usize) = (700, 12);
+/// Most bytes of one content in a list, as it stands in HTML. What is longer is read on the page of its message.
+pub(super) const LARGEST: usize = 6 * 1024;
 /// How much of a folded content is shown, and of a message that is answered, in characters.
 const START: usize = 160;
 /// Most names in one list of receivers.
@@ -42,7 +44,8 @@ impl askama::filters::HtmlSafe for MessageView {}
 
 /// The content, without what could deceive a reader.
 pub(super) struct Text {
-    whole: String,
+    /// `None`: too much for a list.
+    whole: Option<String>,
     /// How a long one begins, to be unfolded.
     start: Option<String>,
     characters: usize,
@@ -83,18 +86,20 @@ struct Receivers {
     names: String,
 }
 
-/// Messages as the person may see them, in the same order, with what they answer and how far they have come.
+/// Messages as the person may see them, in the same order, with what they answer and how far they have come. Of a
+/// long content that has more than `largest` bytes only the start is there.
 pub(super) async fn views(
     app: &App,
     person: &PersonInMesh,
     messages: &[Stored],
+    largest: usize,
 ) -> Result<Vec<MessageView>> {
     let mut deliveries = app.meshes.deliveries(&person.roster, messages).await?;
     let answered = answered(app, person, messages).await?;
     let now = app.clock.now();
     let view = |stored: &Stored| {
         let deliveries = deliveries.remove(&stored.message.id).unwrap_or_default();
-        MessageView::new(stored, &deliveries, &answered, now)
+        MessageView::new(stored, &deliveries, &answered, largest, now)
     };
     Ok(messages.iter().map(view).collect())
 }
@@ -128,6 +133,7 @@ impl MessageView {
         stored: &Stored,
         deliveries: &[Delivery],
         answered: &HashMap<MessageId, Stored>,
+        largest: usize,
         now: Micros,
     ) -> Self {
         let message = &stored.message;
@@ -146,7 +152,7 @@ impl MessageView {
             owner: (message.from_kind == AgentKind::Agent).then(|| message.from_user.clone()),
             to: message.to_agent_id.is_some().then(|| message.to.clone()),
             when: When::new(message.id.get(), now),
-            text: Text::new(&message.content),
+            text: Text::new(&message.content, largest),
             answers,
             delivery: DeliveryView::new(stored, deliveries),
         }
@@ -159,12 +165,20 @@ impl MessageView {
 }
 
 impl Text {
-    fn new(content: &str) -> Self {
-        let whole = clean(content);
-        let characters = whole.chars().count();
-        let is_long = characters > LONGEST.0 || whole.lines().nth(LONGEST.1).is_some();
-        Self { start: is_long.then(|| start_of(&whole)), whole, characters }
+    fn new(content: &str, largest: usize) -> Self {
+        let text = clean(content);
+        let characters = text.chars().count();
+        let is_long = characters > LONGEST.0 || text.lines().nth(LONGEST.1).is_some();
+        let start = is_long.then(|| start_of(&text));
+        let fits = !is_long || escaped_size(&text) <= largest;
+        Self { start, whole: fits.then_some(text), characters }
     }
+}
+
+/// The bytes of a text as it stands in HTML.
+pub(super) fn escaped_size(text: &str) -> usize {
+    let escaped = text.bytes().filter(|b| matches!(b, b'<' | b'>' | b'&' | b'"' | b'\'')).count();
+    text.len() + 4 * escaped
 }
 
 /// How a text begins, on one line.

@@ -28,6 +28,18 @@ struct View<'a> {
     door: Option<Door<'a>>,
 }
 
+impl View<'_> {
+    /// Whether the viewer may give anyone another role.
+    fn sets_roles(&self) -> bool {
+        self.members.iter().any(|member| member.may_own)
+    }
+
+    /// Whether the viewer may remove anyone, or leave.
+    fn removes(&self) -> bool {
+        self.members.iter().any(|member| member.may_go)
+    }
+}
+
 /// What admins see of who may come in.
 struct Door<'a> {
     requests: Vec<RequestView>,

@@ -22,7 +22,7 @@ const NAMES: f64 = RADIUS + 17.0;
 /// Longest name that is written out, in characters.
 const LONGEST: usize = 13;
 /// Most lines; those that stand for fewer messages are left out.
-const LINES: usize = 60;
+const LINES: usize = 40;
 
 /// A picture, drawn.
 #[derive(Template, Clone, PartialEq)]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::agents::{AgentsState, AgentsView, TRAFFIC, Traffic};
 use super::compose::{ComposeView, Errors, Fields};
-use super::message::{self, MessageView};
+use super::message::{self, LARGEST, MessageView, escaped_size};
 use super::{Head, Tab, Visit};
 use crate::access::PersonInMesh;
 use crate::app::App;
@@ -23,9 +23,9 @@ use crate::pages::html;
 use crate::store::{Stored, Visibility};
 
 /// Most messages on a page.
-pub(super) const PAGE: usize = 25;
+pub(super) const PAGE: usize = 20;
 /// Most bytes of their contents, as they stand in HTML: the whole page shall stay below 100 KB.
-const PAGE_BYTES: usize = 20 * 1024;
+const PAGE_BYTES: usize = 16 * 1024;
 /// How often the store is asked for more when its pages are short.
 const LOOKS: usize = 8;
 
@@ -34,7 +34,6 @@ const LOOKS: usize = 8;
 struct View<'a> {
     frame: Frame,
     head: Head,
-    ticket: String,
     compose: ComposeView<'a>,
     messages: Vec<MessageView>,
     agents: AgentsView,
@@ -91,12 +90,11 @@ pub(super) async fn view(
     let view = View {
         frame: Frame::new(app, &visit.visitor, Here::Mesh),
         head: Head::new(app, person, Tab::Messages).await?,
-        ticket: visit.ticket(app),
         compose: ComposeView::new(app, person, fields, errors).await?,
         newest: messages.first().map_or(MessageId::ZERO, |newest| newest.message.id),
-        messages: message::views(app, person, &messages).await?,
+        messages: message::views(app, person, &messages, LARGEST).await?,
         agents: AgentsState::new(app, person, &traffic, query.agents.as_deref() == Some("all"))
-            .view(app.clock.now()),
+            .view(app, person),
         older,
         is_past: before.is_some(),
         login_command: crate::pages::home::login_command(app),
@@ -130,16 +128,11 @@ fn fitting(messages: &[Stored]) -> usize {
     let mut bytes = 0;
     let fits = messages.iter().take(PAGE).take_while(|stored| {
         let fits = bytes < PAGE_BYTES;
-        bytes += escaped_size(&stored.message.content);
+        let size = escaped_size(&stored.message.content);
+        bytes += if size > LARGEST { 0 } else { size };
         fits
     });
     fits.count()
-}
-
-/// The bytes of a text as it stands in HTML.
-fn escaped_size(text: &str) -> usize {
-    let escaped = text.bytes().filter(|b| matches!(b, b'<' | b'>' | b'&' | b'"' | b'\'')).count();
-    text.len() + 4 * escaped
 }
 
 impl Errors {

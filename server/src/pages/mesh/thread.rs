@@ -21,11 +21,11 @@ use crate::pages::when::When;
 use crate::store::Stored;
 
 /// Most messages that are shown before it.
-const BEFORE: usize = 20;
+const BEFORE: usize = 10;
 /// How many of the newest messages are looked through for answers.
 const RECENT: usize = 300;
 /// Most answers that are shown.
-const ANSWERS: usize = 40;
+const ANSWERS: usize = 20;
 
 #[derive(Template)]
 #[template(path = "mesh/thread.html")]
@@ -68,8 +68,8 @@ pub(super) async fn page(State(app): State<App>, visit: Visit) -> Result<Respons
     let view = View {
         frame: Frame::new(&app, &visit.visitor, Here::Mesh),
         head: Head::new(&app, person, Tab::Message).await?,
-        before: message::views(&app, person, &before).await?,
-        answers: message::views(&app, person, &answers).await?,
+        before: message::views(&app, person, &before, 0).await?,
+        answers: message::views(&app, person, &answers, 0).await?,
         message: Whole::new(&app, &stored, deliveries.remove(&id).unwrap_or_default()),
     };
     Ok(html(StatusCode::OK, &view))

@@ -16,6 +16,7 @@ mod postgres_server;
 mod browser;
 mod chromium;
 mod codex;
+mod dashboard;
 mod device;
 mod disk;
 mod durability;

@@ -86,3 +86,23 @@ fn keep_picture(browser: &Chromium, name: &str) {
             .unwrap();
     }
 }
+
+/// Opens a page without scripts, and with them: it says the same.
+#[track_caller]
+pub(crate) fn check_without_scripts(browser: &Chromium, url: &str) {
+    // What scripts alone can do, they put there; what one has to do without them is said there; times move.
+    let read = "for (const it of document.querySelectorAll('.copy, #live, time')) it.remove();
+        return document.querySelector('main').innerText.replace(/\\s+/g, ' ').trim()";
+    let disabled = |value: bool| {
+        browser.devtools("Emulation.setScriptExecutionDisabled", &json!({"value": value}));
+    };
+    browser.open(url);
+    let with = browser.script(read);
+    disabled(true);
+    browser.open(url);
+    assert_eq!(browser.script("return document.querySelectorAll('.copy').length"), 0, "{url}");
+    let without = browser.script(read);
+    disabled(false);
+    assert_eq!(with, without, "{url}");
+    assert!(with.as_str().is_some_and(|text| text.len() > 40), "{url}: {with}");
+}

@@ -35,9 +35,11 @@ const ROUND: Duration = Duration::from_millis(200);
 const TICK: Duration = Duration::from_millis(800);
 /// The least time between two looks at the agents.
 const AGENTS: Duration = Duration::from_secs(2);
+/// The least time between two looks at how far messages have come.
+const DELIVERIES: Duration = Duration::from_millis(600);
 /// How often is looked how far messages have come, when nothing has moved for a while.
 const SLOW: Duration = Duration::from_secs(5);
-/// How long after a change is looked in every round.
+/// How long after a change there may well be another one.
 const LIVELY: Duration = Duration::from_secs(30);
 /// So that whatever stands in between sees that the connection lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -180,7 +182,7 @@ impl Live {
         if now >= self.next_deliveries {
             self.tell_deliveries(&mut events).await?;
             let lively = now < self.lively_until;
-            self.next_deliveries = now + if lively { Duration::ZERO } else { SLOW };
+            self.next_deliveries = now + if lively { DELIVERIES } else { SLOW };
         }
         if now >= self.next_agents {
             self.next_agents = now + AGENTS;

@@ -134,7 +134,7 @@ fn messages_agents_and_what_became_of_them_appear_live() {
     browser.click("#compose button");
     listener.prints("Please look at the log.");
     is_live(browser);
-    says_by_itself(browser, "#messages .message:first-child .delivery", "read");
+    says_by_itself(browser, "#messages .message:first-child .delivery", "Acknowledged");
 
     // An answer stands beside what it answers.
     let history: Value = serde_json::from_str(&computer.does("meshwire history --json")).unwrap();
@@ -171,10 +171,7 @@ fn what_agents_write_is_text_on_every_page() {
         assert_eq!(answer.status(), 201);
         serde_json::from_str::<Value>(&answer.text().unwrap()).unwrap()
     };
-    post(
-        "agents",
-        &serde_json::json!({"name": "evil", "harness": HOSTILE[..32], "description": HOSTILE}),
-    );
+    post("agents", &serde_json::json!({"name": "evil", "description": HOSTILE}));
     says_by_itself(browser, "#agents", "evil");
     let sent = post(
         "messages",

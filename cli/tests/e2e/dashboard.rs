@@ -117,7 +117,7 @@ fn messages_agents_and_what_became_of_them_appear_live() {
     says_by_itself(browser, "#messages .message", "The tests are green.");
     says_by_itself(browser, "#messages .message", "builder");
     says_by_itself(browser, "#agents", "builder");
-    let mut listener = computer.start("MESHWIRE_AGENT_NAME=worker meshwire listen");
+    let listener = computer.start("meshwire listen --agent worker");
     listener.says("Press Ctrl+C to stop");
     says_by_itself(browser, "#agents", "worker");
     browser.wait_until("return document.querySelectorAll('#agents svg .node.on').length > 1", "");

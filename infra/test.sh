@@ -107,6 +107,9 @@ marked() {
     grep -lszxF -- "$mark" /proc/[0-9]*/environ | cut -d/ -f3
 }
 
+# Runs a service that ends with this script, also when it is killed and cleans nothing up. (Postgres sees to that itself.)
+service=(setpriv --pdeathsig=TERM)
+
 # Ends a process group; by force when it takes more than 5 s.
 end_group() {
     local tries=50
@@ -161,7 +164,9 @@ install_packages() {
     needs node nodejs
     needs npm npm
     needs chromium chromium                     # the browser for tests of pages
+    needs setpriv util-linux                    # services that end with this script
     needs unshare util-linux                    # small disks that can be filled, as root or in a user namespace
+    needs nsenter util-linux                    # the database on one of them
     needs mount mount
     needs tmux tmux                             # the terminal of interactive clients
     needs git git                               # clients look for a repository
@@ -275,7 +280,7 @@ start_dynamodb() {
     for attempt in 1 2 3 4 5; do
         port=$((20000 + RANDOM % 12000))
         [[ -z $(status_line "$port" 2>/dev/null) ]] || continue
-        env --chdir="$emulator" "$mark" java -Xmx1g -Djava.library.path=DynamoDBLocal_lib \
+        "${service[@]}" env --chdir="$emulator" "$mark" java -Xmx1g -Djava.library.path=DynamoDBLocal_lib \
             -jar DynamoDBLocal.jar -inMemory -disableTelemetry -port "$port" \
             </dev/null >"$work/dynamodb.log" 2>&1 &
         server=$!
@@ -479,7 +484,7 @@ check_document() {
     [[ -z ${MESHWIRE_TEST_LONG:-} ]] || bounds=(--max-time 300)
     mkdir -p "$home" || return
     # It makes more of everything than a person would.
-    env -i "$mark" HOME="$home" MESHWIRE_BIND=127.0.0.1:0 \
+    "${service[@]}" env -i "$mark" HOME="$home" MESHWIRE_BIND=127.0.0.1:0 \
         MESHWIRE_LIMIT_{AGENTS,MESHES,TOKENS,OPEN_POLLS,REPLIES_PER_MINUTE}=0 \
         MESHWIRE_LIMIT_{SENDS_PER_SECOND,MESH_SENDS_PER_SECOND}=0 \
         "$target/debug/meshwire-server" </dev/null >"$home/out" 2>"$home/log" &

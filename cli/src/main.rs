@@ -19,6 +19,8 @@ mod link;
 mod loopback;
 mod mesh_file;
 mod output;
+#[cfg(test)]
+mod reference;
 mod server_url;
 mod settings;
 mod wiring;

@@ -1,5 +1,7 @@
 //! Errors as they cross the wire: RFC 9457 problem details with a stable code.
 
+mod help;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -11,6 +11,7 @@ use crate::access::Strangers;
 use crate::clock::Clock;
 use crate::mesh::Meshes;
 use crate::metrics::Metrics;
+use crate::reach::Reach;
 use crate::settings::Settings;
 use crate::sign_in::SignIn;
 use crate::store::{Measured, Store};
@@ -37,6 +38,8 @@ pub struct Inner {
     pub strangers: Strangers,
     /// What is counted for the operator.
     pub metrics: Metrics,
+    /// Whether the store answers.
+    pub(crate) reach: Reach,
     /// When the service started.
     pub started: Instant,
 }
@@ -71,6 +74,7 @@ impl App {
             sign_in,
             strangers,
             metrics,
+            reach: Reach::default(),
             started: Instant::now(),
         }))
     }

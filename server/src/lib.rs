@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod moving;
 pub mod pages;
 mod planted;
+mod reach;
 pub mod request_id;
 pub mod routes;
 pub mod secret;

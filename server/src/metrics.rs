@@ -5,6 +5,8 @@
 //! methods, names of limits and of operations on the store), so there are only so many of them, and nothing about
 //! users, meshes or messages is in them.
 
+mod delays;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,6 +25,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub(crate) use self::delays::{Delays, Spread};
 use crate::error::Refusal;
 
 /// RFC 9110 section 8.3, and the `OpenMetrics` specification 1.0.
@@ -59,7 +62,7 @@ struct Inner {
 #[derive(Debug, Clone)]
 pub struct MeshMetrics {
     pub(crate) send: Histogram,
-    pub(crate) delivery: Histogram,
+    pub(crate) delivery: Delays,
     pub(crate) batch: Histogram,
     pub(crate) open_polls: Gauge,
 }
@@ -92,7 +95,7 @@ impl Default for MeshMetrics {
     fn default() -> Self {
         Self {
             send: short(),
-            delivery: short(),
+            delivery: Delays::default(),
             batch: Histogram::new(BATCHES),
             open_polls: Gauge::default(),
         }
@@ -212,7 +215,7 @@ impl Inner {
             "meshwire_delivery_delay",
             "Time from a message's id to its being put into the answer of a poll that waited for it",
             Unit::Seconds,
-            mesh.delivery.clone(),
+            mesh.delivery.histogram(),
         );
         registry.register(
             "meshwire_batch_messages",

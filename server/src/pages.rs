@@ -1,5 +1,5 @@
-//! What people see in a browser: signing in, letting the command line in, their sessions
-//! and tokens.
+//! What people see in a browser: what this is, how to set it up, the docs, how the server is; signing in, letting
+//! the command line in, their sessions and tokens.
 //!
 //! Pages are made of templates that escape what they show, need no script, and load nothing from
 //! elsewhere. Errors are those of the API, shown on a page to whoever asks for one.
@@ -8,14 +8,18 @@ mod account;
 pub(crate) mod assets;
 pub(crate) mod cli;
 pub(crate) mod device;
+mod docs;
 mod errors;
 mod frame;
 mod github;
+mod guide;
 mod home;
 pub(crate) mod join;
 mod local;
 mod mesh;
+mod prose;
 mod sessions;
+mod status;
 mod tokens;
 mod visitor;
 mod when;
@@ -40,6 +44,16 @@ pub use self::errors::{ErrorPage, error_page, html_errors, wants_html};
 pub fn router() -> Router<App> {
     Router::new()
         .route("/", get(home::page))
+        .route("/guide", get(guide::page))
+        .route("/docs", get(docs::index))
+        .route("/docs/api", get(docs::api::overview))
+        .route("/docs/api/{part}", get(docs::api::part))
+        .route("/docs/cli", get(docs::cli::page))
+        .route("/docs/errors", get(docs::errors::page))
+        .route("/docs/limits", get(docs::limits::page))
+        .route("/docs/self-hosting", get(docs::self_hosting))
+        .route("/docs/security", get(docs::security))
+        .route("/status", get(status::page))
         .route("/meshes", post(home::create))
         .merge(mesh::router())
         .route("/account", get(sessions::page))
@@ -97,7 +111,7 @@ fn content_security_policy(form_action: &str) -> HeaderValue {
 
 /// A page of ours.
 fn html(status: StatusCode, page: &impl Template) -> Response {
-    let page = page.render().expect("writing to a string does not fail");
+    let page = tidy(&page.render().expect("writing to a string does not fail"));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         // Under `no-referrer` browsers send our own forms with `Origin: null` (Fetch standard, "append a
@@ -105,6 +119,15 @@ fn html(status: StatusCode, page: &impl Template) -> Response {
         (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     ];
     (status, headers, page).into_response()
+}
+
+/// A page without the spaces that the tags of its template have left at the ends of lines.
+fn tidy(page: &str) -> String {
+    page.lines().fold(String::with_capacity(page.len()), |mut tidied, line| {
+        tidied.push_str(line.trim_end_matches(' '));
+        tidied.push('\n');
+        tidied
+    })
 }
 
 /// On to another address, with GET.

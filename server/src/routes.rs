@@ -26,6 +26,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::routes;
 
 use self::document::{Routes, optional_body};
+pub(crate) use self::service::openapi_document;
 use crate::access::Action;
 use crate::app::App;
 use crate::error::{ApiError, Result, shown};

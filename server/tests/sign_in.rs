@@ -1,4 +1,4 @@
-//! Signing in, as browsers and the command line see it.
+//! Signing in, as browsers and the command line see it, and the pages that are for everyone.
 
 #[path = "sign_in/board.rs"]
 mod board;
@@ -15,6 +15,8 @@ mod place;
 mod cli;
 #[path = "sign_in/device.rs"]
 mod device;
+#[path = "sign_in/docs.rs"]
+mod docs;
 #[path = "sign_in/forms.rs"]
 mod forms;
 #[path = "sign_in/join.rs"]

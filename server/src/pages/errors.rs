@@ -34,30 +34,20 @@ pub struct ErrorPage {
 struct View<'a> {
     title: &'a str,
     detail: &'a str,
-    hint: Vec<Piece<'a>>,
+    hint: Option<&'a str>,
     status: u16,
     code: Option<&'a str>,
     request_id: Option<&'a str>,
 }
 
-/// A piece of a text.
-struct Piece<'a> {
-    text: &'a str,
-    is_code: bool,
-}
-
 /// The answer that shows an error to a person.
 pub fn error_page(page: &ErrorPage) -> Response {
-    let hint = page.hint.as_deref().unwrap_or_default().split('`').enumerate();
     html(
         page.status,
         &View {
             title: &page.title,
             detail: &page.detail,
-            hint: hint
-                .filter(|(_, text)| !text.is_empty())
-                .map(|(n, text)| Piece { text, is_code: n % 2 == 1 })
-                .collect(),
+            hint: page.hint.as_deref(),
             status: page.status.as_u16(),
             code: page.code.as_deref(),
             request_id: page.request_id.as_deref(),

@@ -14,6 +14,7 @@ pub(crate) enum Here {
     Account,
     Guide,
     Docs,
+    Status,
 }
 
 /// The frame of a page, as `site.html` shows it.

@@ -1,6 +1,7 @@
 //! Who asks for a page, and forms that are known to come from one of ours.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::HOST;
@@ -9,6 +10,7 @@ use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse as _, Response};
 use meshwire_protocol::ErrorCode;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 use url::{Host, Url};
 
 use crate::app::App;
@@ -31,6 +33,14 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
+    fn new(parts: &Parts, session: Option<(SessionRow, UserRow)>) -> Self {
+        Self {
+            session,
+            headers: parts.headers.clone(),
+            address: parts.extensions.get::<ClientAddress>().map(|ClientAddress(address)| *address),
+        }
+    }
+
     /// The session, or an error that says to sign in.
     pub(crate) fn signed_in(&self) -> Result<&(SessionRow, UserRow)> {
         self.session.as_ref().ok_or_else(|| {
@@ -53,11 +63,34 @@ impl FromRequestParts<App> for Visitor {
         if let Some(address) = canonical(app, parts) {
             return Err(see_other(&address));
         }
-        Ok(Self {
-            session: current_session(app, &parts.headers).await.map_err(ApiError::into_response)?,
-            headers: parts.headers.clone(),
-            address: parts.extensions.get::<ClientAddress>().map(|ClientAddress(address)| *address),
-        })
+        let session =
+            current_session(app, &parts.headers).await.map_err(ApiError::into_response)?;
+        Ok(Self::new(parts, session))
+    }
+}
+
+/// How long a page that is for everyone waits to hear who is signed in.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A person on a page that is for everyone. While the store does not say who they are, they are shown it as a
+/// stranger is: that is when people look at the docs and at the state of the service.
+pub(crate) struct Guest(pub Visitor);
+
+impl FromRequestParts<App> for Guest {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        app: &App,
+    ) -> std::result::Result<Self, Response> {
+        if let Some(address) = canonical(app, parts) {
+            return Err(see_other(&address));
+        }
+        let session = match timeout(PATIENCE, current_session(app, &parts.headers)).await {
+            Ok(Ok(session)) => session,
+            Ok(Err(_)) | Err(_) => None,
+        };
+        Ok(Self(Visitor::new(parts, session)))
     }
 }
 

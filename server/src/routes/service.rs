@@ -72,6 +72,11 @@ static DOCUMENT: LazyLock<(Bytes, HeaderValue)> = LazyLock::new(|| {
     (body.into(), HeaderValue::try_from(tag).expect("base64url in quotes"))
 });
 
+/// The OpenAPI document as it is sent.
+pub(crate) fn openapi_document() -> &'static [u8] {
+    &DOCUMENT.0
+}
+
 /// This document
 ///
 /// OpenAPI 3.1, made from the handlers. The answer has an `ETag`, and is 304 when the caller has it.

@@ -1,12 +1,13 @@
 //! What an operator sees and sets: metrics, request ids, limits by address, proxies.
 
+use meshwire_protocol::MeshId;
 use meshwire_server::{healthcheck, listen, secret};
 use reqwest::Method;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::inbox::park;
-use crate::server::{Answer, Server};
+use crate::server::{Answer, Server, User};
 
 /// A minute and a little, in microseconds.
 const MINUTE: i64 = 61_000_000;
@@ -45,23 +46,50 @@ async fn the_check_of_a_container_finds_a_server_that_is_there() {
     tokio::task::spawn_blocking(move || healthcheck::run(address)).await.unwrap().unwrap();
 }
 
-#[tokio::test]
-async fn metrics_count_what_happens_and_name_nobody() {
-    let server = Server::start().await;
-    let (ada, mesh) = server.mesh_of_two().await;
+/// Sends to a poll until one has waited for a message, and says how often that took: what comes before a poll has
+/// fallen asleep is no measure of the delay.
+async fn send_to_a_poll(server: &Server, ada: &User<'_>, mesh: &MeshId) -> u32 {
     let current = |series| value(&server.app.metrics.text(), series).unwrap();
-    // A message that comes before the poll has fallen asleep is no measure: until one comes after.
     let mut rounds = 0;
     while current("meshwire_delivery_delay_seconds_count") == "0" {
         rounds += 1;
         assert!(rounds < 100, "no poll ever waited");
-        let poll = park(&ada, &mesh, "b", "wait=30").await;
+        let poll = park(ada, mesh, "b", "wait=30").await;
         assert_eq!(current("meshwire_open_polls"), "1");
-        let id = ada.send(&mesh, "a", "b", "a secret of ada's").await;
+        let id = ada.send(mesh, "a", "b", "a secret of ada's").await;
         poll.await.unwrap().expect(200);
         let path = format!("/mesh/{mesh}/agents/b/cursor");
         ada.put(&path, json!({"cursor": id})).await.expect(200);
     }
+    rounds
+}
+
+#[tokio::test]
+async fn the_status_page_tells_how_late_messages_came() {
+    let server = Server::start().await;
+    let (ada, mesh) = server.mesh_of_two().await;
+    let status = async || {
+        let answer = server.request(Method::GET, "/status").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.text().await.unwrap()
+    };
+    assert!(status().await.contains("No message was waited for yet"));
+    let poll = park(&ada, &mesh, "a", "wait=30").await;
+    assert!(status().await.contains("<dt>Open polls</dt><dd>1</dd>"));
+    ada.send(&mesh, "b", "a", "done").await;
+    poll.await.unwrap().expect(200);
+    send_to_a_poll(&server, &ada, &mesh).await;
+    let page = status().await;
+    assert!(page.contains("that somebody waited for"), "{page}");
+    assert!(page.contains("99 in a hundred within "), "{page}");
+    assert!(!page.contains(mesh.as_str()) && !page.contains("ada"), "{page}");
+}
+
+#[tokio::test]
+async fn metrics_count_what_happens_and_name_nobody() {
+    let server = Server::start().await;
+    let (ada, mesh) = server.mesh_of_two().await;
+    let rounds = send_to_a_poll(&server, &ada, &mesh).await;
     ada.get("/no/such/path").await.problem(404, "not_found");
     ada.get("/no/other/path").await.problem(404, "not_found");
     ada.request(Method::from_bytes(b"BREW").unwrap(), "/me").send().await.unwrap();

@@ -113,7 +113,7 @@ async fn what_is_sent_comes_at_once() {
     let page = board.ann.clone().get(&board.at("")).await;
     let (_, of_page) = page.body.split_once(&format!("id=\"m{id}\"")).expect("it is there");
     let (_, of_event) = event.data.split_once(&format!("id=\"m{id}\"")).expect("it is there");
-    let head = of_event.split("<div class=\"line small\">").next().unwrap();
+    let head = of_event.split("<div class=\"row small\">").next().unwrap();
     assert!(of_page.starts_with(head), "{head} in {of_page}");
 
     // What becomes of it comes too, and who is there.

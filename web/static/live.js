@@ -121,9 +121,20 @@ function renewAgents(html) {
   const isInUse = agents.contains(document.activeElement) || agents.querySelector("details[open]");
   // All of them were asked for, and only some come by themselves.
   const isLonger = new URLSearchParams(location.search).has("agents");
+  offer(element(html));
   if (isInUse || isLonger) return;
   renew(waiting);
   waiting = undefined;
+}
+
+/** Lets the form write to agents that have come in. */
+function offer(agents) {
+  const to = document.getElementById("to");
+  const known = new Set([...to.options].map((choice) => choice.value));
+  for (const { dataset } of agents.querySelectorAll("[data-agent]")) {
+    if (known.has(dataset.agent)) continue;
+    to.querySelector("optgroup").append(new Option(dataset.name, dataset.agent));
+  }
 }
 
 if (list) {

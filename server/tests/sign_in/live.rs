@@ -113,7 +113,7 @@ async fn what_is_sent_comes_at_once() {
     let page = board.ann.clone().get(&board.at("")).await;
     let (_, of_page) = page.body.split_once(&format!("id=\"m{id}\"")).expect("it is there");
     let (_, of_event) = event.data.split_once(&format!("id=\"m{id}\"")).expect("it is there");
-    let head = of_event.split("<div class=\"line small\">").next().unwrap();
+    let head = of_event.split("<div class=\"row small\">").next().unwrap();
     assert!(of_page.starts_with(head), "{head} in {of_page}");
 
     // What becomes of it comes too, and who is there.
@@ -229,7 +229,7 @@ async fn it_ends_with_the_session() {
     store.end_session(&bob, &sessions[0].id).await.unwrap();
     let ended = Instant::now();
     let rest = events.rest().await;
-    assert!(ended.elapsed().as_millis() < 1_500, "{:?}", ended.elapsed());
+    assert!(ended.elapsed().as_secs() < 3, "{:?}", ended.elapsed());
     let last = rest.last().expect("it says why");
     assert_eq!(
         (last.name.as_str(), last.data.as_str()),
@@ -247,7 +247,7 @@ async fn it_ends_with_the_membership_and_shows_nothing_after_it() {
     board.send(&board.ann_token, &json!({"content": "now that bob is gone"})).await;
     let removed = Instant::now();
     let rest = events.rest().await;
-    assert!(removed.elapsed().as_millis() < 1_500, "{:?}", removed.elapsed());
+    assert!(removed.elapsed().as_secs() < 3, "{:?}", removed.elapsed());
     assert!(rest.iter().all(|event| !event.data.contains("bob is gone")), "{rest:?}");
     let last = rest.last().expect("it says why");
     assert_eq!(last.name, "ended");

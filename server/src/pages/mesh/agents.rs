@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use meshwire_protocol::{AgentId, AgentKind, Harness};
 
+use super::message::start_of;
 use super::picture::Picture;
 use super::{OneOf, Visit};
 use crate::access::PersonInMesh;
@@ -134,7 +135,7 @@ fn agents(app: &App, person: &PersonInMesh) -> Vec<AgentView> {
                 is_active,
                 harness: agent.harness.map(name_of),
                 owner: owner.map_or_else(String::new, |owner| owner.login.clone()),
-                description: agent.description.clone(),
+                description: agent.description.as_deref().map(start_of),
                 seen: seen.filter(|_| !is_active),
                 is_removable: person.may_remove(agent),
             }

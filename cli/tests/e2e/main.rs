@@ -28,6 +28,7 @@ mod load;
 mod mcp;
 mod npm;
 mod operations;
+mod pages;
 mod program;
 mod push;
 mod readme;

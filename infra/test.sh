@@ -30,6 +30,13 @@ simulator_sha512=c5379e44bbf311fab2779961ddb1f8734907bd21c79a6843e590ec1c5280439
 node_version=24.9.0
 node_sha512=98de1a3cc8f870e26ff77ec1bbb81eec404699bddd910fb4e237155918a8c1defe3e643ef93a4b417421e88d6669dadaeb90a209835f0d6bb74e8e75b6ae71b8
 
+# The npm package that finds what keeps people from using a page, and the SHA-512 of its archive.
+axe_version=4.14.1
+axe_sha512=1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
+
+# Of infra/pages/package.json.
+html_validate_version=11.21.1
+
 # The clients that are tried in every run. Hermes and opencode take a minute each with an empty cache: opencode fetches
 # packages when it starts.
 quick_clients=(inspector conformance sdk claude copilot codex gemini pi)
@@ -46,6 +53,8 @@ emulator=$tools/dynamodb-local-$simulator_version
 schemathesis=$tools/schemathesis-$schemathesis_version
 linters=$tools/cfn-lint-$linters_version
 node=$tools/node-$node_version
+axe=$tools/axe-core-$axe_version
+html_validate=$tools/html-validate-$html_validate_version
 
 wrong_usage() {
     echo "$1 See infra/test.sh --help." >&2
@@ -97,6 +106,9 @@ mark=MESHWIRE_TEST_RUN=$$-$RANDOM$RANDOM
 marked() {
     grep -lszxF -- "$mark" /proc/[0-9]*/environ | cut -d/ -f3
 }
+
+# Runs a service that ends with this script, also when it is killed and cleans nothing up. (Postgres sees to that itself.)
+service=(setpriv --pdeathsig=TERM)
 
 # Ends a process group; by force when it takes more than 5 s.
 end_group() {
@@ -152,7 +164,9 @@ install_packages() {
     needs node nodejs
     needs npm npm
     needs chromium chromium                     # the browser for tests of pages
+    needs setpriv util-linux                    # services that end with this script
     needs unshare util-linux                    # small disks that can be filled, as root or in a user namespace
+    needs nsenter util-linux                    # the database on one of them
     needs mount mount
     needs tmux tmux                             # the terminal of interactive clients
     needs git git                               # clients look for a repository
@@ -206,6 +220,23 @@ fetch_node() {
     export MESHWIRE_TEST_NODE=$node/bin
 }
 
+# What checks pages: one thing in the browser, and one on what the server sent.
+fetch_page_checks() {
+    fetch_package axe-core "$axe_version" "$axe_sha512" package/ "$axe" || return
+    export MESHWIRE_TEST_AXE=$axe/axe.min.js
+    [[ -d $html_validate ]] && return
+    echo "Fetching html-validate $html_validate_version"
+    local aside
+    aside=$(mktemp -d "$tools/unpack.XXXXXX") || return
+    cp infra/pages/package.json infra/pages/package-lock.json "$aside" || return
+    attend npm ci --prefix "$aside" --silent --no-audit --no-fund || {
+        rm -rf "$aside"
+        return 1
+    }
+    mv -T "$aside" "$html_validate" 2>/dev/null || rm -rf "$aside"
+    [[ -d $html_validate ]]
+}
+
 # fetch_python NAME VERSION REQUIREMENTS PLACE: makes a Python environment with these packages.
 fetch_python() {
     [[ -d $4 ]] && return
@@ -249,7 +280,7 @@ start_dynamodb() {
     for attempt in 1 2 3 4 5; do
         port=$((20000 + RANDOM % 12000))
         [[ -z $(status_line "$port" 2>/dev/null) ]] || continue
-        env --chdir="$emulator" "$mark" java -Xmx1g -Djava.library.path=DynamoDBLocal_lib \
+        "${service[@]}" env --chdir="$emulator" "$mark" java -Xmx1g -Djava.library.path=DynamoDBLocal_lib \
             -jar DynamoDBLocal.jar -inMemory -disableTelemetry -port "$port" \
             </dev/null >"$work/dynamodb.log" 2>&1 &
         server=$!
@@ -300,7 +331,7 @@ start_postgres() {
 }
 
 prepare() {
-    install_packages && fetch_dynamodb && fetch_node && fetch_schemathesis && fetch_linters
+    install_packages && fetch_dynamodb && fetch_node && fetch_page_checks && fetch_schemathesis && fetch_linters
 }
 
 start_services() {
@@ -321,7 +352,9 @@ fi
 
 # What the servers of the tests log.
 logs=$work/logs
-mkdir "$logs"
+# The pages that the browser was shown, as the server sent them.
+pages=$work/pages
+mkdir "$logs" "$pages"
 
 times=() # One line for each part.
 failures=0
@@ -391,7 +424,8 @@ run_tests() {
 
 test_all() {
     # Whoever started us in the background may have had Ctrl+C ignored, and tests send it.
-    env --default-signal=INT,QUIT "$mark" MESHWIRE_TEST_LOGS="$logs" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$work/tests.log"
+    env --default-signal=INT,QUIT "$mark" MESHWIRE_TEST_LOGS="$logs" MESHWIRE_TEST_PAGES="$pages" \
+        cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$work/tests.log"
 }
 
 # What no log may hold, whatever the level: tokens, one-time secrets of 43 characters (sessions, codes,
@@ -430,6 +464,19 @@ check_logs() {
     fi
 }
 
+# Validates the HTML of all pages that the tests were shown.
+check_pages() {
+    local count
+    count=$(find "$pages" -name '*.html' -size +0 | wc -l)
+    if ((count < 30)); then
+        echo "Only $count pages were kept: those of the run are not where they should be." >&2
+        return 1
+    fi
+    echo "$count pages."
+    attend node "$html_validate/node_modules/html-validate/bin/html-validate.mjs" \
+        --config infra/pages/htmlvalidate.json "$pages"
+}
+
 # Holds a running server to its OpenAPI document: schemathesis makes requests of it, good and bad ones, and
 # checks the answers. The seed and the number of requests are fixed; in the longer form a time is.
 check_document() {
@@ -437,7 +484,7 @@ check_document() {
     [[ -z ${MESHWIRE_TEST_LONG:-} ]] || bounds=(--max-time 300)
     mkdir -p "$home" || return
     # It makes more of everything than a person would.
-    env -i "$mark" HOME="$home" MESHWIRE_BIND=127.0.0.1:0 \
+    "${service[@]}" env -i "$mark" HOME="$home" MESHWIRE_BIND=127.0.0.1:0 \
         MESHWIRE_LIMIT_{AGENTS,MESHES,TOKENS,OPEN_POLLS,REPLIES_PER_MINUTE}=0 \
         MESHWIRE_LIMIT_{SENDS_PER_SECOND,MESH_SENDS_PER_SECOND}=0 \
         "$target/debug/meshwire-server" </dev/null >"$home/out" 2>"$home/log" &
@@ -514,6 +561,7 @@ if part build attend cargo build --workspace --bins --locked; then
     if part services start_services; then
         part test run_tests || true
         part logs check_logs || true
+        part pages check_pages || true
         # Bugs that are planted, and the tests that must find them.
         [[ -z ${MESHWIRE_TEST_LONG:-} ]] || part planted attend env "$mark" infra/planted.sh || true
     fi

@@ -31,7 +31,7 @@ const PARKED: Duration = Duration::from_millis(30);
 fn main() {
     let runtime = Runtime::new().expect("a runtime starts");
     runtime.block_on(async {
-        measure("Postgres", Place::Postgres(postgres::schema().await)).await;
+        measure("Postgres", Place::postgres(postgres::schema().await)).await;
         measure("DynamoDB", Place::DynamoDb(dynamodb::table())).await;
     });
 }

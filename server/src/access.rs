@@ -6,12 +6,14 @@
 
 mod bearer;
 mod caller;
+mod person;
 mod strangers;
 
 use meshwire_protocol::{ErrorCode, Role, Scope};
 
 pub use self::bearer::Principal;
 pub use self::caller::{Account, AtMesh, InMesh};
+pub use self::person::PersonInMesh;
 pub use self::strangers::Strangers;
 use crate::error::{ApiError, Result};
 

@@ -13,6 +13,7 @@ mod refusal;
 
 use std::convert::Infallible;
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tower::Service;
@@ -39,6 +40,12 @@ use crate::settings;
 
 /// How long the loop rests when the system refuses a new connection, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection that has asked for nothing yet may still do so when the server stops: its client has just
+/// connected, and would take the end of it for a failure.
+const LAST_CALL: Duration = Duration::from_secs(1);
+/// Most connections that the system queues for us: what tokio asks it for.
+const QUEUE: usize = 1_024;
 
 /// What one connection, and all of them together, may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +111,8 @@ pub struct Stopped {
     pub cut_off: usize,
 }
 
-/// Serves every connection until `stop` resolves, then takes no more of them, lets the answers under way finish
-/// with `Connection: close`, and closes the idle ones.
+/// Serves every connection until `stop` resolves, then takes no more of them but those that the system has queued, lets
+/// the answers under way finish with `Connection: close`, and closes the idle ones.
 pub async fn serve(
     listener: TcpListener,
     service: Router,
@@ -116,6 +123,10 @@ pub async fn serve(
     let mut stop = pin!(stop);
     let mut connections = JoinSet::new();
     let (stopping, watch) = watch::channel(false);
+    let connection = |stream, peer: SocketAddr| {
+        let entry = admission.enter(peer.ip())?;
+        Some(serve_connection(stream, peer, entry, service.clone(), limits, watch.clone()))
+    };
     loop {
         let accepted = tokio::select! {
             biased;
@@ -128,9 +139,7 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(entry) = admission.enter(peer.ip()) else { continue };
-                let connection =
-                    serve_connection(stream, peer, entry, service.clone(), limits, watch.clone());
+                let Some(connection) = connection(stream, peer) else { continue };
                 connections.spawn(connection);
                 if connections.len() == limits.max_connections {
                     tracing::warn!(
@@ -149,7 +158,12 @@ pub async fn serve(
             }
         }
     }
-    drop(listener);
+    let room = limits.max_connections.saturating_sub(connections.len());
+    for (stream, peer) in queued(listener).take(room) {
+        if let Some(connection) = connection(stream, peer) {
+            connections.spawn(connection);
+        }
+    }
     stopping.send_replace(true);
     let drain = async {
         while let Some(end) = connections.join_next().await {
@@ -160,6 +174,22 @@ pub async fn serve(
     let cut_off = connections.len();
     connections.shutdown().await;
     Stopped { cut_off }
+}
+
+/// Those who have connected and were not accepted yet: closing the listener resets their connections.
+///
+/// The system is asked: tokio hears of some of them only later.
+fn queued(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    let listener = listener.into_std().ok();
+    let accept = move || match listener.as_ref()?.accept() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        accepted => Some(accepted),
+    };
+    iter::from_fn(accept).take(QUEUE).filter_map(|accepted| {
+        let (stream, peer) = accepted.ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, peer))
+    })
 }
 
 /// Errors of accept(2) that are about a peer that has gone already, not about us.
@@ -194,7 +224,9 @@ async fn serve_connection(
     if entry.is_one_too_many() {
         guard = guard.refusing(Refusal::too_many_connections());
     }
-    let service = service_fn(move |request: Request<Incoming>| {
+    let asked = Notify::new();
+    let service = service_fn(|request: Request<Incoming>| {
+        asked.notify_one();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
         let answer = router.clone().call(request);
@@ -219,6 +251,8 @@ async fn serve_connection(
     let stop = async {
         // An error means that `serve` itself was dropped, and this task with it.
         let _ = stopping.wait_for(|stopping| *stopping).await;
+        // At once when there was a request before.
+        let _ = timeout(LAST_CALL, asked.notified()).await;
     };
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

@@ -18,6 +18,7 @@ mod retention;
 mod roster;
 mod send;
 mod tail;
+mod watcher;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,6 +43,7 @@ use self::roster::CachedRoster;
 pub use self::send::Delivered;
 pub(crate) use self::send::{not_a_member, not_your_agent};
 use self::tail::Tail;
+pub use self::watcher::Watcher;
 use crate::clock::Clock;
 use crate::error::{ApiError, Result, chain};
 use crate::metrics::MeshMetrics;

@@ -14,8 +14,9 @@ mod frame;
 mod github;
 mod guide;
 mod home;
-mod join;
+pub(crate) mod join;
 mod local;
+mod mesh;
 mod prose;
 mod sessions;
 mod status;
@@ -53,6 +54,8 @@ pub fn router() -> Router<App> {
         .route("/docs/self-hosting", get(docs::self_hosting))
         .route("/docs/security", get(docs::security))
         .route("/status", get(status::page))
+        .route("/meshes", post(home::create))
+        .merge(mesh::router())
         .route("/account", get(sessions::page))
         .route("/sessions/{id}/end", post(sessions::end_session))
         .route("/account/tokens", get(tokens::page).post(tokens::create))

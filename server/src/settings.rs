@@ -60,6 +60,18 @@ pub struct Args {
     #[arg(long, env = "MESHWIRE_STORE_FILE", value_name = "PATH", global = true, value_parser = path())]
     pub store_file: Option<PathBuf>,
 
+    /// Most connections of this server to Postgres, one of which only listens; all servers on the database share what it
+    /// takes, 100 by default
+    #[arg(
+        long,
+        env = "MESHWIRE_POSTGRES_CONNECTIONS",
+        default_value_t = Place::CONNECTIONS,
+        value_name = "N",
+        global = true,
+        value_parser = clap::value_parser!(u32).range(2..)
+    )]
+    pub postgres_connections: u32,
+
     /// Client id of the GitHub OAuth app that people sign in with; without it, local accounts are offered
     #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_ID", value_name = "ID")]
     pub github_client_id: Option<String>,
@@ -185,7 +197,7 @@ impl Args {
     pub fn place(&self) -> Result<Place> {
         check_log(&self.log)?;
         let store = secret("MESHWIRE_STORE", self.store.clone(), self.store_file.as_deref())?;
-        Place::check(store.as_deref())
+        Place::check(store.as_deref(), self.postgres_connections)
     }
 }
 
@@ -285,7 +297,7 @@ impl Settings {
             None => match &store {
                 Place::Sqlite(path) => kept_secret_key(path)
                     .context("MESHWIRE_STORE: the place for the data cannot be used")?,
-                shared @ (Place::Postgres(_) | Place::DynamoDb(_)) => bail!(
+                shared @ (Place::Postgres { .. } | Place::DynamoDb(_)) => bail!(
                     "MESHWIRE_SECRET_KEY is missing: with {shared} it must be set, the same on all nodes, to \
                      at least {MIN_SECRET_KEY} random characters, for example those that \
                      `openssl rand -base64 48` prints"

@@ -32,7 +32,7 @@ pub(crate) use self::passwords::{Passwords, check_password};
 pub(crate) use self::return_to::ReturnTo;
 pub use self::sessions::current_session;
 pub(crate) use self::sessions::{
-    Kind as CookieKind, cookie_value, end, is_live, login_cookie, removal, start,
+    Kind as CookieKind, cookie_value, end, is_live, login_cookie, removal, session_of, start,
     start_with_password,
 };
 pub(crate) use self::tickets::Tickets;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic where it sees something unexpected")]
 
 use std::future::pending;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -601,6 +602,32 @@ async fn a_stop_finishes_what_is_under_way() {
     assert!(answer.head.contains("connection: close"), "{}", answer.head);
     busy.closed().await;
     drop((idle, silent, half, busy));
+    assert_eq!(within(task).await.unwrap(), Stopped { cut_off: 0 });
+}
+
+#[tokio::test]
+async fn a_stop_serves_who_has_just_connected() {
+    let server = Server::start(Limits::default()).await;
+    let mut new = server.connect().await;
+    let mut idle = server.send(GOOD).await;
+    // Whoever came before it is accepted by then.
+    idle.answer().await;
+    // Nothing else runs before the server is told to stop: this one is in the queue of the system.
+    let mut queued = std::net::TcpStream::connect(server.address).unwrap();
+    queued.write_all(GOOD.as_bytes()).unwrap();
+    let Server { address, stop, task, .. } = server;
+    stop.send(()).unwrap();
+    idle.closed().await;
+    assert!(TcpStream::connect(address).await.is_err());
+    new.send(GOOD).await;
+    assert_eq!(new.answer().await.body, "hello");
+    new.closed().await;
+    queued.set_nonblocking(true).unwrap();
+    let stream = TcpStream::from_std(queued).unwrap();
+    let mut queued = Client { stream, read: Vec::new() };
+    assert_eq!(queued.answer().await.body, "hello");
+    queued.closed().await;
+    drop((new, idle, queued));
     assert_eq!(within(task).await.unwrap(), Stopped { cut_off: 0 });
 }
 

@@ -35,7 +35,7 @@ macro_rules! on_every_engine {
     ($($case:ident,)*) => {
         on! {
             postgres,
-            async { meshwire_server::settings::Place::Postgres(crate::postgres_server::schema().await) };
+            async { meshwire_server::settings::Place::postgres(crate::postgres_server::schema().await) };
             $($case,)*
         }
         on! {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use meshwire_protocol::{AgentId, AgentKind, MeshId, MessageId, Scope, Via};
 use meshwire_server::secret;
+use meshwire_server::settings::Place;
 use meshwire_server::store::postgres::PostgresStore;
 use meshwire_server::store::{
     AccountStore as _, AgentChange, Appended, Batch, LogStore as _, MemberStore as _,
@@ -178,7 +179,8 @@ async fn world() -> (World, PgConnection) {
     let explained = "%20-csession_preload_libraries%3Dauto_explain%20-cauto_explain.log_min_duration%3D0\
         %20-cauto_explain.log_analyze%3Don%20-cauto_explain.log_format%3Djson\
         %20-cclient_min_messages%3Dlog%20-cenable_seqscan%3Doff";
-    let store = PostgresStore::open(&format!("{schema}{explained}")).await.unwrap();
+    let store =
+        PostgresStore::open(&format!("{schema}{explained}"), Place::CONNECTIONS).await.unwrap();
     let connection = PgConnection::connect(&schema).await.unwrap();
     let now = 1_700_000_000_000_000;
     let user = NewUser {

@@ -1,5 +1,7 @@
 //! Signing in, as browsers and the command line see it, and the pages that are for everyone.
 
+#[path = "sign_in/board.rs"]
+mod board;
 #[path = "sign_in/browser.rs"]
 mod browser;
 #[path = "support/github.rs"]
@@ -21,8 +23,16 @@ mod forms;
 mod join;
 #[path = "sign_in/links.rs"]
 mod links;
+#[path = "sign_in/live.rs"]
+mod live;
 #[path = "sign_in/local.rs"]
 mod local;
+#[path = "sign_in/meshes.rs"]
+mod meshes;
+#[path = "sign_in/messages.rs"]
+mod messages;
+#[path = "sign_in/people.rs"]
+mod people;
 #[path = "sign_in/tokens.rs"]
 mod tokens;
 #[path = "sign_in/with_github.rs"]

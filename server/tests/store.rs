@@ -19,6 +19,8 @@ mod cursors;
 mod devices;
 #[path = "store_suite/dynamodb.rs"]
 mod dynamodb;
+#[path = "support/dynamodb_client.rs"]
+mod dynamodb_client;
 #[path = "store_suite/dynamodb_lost.rs"]
 mod dynamodb_lost;
 #[path = "store_suite/dynamodb_only.rs"]

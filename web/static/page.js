@@ -57,4 +57,9 @@ async function copy(block) {
 
 addCopyButtons(document);
 refreshTimes();
+// Another script has put something into the page.
+document.addEventListener("added", (event) => {
+  addCopyButtons(event.target);
+  refreshTimes();
+});
 setInterval(refreshTimes, 20_000);

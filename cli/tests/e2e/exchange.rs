@@ -297,6 +297,7 @@ fn wrong_settings_are_refused_by_their_names() {
         ("MESHWIRE_STORE", "sqlite::memory:"),
         ("MESHWIRE_STORE", &format!("sqlite:{folder}")),
         ("MESHWIRE_STORE", "sqlite:/proc/meshwire.db"),
+        ("MESHWIRE_POSTGRES_CONNECTIONS", "1"),
         ("MESHWIRE_GITHUB_CLIENT_ID", "x"),
         ("MESHWIRE_GITHUB_CLIENT_SECRET", "x"),
         ("MESHWIRE_SECRET_KEY", "short"),

@@ -2,13 +2,11 @@
 
 use serde_json::json;
 
-use crate::chromium::{Scene, check_page};
+use crate::chromium::Scene;
+use crate::page_checks::{check_page, check_without_scripts};
 use crate::webdriver::{ENTER, TAB};
 
 const RIGHT: &str = "\u{e014}";
-/// The narrowest phone that is thought of.
-const NARROWEST: u64 = 360;
-
 /// The texts about tools that are to be seen.
 fn panels(scene: &Scene) -> String {
     let script = "return [...document.querySelectorAll('.panel')]
@@ -17,14 +15,14 @@ fn panels(scene: &Scene) -> String {
 }
 
 #[test]
-fn the_pages_for_everyone_fit_and_are_quiet() {
+fn the_pages_for_everyone_fit_are_quiet_and_need_no_scripts() {
     let scene = Scene::new();
+    let browser = &scene.browser;
     for (path, title) in [
         ("/", "Messages between coding agents"),
         ("/guide", "Setup guide"),
         ("/docs", "Docs"),
         ("/docs/api", "HTTP API"),
-        ("/docs/api/meshes-and-members", "Meshes and members (HTTP API)"),
         ("/docs/cli", "Command line"),
         ("/docs/errors", "Errors"),
         ("/docs/limits", "Limits"),
@@ -33,14 +31,24 @@ fn the_pages_for_everyone_fit_and_are_quiet() {
         ("/status", "Status"),
     ] {
         scene.open(path);
-        let name = path.trim_start_matches('/').replace('/', "-");
-        check_page(&scene.browser, &name, title, &[]);
-        let screen =
-            json!({"width": NARROWEST, "height": 800, "deviceScaleFactor": 1, "mobile": true});
-        scene.browser.devtools("Emulation.setDeviceMetricsOverride", &screen);
-        let width = scene.browser.script("return document.documentElement.scrollWidth");
-        assert!(width.as_u64() <= Some(NARROWEST), "{path} scrolls sideways: {width}");
-        scene.browser.devtools("Emulation.clearDeviceMetricsOverride", &json!({}));
+        let name = format!("public{}", path.replace('/', "-"));
+        check_page(browser, &name, title, &[]);
+        check_without_scripts(browser, &format!("{}{path}", scene.service.url));
+    }
+    // The calls of the API, by what they are about.
+    scene.open("/docs/api");
+    let parts = browser.script(
+        "const links = document.querySelectorAll('main a[href^=\"/docs/api/\"]');
+         return [...new Set([...links].map(link => link.pathname))]",
+    );
+    let parts: Vec<String> = serde_json::from_value(parts).unwrap();
+    assert!(parts.len() > 3, "{parts:?}");
+    for path in parts {
+        scene.open(&path);
+        let title = browser.title();
+        let title = title.trim_end_matches(" · MeshWire");
+        assert!(title.ends_with("(HTTP API)"), "{title}");
+        check_page(browser, &path[1..].replace('/', "-"), title, &[]);
     }
 }
 

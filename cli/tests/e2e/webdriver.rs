@@ -159,7 +159,7 @@ impl Chromium {
         let mut browser = Self { client, session: format!("{address}/session"), driver };
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
-            "goog:loggingPrefs": {"browser": "ALL"},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
             "goog:chromeOptions": {"args": arguments},
         }}});
         let session = browser.post("", &wanted);
@@ -230,6 +230,30 @@ impl Chromium {
     #[track_caller]
     pub(crate) fn script(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({"script": script, "args": []}))
+    }
+
+    /// Runs the body of a function in the page that calls its last argument; what it called it with.
+    #[track_caller]
+    pub(crate) fn script_that_calls_back(&self, script: &str) -> Value {
+        self.post("/execute/async", &json!({"script": script, "args": []}))
+    }
+
+    /// The document that was loaded since this was asked last, as the server sent it.
+    #[track_caller]
+    pub(crate) fn source(&self) -> String {
+        let entries = self.post("/se/log", &json!({"type": "performance"}));
+        let entries = entries.as_array().unwrap().iter();
+        let events = entries.map(|entry| {
+            let text = entry["message"].as_str().unwrap();
+            serde_json::from_str::<Value>(text).unwrap()["message"].take()
+        });
+        let documents = events.filter(|event| {
+            event["method"] == "Network.responseReceived" && event["params"]["type"] == "Document"
+        });
+        let last = documents.last().expect("a page was loaded");
+        let wanted = json!({"requestId": last["params"]["requestId"]});
+        let body = self.devtools("Network.getResponseBody", &wanted);
+        body["body"].as_str().unwrap().to_owned()
     }
 
     /// Waits until a script returns true; pages may come and go meanwhile.

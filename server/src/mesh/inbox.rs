@@ -134,7 +134,7 @@ impl Meshes {
 }
 
 impl Shared {
-    async fn head(&self, mesh: &MeshId) -> Result<Head> {
+    pub(super) async fn head(&self, mesh: &MeshId) -> Result<Head> {
         let head = self.store.head(mesh).await?;
         head.ok_or_else(|| ApiError::mesh_not_found(mesh.as_str()))
     }

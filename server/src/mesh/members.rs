@@ -6,7 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshwire_protocol::{ErrorCode, MeshId, Role, UserId};
+use meshwire_protocol::limits::{
+    DEFAULT_INVITE_HOURS, MAX_INVITE_HOURS, MAX_INVITE_USES, MAX_NAME,
+};
+use meshwire_protocol::{CreateInvite, ErrorCode, MeshId, Role, UserId};
 
 use super::{ATTEMPTS, Meshes, changing, limit_reached, not_a_member};
 use crate::clock::micros;
@@ -28,6 +31,44 @@ pub struct NewInvite {
     pub lasts: Duration,
     /// How many people it lets in.
     pub max_uses: u32,
+}
+
+impl TryFrom<CreateInvite> for NewInvite {
+    type Error = ApiError;
+
+    fn try_from(request: CreateInvite) -> Result<Self> {
+        let CreateInvite { login, expires_in_hours, max_uses } = request;
+        if let Some(login) = &login {
+            if max_uses.is_some() {
+                return Err(ApiError::field(
+                    "max_uses",
+                    "goes without `login`: one person joins once",
+                ));
+            }
+            // Wide enough for the logins of any GitHub, and for a label that has lost its login.
+            let fits = (1..=MAX_NAME).contains(&login.len())
+                && login
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~'));
+            if !fits {
+                return Err(ApiError::field("login", "is not a login: letters, digits and - only"));
+            }
+        }
+        let hours = expires_in_hours.unwrap_or(DEFAULT_INVITE_HOURS);
+        if !(1..=MAX_INVITE_HOURS).contains(&hours) {
+            let range = format!("must be 1 to {MAX_INVITE_HOURS}");
+            return Err(ApiError::field("expires_in_hours", range));
+        }
+        let max_uses = max_uses.unwrap_or(1);
+        if !(1..=MAX_INVITE_USES).contains(&max_uses) {
+            return Err(ApiError::field("max_uses", format!("must be 1 to {MAX_INVITE_USES}")));
+        }
+        Ok(Self {
+            login: login.map(|login| login.to_lowercase()),
+            lasts: Duration::from_hours(hours.into()),
+            max_uses,
+        })
+    }
 }
 
 impl Meshes {

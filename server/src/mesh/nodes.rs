@@ -187,7 +187,7 @@ impl Meshes {
 
     async fn hear_heads(&self, nodes: &dyn NodeStore) {
         loop {
-            match nodes.hinted().await {
+            match nodes.hinted(&|| self.shared.open_polls.any()).await {
                 Ok(Some(heads)) => self.shared.hear(heads),
                 Ok(None) => {
                     if let Err(error) = self.shared.sweep(nodes).await {

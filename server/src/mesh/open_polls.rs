@@ -33,6 +33,11 @@ impl OpenPolls {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        self.lock().all > 0
+    }
+
     /// Counts a poll until the guard is dropped, unless it is one too many.
     pub(super) fn open(&self, token: &TokenId, limits: &Limits) -> Result<OpenPoll> {
         let mut counts = self.lock();
@@ -105,10 +110,12 @@ mod tests {
         let limits = Limits { open_polls: 2, open_polls_total: 3, ..Limits::NONE };
         let polls = OpenPolls::default();
         let open = |n| polls.open(&token(n), &limits);
+        assert!(!polls.any());
         let one = [open(1).expect("first"), open(1).expect("second")];
         assert!(refused(&polls, 1, &limits).contains("MESHWIRE_LIMIT_OPEN_POLLS "));
         let two = open(2).expect("of another token");
         assert!(refused(&polls, 2, &limits).contains("MESHWIRE_LIMIT_OPEN_POLLS_TOTAL "));
+        assert!(polls.any());
         drop(one);
         assert_eq!(polls.lock().tokens.len(), 1, "a token without polls is forgotten");
         drop((open(1).expect("room again"), two));

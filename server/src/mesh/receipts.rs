@@ -1,7 +1,9 @@
 //! What has become of a message: one receipt for each agent that it is for, from the agent's three numbers.
 
+use std::collections::{BTreeSet, HashMap};
+
 use futures_util::future::try_join_all;
-use meshwire_protocol::{Delivery, DeliveryState, MessageId, MessageStatus};
+use meshwire_protocol::{AgentId, Delivery, DeliveryState, MessageId, MessageStatus};
 
 use super::Meshes;
 use crate::error::{ApiError, Result};
@@ -26,22 +28,45 @@ impl Meshes {
             .await?
             .filter(|stored| visible.shows(stored))
             .ok_or_else(|| ApiError::message_not_found(&id.to_string()))?;
+        let stored = [stored];
+        let deliveries = self.deliveries(roster, &stored).await?.remove(&id).unwrap_or_default();
+        let [stored] = stored;
+        Ok(MessageStatus { message: stored.message, deliveries })
+    }
+
+    /// How far messages of a mesh have come, by their ids. Each agent's position is asked for once.
+    pub async fn deliveries(
+        &self,
+        roster: &Roster,
+        messages: &[Stored],
+    ) -> Result<HashMap<MessageId, Vec<Delivery>>> {
+        let mesh = &roster.mesh.id;
+        let agents: BTreeSet<&AgentId> = messages
+            .iter()
+            .flat_map(|stored| receivers(roster, stored))
+            .map(|agent| &agent.id)
+            .collect();
+        let agents = Vec::from_iter(agents);
         let state = self.shared.state(mesh);
-        let mut deliveries = Vec::new();
-        for agents in receivers(roster, &stored).chunks(AT_ONCE) {
-            let positions = agents.iter().map(|agent| self.shared.store.position(mesh, &agent.id));
-            let positions = try_join_all(positions).await?;
-            for (agent, position) in agents.iter().zip(positions) {
+        let mut reached = HashMap::with_capacity(agents.len());
+        for agents in agents.chunks(AT_ONCE) {
+            let positions = agents.iter().map(|agent| self.shared.store.position(mesh, agent));
+            for (agent, position) in agents.iter().zip(try_join_all(positions).await?) {
                 // `None`: it was removed a moment ago.
                 let Some(position) = position else { continue };
-                let handed = state.presence.handed_to(&agent.id);
-                if let Some(state) = state_of(id, position, handed) {
-                    let (agent_id, name) = (agent.id.clone(), agent.name.clone());
-                    deliveries.push(Delivery { agent_id, name, state });
-                }
+                reached.insert(*agent, (position, state.presence.handed_to(agent)));
             }
         }
-        Ok(MessageStatus { message: stored.message, deliveries })
+        let of_message = |stored: &Stored| {
+            let id = stored.message.id;
+            let deliveries = receivers(roster, stored).into_iter().filter_map(|agent| {
+                let (position, handed) = *reached.get(&agent.id)?;
+                let state = state_of(id, position, handed)?;
+                Some(Delivery { agent_id: agent.id.clone(), name: agent.name.clone(), state })
+            });
+            (id, deliveries.collect())
+        };
+        Ok(messages.iter().map(of_message).collect())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use meshwire_protocol::limits::MAX_PAGE_BYTES;
 use meshwire_protocol::{AgentId, MessageId, TokenId};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::store::{Head, Stored, Stream};
 
@@ -35,6 +35,8 @@ struct Inner {
     messages: VecDeque<(Arc<Stored>, usize)>,
     bytes: usize,
     waiters: HashMap<AgentId, Vec<Waiter>>,
+    /// Tells those who look on, whomever a message is for.
+    news: watch::Sender<()>,
     next_waiter: u64,
 }
 
@@ -73,12 +75,19 @@ impl Tail {
     pub(super) fn wait(&self, agent: &AgentId, token: &TokenId) -> Waiting {
         let (wake, woken) = oneshot::channel();
         let mut inner = self.lock();
-        inner.unwatched |= inner.waiters.is_empty();
+        inner.unwatched |= inner.is_alone();
         let number = inner.next_waiter;
         inner.next_waiter += 1;
         let waiter = Waiter { number, agent: agent.clone(), token: token.clone(), wake };
         inner.waiters.entry(agent.clone()).or_default().push(waiter);
         Waiting { tail: Self(Arc::clone(&self.0)), agent: agent.clone(), number, woken }
+    }
+
+    /// Tells of whatever happens from now on, for as long as the receiver is kept.
+    pub(super) fn look_on(&self) -> watch::Receiver<()> {
+        let mut inner = self.lock();
+        inner.unwatched |= inner.is_alone();
+        inner.news.subscribe()
     }
 
     /// What an agent has to read after `position`, if all of it up to `head` is here.
@@ -106,10 +115,10 @@ impl Tail {
         is_news.then(|| inner.collect(agent, position, inner.head, limit)).flatten()
     }
 
-    /// How far all polls that wait have seen the log, or were woken; `None` when none waits.
+    /// How far all polls that wait have seen the log, or were woken; `None` when none waits and nobody looks on.
     pub(super) fn waited_from(&self) -> Option<MessageId> {
         let inner = self.lock();
-        (!inner.waiters.is_empty()).then_some(inner.head)
+        (!inner.is_alone()).then_some(inner.head)
     }
 
     /// Notes the head that a registered poll has read from the store: what comes after it will be news. Nobody
@@ -162,6 +171,7 @@ impl Tail {
             for stored in batch {
                 inner.wake_for(stored);
             }
+            inner.news.send_replace(());
         } else {
             inner.wake_everyone();
         }
@@ -180,10 +190,16 @@ impl Tail {
                 let _ = waiter.wake.send(Wake::Ended);
             }
         }
+        inner.news.send_replace(());
     }
 }
 
 impl Inner {
+    /// Whether no poll waits and nobody looks on.
+    fn is_alone(&self) -> bool {
+        self.waiters.is_empty() && self.news.receiver_count() == 0
+    }
+
     /// Forgets the messages: those after `from` are yet to come.
     fn restart(&mut self, from: MessageId) {
         self.messages.clear();
@@ -222,6 +238,7 @@ impl Inner {
         for (_, waiters) in self.waiters.drain() {
             wake_all(waiters);
         }
+        self.news.send_replace(());
     }
 
     fn wake_for(&mut self, stored: &Stored) {

@@ -18,7 +18,7 @@ struct Asset {
     content: &'static [u8],
 }
 
-const ASSETS: [Asset; 3] = [
+const ASSETS: [Asset; 4] = [
     Asset {
         name: "style.css",
         content_type: "text/css; charset=utf-8",
@@ -33,6 +33,11 @@ const ASSETS: [Asset; 3] = [
         name: "page.js",
         content_type: "text/javascript; charset=utf-8",
         content: include_bytes!("../../../web/static/page.js"),
+    },
+    Asset {
+        name: "live.js",
+        content_type: "text/javascript; charset=utf-8",
+        content: include_bytes!("../../../web/static/live.js"),
     },
 ];
 

@@ -8,6 +8,8 @@ use crate::pages::visitor::{Visitor, session_ticket};
 pub(crate) enum Here {
     /// The meshes of who is signed in; the landing page for strangers.
     Home,
+    /// Inside of one of the meshes.
+    Mesh,
     Tokens,
     Account,
     Guide,
@@ -40,6 +42,10 @@ impl Frame {
 
     /// `aria-current` of a link to a place.
     pub(crate) fn current(&self, place: Here) -> &'static str {
-        if self.here == place { "page" } else { "false" }
+        match (self.here, place) {
+            (here, place) if here == place => "page",
+            (Here::Mesh, Here::Home) => "true",
+            _ => "false",
+        }
     }
 }

@@ -207,6 +207,11 @@ fn joined(app: &App, mesh: &MeshId, member: bool) -> Response {
     html(StatusCode::OK, &Joined { mesh, member, login_command: login_command(app) })
 }
 
+/// The link of an invite, which `meshwire mesh join` reads too.
+pub(crate) fn invite_url(app: &App, mesh: &MeshId, code: &str) -> String {
+    app.url(&path(mesh, Some(code)))
+}
+
 fn path(mesh: &MeshId, code: Option<&str>) -> String {
     match code {
         Some(code) => format!("/join/{mesh}?invite={code}"),
@@ -214,7 +219,8 @@ fn path(mesh: &MeshId, code: Option<&str>) -> String {
     }
 }
 
-fn login_path(return_to: &str) -> String {
+/// Where one signs in to come to a page.
+pub(crate) fn login_path(return_to: &str) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("return_to", return_to);
     format!("/login?{}", query.finish())

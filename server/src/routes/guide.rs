@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::error::Result;
 
 #[derive(Template)]
-#[template(path = "integrate.md", escape = "none")]
+#[template(path = "integrate.md", escape = "none", whitespace = "preserve")]
 struct Guide<'a> {
     url: &'a str,
     mesh_id: &'a str,

@@ -1,16 +1,11 @@
 //! Members, invites, and requests to join.
 
-use std::time::Duration;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use meshwire_protocol::limits::{
-    DEFAULT_INVITE_HOURS, MAX_INVITE_HOURS, MAX_INVITE_USES, MAX_NAME,
-};
 use meshwire_protocol::{
     ChangeMember, CreateInvite, CreatedInvite, Decide, Decided, Invite, InviteList, Join,
-    JoinRequest, JoinRequestList, JoinStatus, Joined, Member, MemberList, MeshId,
+    JoinRequest, JoinRequestList, JoinStatus, Joined, Member, MemberList,
 };
 
 use super::answer;
@@ -18,9 +13,10 @@ use super::paths::{InvitePath, LoginPath, MeshPath};
 use crate::access::{AtMesh, InMesh};
 use crate::app::App;
 use crate::clock::timestamp;
-use crate::error::{ApiError, Result};
+use crate::error::Result;
 use crate::extract::{Json, OptionalJson};
 use crate::mesh::NewInvite;
+use crate::pages::join::invite_url;
 use crate::store::{InviteRow, MemberRow};
 
 /// List the members of a mesh
@@ -104,7 +100,7 @@ pub(super) async fn invite(
     caller: InMesh,
     Json(request): Json<CreateInvite>,
 ) -> Result<Response> {
-    let new = checked(request)?;
+    let new = NewInvite::try_from(request)?;
     let by = &caller.principal.user.id;
     let (invite, code) = app.meshes.invite(caller.mesh(), by, &new).await?;
     let url = invite_url(&app, caller.mesh(), &code);
@@ -229,40 +225,6 @@ pub(super) async fn decide(
     let accept = request.accept;
     let login = app.meshes.decide(caller.mesh(), by, caller.variable("login"), accept).await?;
     Ok(answer(&Decided { login, accept }))
-}
-
-fn checked(request: CreateInvite) -> Result<NewInvite> {
-    let CreateInvite { login, expires_in_hours, max_uses } = request;
-    if let Some(login) = &login {
-        if max_uses.is_some() {
-            return Err(ApiError::field("max_uses", "goes without `login`: one person joins once"));
-        }
-        // Wide enough for the logins of any GitHub, and for a label that has lost its login.
-        let fits = (1..=MAX_NAME).contains(&login.len())
-            && login.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~'));
-        if !fits {
-            return Err(ApiError::field("login", "is not a login: letters, digits and - only"));
-        }
-    }
-    let hours = expires_in_hours.unwrap_or(DEFAULT_INVITE_HOURS);
-    if !(1..=MAX_INVITE_HOURS).contains(&hours) {
-        let range = format!("must be 1 to {MAX_INVITE_HOURS}");
-        return Err(ApiError::field("expires_in_hours", range));
-    }
-    let max_uses = max_uses.unwrap_or(1);
-    if !(1..=MAX_INVITE_USES).contains(&max_uses) {
-        return Err(ApiError::field("max_uses", format!("must be 1 to {MAX_INVITE_USES}")));
-    }
-    Ok(NewInvite {
-        login: login.map(|login| login.to_lowercase()),
-        lasts: Duration::from_hours(hours.into()),
-        max_uses,
-    })
-}
-
-/// The link of an invite, which `meshwire mesh join` reads.
-fn invite_url(app: &App, mesh: &MeshId, code: &str) -> String {
-    app.url(&format!("/join/{mesh}?invite={code}"))
 }
 
 fn shown_member(member: &MemberRow) -> Member {

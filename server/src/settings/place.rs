@@ -13,17 +13,30 @@ pub enum Place {
     /// A file, used by one server.
     Sqlite(PathBuf),
     /// A database on a Postgres server, used by one or several.
-    Postgres(String),
+    Postgres {
+        /// Names the server, the database and the user, with the password.
+        url: String,
+        /// Most connections to it at a time.
+        connections: u32,
+    },
     /// A table of DynamoDB, used by one or several.
     DynamoDb(String),
 }
 
 impl Place {
+    /// Most connections to Postgres, unless a setting says otherwise.
+    pub const CONNECTIONS: u32 = 16;
+
+    /// A database on a Postgres server, with the usual number of connections.
+    pub const fn postgres(url: String) -> Self {
+        Self::Postgres { url, connections: Self::CONNECTIONS }
+    }
+
     /// Reads the setting; `None`: a file in the data folder of the user.
     ///
     /// # Errors
     /// Says which forms there are.
-    pub(super) fn check(store: Option<&str>) -> Result<Self> {
+    pub(super) fn check(store: Option<&str>, connections: u32) -> Result<Self> {
         let Some(store) = store else {
             let folders = etcetera::choose_base_strategy().context(
                 "no home folder to keep data in: set MESHWIRE_STORE=sqlite:PATH, or HOME",
@@ -48,7 +61,7 @@ impl Place {
                 url.path().len() > 1,
                 "MESHWIRE_STORE: the URL names no database; write postgres://USER:PASSWORD@HOST/DATABASE"
             );
-            return Ok(Self::Postgres(store.to_owned()));
+            return Ok(Self::Postgres { url: store.to_owned(), connections });
         }
         if let Some(table) = store.strip_prefix("dynamodb:") {
             // AWS: "table names must be between 3 and 255 characters long" of these.
@@ -71,7 +84,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "{}", path.display()),
-            Self::Postgres(url) => match Url::parse(url) {
+            Self::Postgres { url, .. } => match Url::parse(url) {
                 Ok(url) => {
                     let (host, name) = (url.host_str().unwrap_or("localhost"), url.path());
                     write!(f, "Postgres on {host}, database {}", name.trim_start_matches('/'))

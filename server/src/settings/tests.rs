@@ -63,6 +63,23 @@ fn the_store_comes_from_a_file_as_well() {
 }
 
 #[test]
+fn postgres_has_two_connections_at_least() {
+    let place = |connections: &[&str]| {
+        let flags = ["meshwire-server", "--store", "postgres://ada@localhost/ada"];
+        let args = Args::try_parse_from(flags.iter().chain(connections)).map_err(|e| e.to_string());
+        args.map(|args| args.place().unwrap())
+    };
+    let with = |connections| Place::Postgres {
+        url: "postgres://ada@localhost/ada".to_owned(),
+        connections,
+    };
+    assert!(place(&[]) == Ok(with(16)));
+    assert!(place(&["--postgres-connections", "2"]) == Ok(with(2)));
+    let refused = place(&["--postgres-connections", "1"]).err().unwrap();
+    assert!(refused.contains("--postgres-connections"), "{refused}");
+}
+
+#[test]
 fn an_empty_setting_of_a_secret_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let flags = [

@@ -17,7 +17,7 @@ use crate::planted;
 use crate::secret;
 use crate::sign_in::clean;
 use crate::sign_in::tickets::{AtGithub, Ticket as _};
-use crate::store::{Micros, SessionRow, UserRow};
+use crate::store::{Digest, Micros, SessionRow, UserRow};
 
 /// Ends a session that nobody uses.
 const IDLE: Duration = Duration::from_hours(14 * 24);
@@ -57,11 +57,19 @@ pub async fn current_session(
     app: &App,
     headers: &HeaderMap,
 ) -> Result<Option<(SessionRow, UserRow)>, ApiError> {
-    let Some(secret) = cookie_value(app, headers, Kind::Session) else {
-        return Ok(None);
-    };
+    match cookie_value(app, headers, Kind::Session) {
+        Some(secret) => session_of(app, &secret::digest(&secret)).await,
+        None => Ok(None),
+    }
+}
+
+/// The live session whose secret has this hash, and its user.
+pub(crate) async fn session_of(
+    app: &App,
+    hash: &Digest,
+) -> Result<Option<(SessionRow, UserRow)>, ApiError> {
     let now = app.clock.now();
-    let Some((session, user)) = app.store.session(&secret::digest(&secret), now).await? else {
+    let Some((session, user)) = app.store.session(hash, now).await? else {
         return Ok(None);
     };
     if is_live(&session, now) {

@@ -94,6 +94,22 @@ impl Ticket for TokenForm {
     const LIFETIME: Duration = Duration::from_hours(24);
 }
 
+/// In the form that sends a message.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SendForm {
+    /// The public id of the session that saw the form.
+    pub session: String,
+    /// The mesh that it sends to.
+    pub mesh: MeshId,
+    /// The idempotency key: sent twice, the form sends one message, on whatever node.
+    pub key: String,
+}
+
+impl Ticket for SendForm {
+    const PURPOSE: &'static str = "send";
+    const LIFETIME: Duration = Duration::from_hours(24);
+}
+
 /// In the form that lets the command line sign in.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct CliForm {

@@ -12,6 +12,7 @@ mod append;
 mod cache;
 mod chunk;
 mod clients;
+mod clock;
 mod codes;
 mod db;
 mod devices;
@@ -46,6 +47,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 
 use self::cache::{Chunks, Heads, Recent, Turns};
+use self::clock::EngineClock;
 use self::db::Db;
 use self::nodes::Node;
 use super::{Digest, Micros, NodeStore, Result, Store};
@@ -64,6 +66,7 @@ pub struct OpenError {
 /// One table of DynamoDB. Each handle is a node.
 pub struct DynamoStore {
     db: Db,
+    clock: EngineClock,
     heads: Heads,
     chunks: Chunks,
     turns: Turns,
@@ -126,11 +129,17 @@ impl DynamoStore {
             .with_max_attempts(3)
             .with_initial_backoff(Duration::from_millis(50))
             .with_max_backoff(Duration::from_secs(1));
-        let config = config.timeout_config(timeouts).retry_config(retries).build();
+        let clock = EngineClock::default();
+        let config = config
+            .timeout_config(timeouts)
+            .retry_config(retries)
+            .interceptor(clock.clone())
+            .build();
         let client = Client::from_conf(config);
         table::prepare(&client, table).await?;
         Ok(Self {
             db: Db::new(client, table.to_owned()),
+            clock,
             heads: Heads::default(),
             chunks: Chunks::default(),
             turns: Turns::default(),
@@ -146,8 +155,8 @@ impl Store for DynamoStore {
         self.db.get(&keys::any_account()).await.map(drop)
     }
 
-    async fn purge(&self, now: Micros) -> Result<bool> {
-        self.finish_something(now).await
+    async fn purge(&self, _now: Micros) -> Result<bool> {
+        self.finish_something().await
     }
 
     async fn close(&self) {

@@ -45,8 +45,11 @@ pub trait NodeStore: Send + Sync + 'static {
     async fn hint(&self, heads: &[(MeshId, MessageId)]) -> Result<()>;
 
     /// Waits until other nodes tell of heads. `None`: some of what they told may be lost, so that all heads
-    /// are to be looked at.
-    async fn hinted(&self) -> Result<Option<Vec<(MeshId, MessageId)>>>;
+    /// are to be looked at. What they tell while nobody `waits` for messages need not be heard.
+    async fn hinted(
+        &self,
+        waits: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Vec<(MeshId, MessageId)>>>;
 
     /// The `ended` log of the last ten seconds at least, that of all nodes.
     async fn ended(&self) -> Result<Vec<EndedRow>>;

@@ -32,10 +32,12 @@ pub async fn open_to_move(place: &Place) -> Result<Arc<dyn Moving>> {
             Ok(store) => Ok(Arc::new(store)),
             Err(error) => Err(error.into()),
         },
-        Place::Postgres(url) => match PostgresStore::open(url).await {
-            Ok(store) => Ok(Arc::new(store)),
-            Err(error) => Err(error.into()),
-        },
+        Place::Postgres { url, connections } => {
+            match PostgresStore::open(url, *connections).await {
+                Ok(store) => Ok(Arc::new(store)),
+                Err(error) => Err(error.into()),
+            }
+        }
         Place::DynamoDb(table) => match DynamoStore::open_to_move(table).await {
             Ok(store) => Ok(Arc::new(store)),
             Err(error) => Err(error.into()),

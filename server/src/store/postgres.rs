@@ -66,16 +66,17 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to the database, and brings its schema up to date while other nodes wait.
+    /// Connects to the database, by no more connections at a time than are given, and brings its schema up to date while
+    /// other nodes wait. One of them is for the listener, so there must be two at least.
     ///
     /// # Errors
     /// When the URL is none of Postgres, when the server does not answer or refuses, when what is there is no
     /// database of ours, or when it would not keep what it has confirmed.
-    pub async fn open(url: &str) -> std::result::Result<Self, OpenError> {
+    pub async fn open(url: &str, connections: u32) -> std::result::Result<Self, OpenError> {
         let options = session::options(url)?;
         let failed = |cause: sqlx::Error| OpenError::refused(&options, &cause);
         let silence = Silence::default();
-        let pool = session::pool(options.clone(), &silence).await.map_err(failed)?;
+        let pool = session::pool(options.clone(), connections, &silence).await.map_err(failed)?;
         session::check(&pool).await.map_err(failed)?;
         // Takes an advisory lock, so that of several nodes that start together one does it.
         MIGRATOR.run(&pool).await.map_err(|cause| failed(cause.into()))?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use meshwire_server::settings::Place;
 use meshwire_server::store::postgres::PostgresStore;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -111,12 +112,17 @@ async fn page(poll: JoinHandle<reqwest::Result<Response>>) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postgres_that_would_lose_what_it_confirmed_is_refused() {
     let mut cluster = Cluster::start().await;
-    PostgresStore::open(&cluster.url()).await.expect("as it comes, it is taken");
+    PostgresStore::open(&cluster.url(), Place::CONNECTIONS)
+        .await
+        .expect("as it comes, it is taken");
     for setting in ["fsync", "full_page_writes"] {
         cluster.stop_at_once().await;
         cluster.set(setting, "off");
         cluster.start_again().await;
-        let refused = PostgresStore::open(&cluster.url()).await.err().expect("it is refused");
+        let refused = PostgresStore::open(&cluster.url(), Place::CONNECTIONS)
+            .await
+            .err()
+            .expect("it is refused");
         assert!(refused.to_string().contains(setting), "{refused}");
         cluster.set(setting, "on");
     }

@@ -13,9 +13,10 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::dynamodb;
+use crate::dynamodb_client::config;
 use crate::own::{Own, Process};
 use crate::proxy::{Proxy, Wire};
-use crate::site::{Site, config};
+use crate::site::Site;
 
 pub(crate) struct Local {
     process: Process,

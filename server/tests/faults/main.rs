@@ -10,6 +10,8 @@
 mod checker;
 #[path = "../support/dynamodb.rs"]
 mod dynamodb;
+#[path = "../support/dynamodb_client.rs"]
+mod dynamodb_client;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
@@ -34,7 +36,9 @@ macro_rules! on_every_engine {
 mod clocks;
 mod cluster;
 mod dice;
+mod disk;
 mod engine;
+mod few;
 mod ground;
 mod kill;
 mod load;
@@ -52,6 +56,7 @@ mod rolling;
 mod site;
 mod tally;
 mod torn;
+mod volume;
 
 use std::time::Duration;
 

@@ -16,6 +16,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use reqwest::Client;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -44,15 +47,19 @@ pub(crate) enum Fate {
     Torn,
     /// One item of several is not looked at.
     Unprocessed,
+    /// It was signed at another time than this, says its signature. This befalls no request that was not.
+    Misdated,
 }
 
 impl Fate {
+    /// Those that befall by chance.
     pub(crate) const ALL: [Self; 9] =
         [Fine, Conflict, Throttled, FailsAfter, CutAfter, CutBefore, InProgress, Torn, Unprocessed];
 }
 
 use Fate::{
-    Conflict, CutAfter, CutBefore, FailsAfter, Fine, InProgress, Throttled, Torn, Unprocessed,
+    Conflict, CutAfter, CutBefore, FailsAfter, Fine, InProgress, Misdated, Throttled, Torn,
+    Unprocessed,
 };
 
 /// What befalls so many of a hundred requests of a kind.
@@ -100,6 +107,16 @@ fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 
 fn refused(body: &Value) -> Response<Full<Bytes>> {
     json(StatusCode::BAD_REQUEST, body.to_string())
+}
+
+/// What is said to a request that was signed at another time than this.
+fn misdated(headers: &HeaderMap) -> Option<Value> {
+    let date = headers.get("x-amz-date")?.to_str().unwrap();
+    let signed = DateTime::strptime("%Y%m%dT%H%M%SZ", date).unwrap();
+    let signed = signed.to_zoned(TimeZone::UTC).unwrap().timestamp();
+    let now = Timestamp::now();
+    (now.duration_since(signed).abs() > refusals::TOLERANCE)
+        .then(|| refusals::misdated(signed, now))
 }
 
 impl Nemesis {
@@ -171,13 +188,17 @@ impl Shared {
         let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
         let (_, act) = target.unwrap_or_default().split_once('.').unwrap_or_default();
         let mut asked: Value = serde_json::from_slice(&body).unwrap();
-        let fate = self.fate(act);
+        let misdated = misdated(&head.headers);
+        let fate = if misdated.is_some() { Misdated } else { self.fate(act) };
         let passes = match fate {
-            Conflict | Throttled | CutBefore => false,
+            Conflict | Throttled | CutBefore | Misdated => false,
             InProgress => self.below(2) == 0,
             _ => true,
         };
         self.tally.lock().unwrap().note(act, fate, &asked, passes);
+        if let Some(refusal) = misdated {
+            return Ok(refused(&refusal));
+        }
         if !passes {
             let actions = asked["TransactItems"].as_array().map_or(0, Vec::len);
             let below = |end| self.below(end);

@@ -31,8 +31,7 @@ pub(crate) trait Own: Sized {
 
     /// Starts it with no data.
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut own = Self::new(Process { folder, port: free_port(), child: None }).await;
+        let mut own = Self::new(Process::new()).await;
         own.start_again().await;
         own
     }
@@ -78,11 +77,16 @@ fn free_port() -> u16 {
 }
 
 impl Process {
+    /// None yet, with no data.
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), port: free_port(), child: None }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn runs(&mut self) -> bool {
+    pub(crate) fn runs(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 

@@ -1,5 +1,6 @@
 //! What DynamoDB says when it does not do what it is asked for, in its own words.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 fn error(name: &str, message: &str) -> Value {
@@ -49,6 +50,24 @@ pub(crate) fn throttled(actions: usize, below: impl Fn(usize) -> usize) -> Value
 pub(crate) fn in_progress() -> Value {
     let message = "The transaction with the given request token is already in progress.";
     error("TransactionInProgressException", message)
+}
+
+/// How far from now a request may be signed.
+pub(crate) const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+
+pub(crate) fn misdated(signed: Timestamp, now: Timestamp) -> Value {
+    let written = |at: Timestamp| at.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let (signature, at) = (written(signed), written(now));
+    let message = if signed < now {
+        let oldest = written(now - TOLERANCE);
+        format!("Signature expired: {signature} is now earlier than {oldest} ({at} - 5 min.)")
+    } else {
+        let newest = written(now + TOLERANCE);
+        format!(
+            "Signature not yet current: {signature} is still later than {newest} ({at} + 5 min.)"
+        )
+    };
+    json!({"__type": "com.amazon.coral.service#InvalidSignatureException", "message": message})
 }
 
 pub(crate) fn failure() -> Value {

@@ -2,18 +2,14 @@
 
 use std::sync::Arc;
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region};
 use meshwire_server::settings::Place;
 use meshwire_server::store::dynamodb::DynamoStore;
 use meshwire_server::store::{self, Store};
 use url::Url;
 
+use crate::dynamodb_client::{KEY, REGION, config};
 use crate::node::Node;
 use crate::{dynamodb, postgres};
-
-const REGION: &str = "eu-central-1";
-/// The key of AWS and its secret: what we run takes any.
-const KEY: &str = "test";
 
 #[derive(Clone)]
 pub(crate) struct Site {
@@ -29,7 +25,7 @@ impl Site {
     }
 
     pub(crate) fn database(url: String) -> Self {
-        Self { place: Place::Postgres(url.clone()), url }
+        Self { place: Place::postgres(url.clone()), url }
     }
 
     /// A new table on the DynamoDB Local of the run.
@@ -95,13 +91,4 @@ impl Site {
         };
         Node::with(&setting, environment)
     }
-}
-
-/// A client of DynamoDB at this endpoint.
-pub(crate) fn config(endpoint: &str) -> Builder {
-    aws_sdk_dynamodb::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .credentials_provider(Credentials::new(KEY, KEY, None, None, "test"))
-        .region(Region::new(REGION))
-        .endpoint_url(endpoint)
 }

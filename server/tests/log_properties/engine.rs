@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Builder};
 use clap::Parser as _;
 use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
-use meshwire_server::settings::{Args, Settings};
+use meshwire_server::settings::{Args, Place, Settings};
 use meshwire_server::store::Store;
 use meshwire_server::store::dynamodb::DynamoStore;
 use meshwire_server::store::postgres::PostgresStore;
@@ -56,7 +56,7 @@ impl Engine {
             Self::Sqlite(folder) => {
                 Arc::new(SqliteStore::open(&folder.path().join("test.db")).await?)
             }
-            Self::Postgres(url) => Arc::new(PostgresStore::open(url).await?),
+            Self::Postgres(url) => Arc::new(PostgresStore::open(url, Place::CONNECTIONS).await?),
             // Without expiry by the engine, whose clock is not that of the stories.
             Self::DynamoDb(table) => {
                 let config = aws_config::load_defaults(BehaviorVersion::latest()).await;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::header::{
-    ACCEPT, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE, USER_AGENT,
 };
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
 use meshwire_server::app::App;
 use meshwire_server::client_address::{ClientAddress, Networks};
 use meshwire_server::clock::Clock;
@@ -30,6 +31,8 @@ pub(crate) const PASSWORD: &str = "a battery of CaNaRy5f1e";
 /// The server, without its socket.
 pub(crate) struct Server {
     pub app: App,
+    /// Turns true when the server stops.
+    pub stop: watch::Sender<bool>,
     router: Router,
     _folder: TempDir,
 }
@@ -73,10 +76,10 @@ impl Server {
             retention: Retention::FOR_EVER,
         };
         let clock = Arc::new(Clock::default());
-        let (_, stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(false);
         let app = App::new(settings, public_url, store, clock, stopping);
         let router = routes::router(app.clone());
-        Self { app, router, _folder: folder }
+        Self { app, stop, router, _folder: folder }
     }
 
     /// A browser that has never been here.
@@ -160,6 +163,29 @@ impl Browser {
         Answer::from(self.router.clone().oneshot(request).await.expect("it always answers")).await
     }
 
+    /// A call of the API with a token: no cookies either.
+    pub(crate) async fn api(&self, method: &str, path: &str, token: &str, body: &str) -> Answer {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        let request = request.extension(ClientAddress(self.address));
+        let request = request.body(Body::from(body.to_owned())).expect("a request");
+        Answer::from(self.router.clone().oneshot(request).await.expect("it always answers")).await
+    }
+
+    /// Asks for what does not end by itself, as a script on a page does.
+    pub(crate) async fn listen(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let mut request = self.request("GET", path);
+        request
+            .headers_mut()
+            .expect("a request")
+            .insert(ACCEPT, "text/event-stream".parse().unwrap());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        self.router.clone().oneshot(request).await.expect("it always answers")
+    }
+
     /// Opens a page under another name of the server.
     pub(crate) async fn get_at(&mut self, host: &str, path: &str) -> Answer {
         let mut request = self.request("GET", path).body(Body::empty()).expect("a request");
@@ -204,7 +230,7 @@ impl Browser {
 }
 
 impl Answer {
-    async fn from(response: axum::response::Response) -> Self {
+    pub(crate) async fn from(response: Response) -> Self {
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 1 << 20).await.expect("a small body");
         let body = String::from_utf8(body.into()).expect("text");

@@ -139,15 +139,15 @@ async fn sessions_end_by_themselves_and_from_elsewhere() {
     log_in(&mut second, "ann", PASSWORD).await;
 
     // The newest stands first: its own, and then the other.
-    let home = second.get("/").await;
+    let home = second.get("/account").await;
     assert_eq!(home.body.matches("/sessions/").count(), 2);
     assert_eq!(home.body.matches("this browser").count(), 1);
     let other = home.body.split("action=\"/sessions/").nth(2).unwrap().split('/').next().unwrap();
     let path = format!("/sessions/{other}/end");
     second.post(&path, &[]).await.assert_error(403, "origin_refused");
-    let theirs = first.get("/").await;
+    let theirs = first.get("/account").await;
     second.post(&path, &[("ticket", theirs.ticket())]).await.assert_error(403, "origin_refused");
-    assert_eq!(second.post(&path, &[("ticket", home.ticket())]).await.location(), "/");
+    assert_eq!(second.post(&path, &[("ticket", home.ticket())]).await.location(), "/account");
     second.post(&path, &[("ticket", home.ticket())]).await.assert_error(404, "not_found");
     assert!(!first.get("/").await.body.contains("Sign out"));
     first.post(&path, &[("ticket", home.ticket())]).await.assert_error(401, "unauthorized");
@@ -168,7 +168,7 @@ async fn sessions_end_by_themselves_and_from_elsewhere() {
 async fn one_ends_the_own_session_too() {
     let server = Server::local().await;
     let mut browser = server.ann().await;
-    let home = browser.get("/").await;
+    let home = browser.get("/account").await;
     let own = home.body.split("action=\"/sessions/").nth(1).unwrap().split('/').next().unwrap();
     let answer = browser.post(&format!("/sessions/{own}/end"), &[("ticket", home.ticket())]).await;
     assert_eq!(answer.location(), "/");

@@ -47,7 +47,7 @@ async fn a_person_signs_in_and_out() {
     assert!(!cookie.contains("Domain"));
     assert!(browser.cookie("__Host-mw_login").is_none());
 
-    let home = browser.get("/").await;
+    let home = browser.get("/account").await;
     assert!(home.body.contains("octocat") && home.body.contains("Mona Octocat"));
     assert!(home.body.contains("Firefox on Linux"));
     assert_eq!(home.header("strict-transport-security"), "max-age=31536000");

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region};
+use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use meshwire_protocol::MeshId;
 use meshwire_server::store::dynamodb::DynamoStore;
 use meshwire_server::store::{Micros, Store};
 
+use crate::dynamodb_client;
 use crate::engine::Engine;
 
 /// A table of its own, for one case.
@@ -29,11 +30,7 @@ pub(crate) fn config() -> Builder {
         "MESHWIRE_TEST_DYNAMODB is not set: run the tests by ./infra/test.sh, which starts DynamoDB Local \
          for them; only these: ./infra/test.sh -- cargo test --test store dynamodb",
     );
-    aws_sdk_dynamodb::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .region(Region::new("eu-central-1"))
-        .endpoint_url(endpoint)
+    dynamodb_client::config(&endpoint)
 }
 
 async fn open(table: &str) -> Arc<DynamoStore> {

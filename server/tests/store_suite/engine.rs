@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meshwire_protocol::MeshId;
+use meshwire_server::settings::Place;
 use meshwire_server::store::postgres::PostgresStore;
 use meshwire_server::store::sqlite::SqliteStore;
 use meshwire_server::store::{Micros, Store};
@@ -98,7 +99,7 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     async fn open(url: &str) -> Arc<PostgresStore> {
-        Arc::new(PostgresStore::open(url).await.expect("the database opens"))
+        Arc::new(PostgresStore::open(url, Place::CONNECTIONS).await.expect("the database opens"))
     }
 
     /// Another connection to the schema.

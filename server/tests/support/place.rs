@@ -12,7 +12,7 @@ use tempfile::TempDir;
 pub(crate) async fn fresh(folder: &TempDir) -> Place {
     match std::env::var("MESHWIRE_TEST_ENGINE").as_deref() {
         Err(_) | Ok("sqlite") => Place::Sqlite(folder.path().join("test.db")),
-        Ok("postgres") => Place::Postgres(postgres::schema().await),
+        Ok("postgres") => Place::postgres(postgres::schema().await),
         Ok("dynamodb") => Place::DynamoDb(dynamodb::table()),
         Ok(other) => panic!("MESHWIRE_TEST_ENGINE={other}: expected sqlite, postgres or dynamodb"),
     }

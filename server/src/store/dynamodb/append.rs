@@ -8,11 +8,10 @@ use super::keys::{self, Key};
 use super::retry::Retry;
 use super::transaction::{Refusal, Transacted, Transaction};
 use super::{DynamoStore, chunk};
-use crate::clock::system_micros;
 use crate::planted;
 use crate::store::{Appended, Batch, Digest, Head, Micros, Result, StoreError};
 
-/// A node's clock that is further ahead than this is not used for ids.
+/// A node's clock that is further ahead of the engine's than this is not used for ids.
 const CLOCK_TOLERANCE: Micros = 60 * 1_000_000;
 
 /// Idempotency keys in a batch, at most: a transaction has 100 actions, of which the head is one, and the
@@ -115,7 +114,7 @@ impl DynamoStore {
                     Some(head) => head.head,
                 },
             };
-            let attempt = Attempt::new(batch, follows);
+            let attempt = Attempt::new(batch, follows, self.clock.now());
             match self.attempt(&attempt).await {
                 Ok(Attempted::Written) => return self.written(&attempt),
                 Ok(Attempted::No(answer)) => return Ok(answer),
@@ -193,9 +192,9 @@ impl DynamoStore {
 }
 
 impl<'a> Attempt<'a> {
-    fn new(batch: &'a Batch, follows: i64) -> Self {
+    fn new(batch: &'a Batch, follows: i64, clock: Micros) -> Self {
         let token = format!("{:016x}-{:016x}", batch.id, rand::random::<u64>());
-        Self { batch, follows, first: first_id(batch.now, follows), token }
+        Self { batch, follows, first: first_id(batch.now, follows, clock), token }
     }
 
     fn last(&self) -> i64 {
@@ -259,8 +258,8 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// max(now, head + 1), without a clock that runs far ahead of ours.
-fn first_id(now: Micros, head: i64) -> i64 {
+/// max(now, head + 1), without a `now` that is far ahead of the engine's clock.
+fn first_id(now: Micros, head: i64, clock: Micros) -> i64 {
     let next = head + 1;
-    if now > system_micros().saturating_add(CLOCK_TOLERANCE) { next } else { next.max(now) }
+    if now > clock.saturating_add(CLOCK_TOLERANCE) { next } else { next.max(now) }
 }

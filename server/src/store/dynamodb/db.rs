@@ -1,5 +1,5 @@
-//! The requests that are made of the engine: all reads consistent, every answer whole however many pages it
-//! has.
+//! The requests that are made of the engine: all reads consistent, but for ranges that say so; every answer whole
+//! however many pages it has.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,11 +50,21 @@ pub(super) struct Range<'a> {
     pub(super) limit: Option<usize>,
     /// Which attributes; all when empty.
     pub(super) attributes: &'a str,
+    /// Whether what was written just now has to be there. At half the price it may not be.
+    pub(super) consistent: bool,
 }
 
 impl Range<'_> {
     pub(super) fn all(pk: impl Into<String>) -> Self {
-        Self { pk: pk.into(), which: "", values: &[], forward: true, limit: None, attributes: "" }
+        Self {
+            pk: pk.into(),
+            which: "",
+            values: &[],
+            forward: true,
+            limit: None,
+            attributes: "",
+            consistent: true,
+        }
     }
 }
 
@@ -177,7 +187,7 @@ impl Db {
             .key_condition_expression(condition)
             .set_projection_expression(attributes.map(str::to_owned))
             .scan_index_forward(range.forward)
-            .consistent_read(true)
+            .consistent_read(range.consistent)
             .set_exclusive_start_key(start);
         if let Some(limit) = range.limit {
             query = query.limit(i32::try_from(limit).unwrap_or(i32::MAX));

@@ -1,4 +1,4 @@
-//! What nodes tell each other. Times in these items are those of the node that wrote them.
+//! What nodes tell each other. Times in these items are by the engine's clock, which is the same for all nodes.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,16 +14,21 @@ use super::db::{Db, Range};
 use super::item::{Item, decode, encode_until, s, text};
 use super::keys::{self, Key};
 use super::{DynamoStore, item};
-use crate::clock::{micros, system_micros};
+use crate::clock::micros;
 use crate::planted;
 use crate::secret;
-use crate::store::{Ended, EndedRow, Head, Micros, NodeStore, Result};
+use crate::store::{Ended, EndedRow, Head, Micros, NodeStore, Result, Store as _};
 
 /// How often all heads are looked at, however many hints come.
 const SWEEP: Duration = Duration::from_secs(10);
-/// Between two looks for hints.
-const EVERY: Duration = Duration::from_millis(100);
-/// How far back a look goes: what other nodes' clocks and the way to the table may be late.
+/// Between two hints of a node. The first one after a pause is written at once; what comes in the meantime is in the
+/// next one, for a hint costs a unit of writing.
+const BETWEEN: Duration = Duration::from_millis(100);
+/// Between two looks for hints. A look that is not consistent costs half a unit of reading for each 4 KB that the hints
+/// of [`BACK`] have, half a unit also when there are none: 10 units a second for a node on which polls wait and no other
+/// one writes, 12 cents of dollar a day, as much as consistent looks half as often. Where no poll waits nobody looks.
+const LOOK: Duration = Duration::from_millis(50);
+/// How far back a look goes: what the engine's clock is known to, and the way to the table, may be late.
 const BACK: Micros = 3_000_000;
 /// Who has not looked for this long may have missed hints.
 const MISSED: Duration = Duration::from_secs(2);
@@ -115,10 +120,10 @@ impl Node {
     }
 
     /// Begins a look; whether the last one is so long ago that something may have been missed.
-    fn looks(&self) -> bool {
+    fn looks(&self, now: Micros) -> bool {
         let mut heard = lock(&self.heard);
         // No look comes back to these.
-        let old = place(system_micros() - 2 * BACK);
+        let old = place(now - 2 * BACK);
         heard.hints = heard.hints.split_off(&old);
         heard.looked.elapsed() > MISSED
     }
@@ -131,7 +136,7 @@ impl Node {
 impl DynamoStore {
     /// An entry of the `ended` log, to be written with what ends something.
     pub(super) fn ended_item(&self, what: &Ended) -> Result<Item> {
-        let now = system_micros();
+        let now = self.clock.now();
         let id: i64 = rand::random();
         let (token, mesh) = match what {
             Ended::Token(token) => (Some(token.clone()), None),
@@ -175,21 +180,36 @@ impl NodeStore for DynamoStore {
         if planted::is("hints-dropped") {
             return Ok(());
         }
-        let now = system_micros();
+        let now = self.clock.now();
         let key = Key::new(keys::HINTS, format!("{}#{}", place(now), self.node.id));
         let hint = HintItem { heads: heads.to_vec() };
         self.db.put(encode_until(&key, &hint, now + MINUTE)?).await?;
         // What comes in the meantime goes into one item.
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(BETWEEN).await;
         Ok(())
     }
 
-    async fn hinted(&self) -> Result<Option<Vec<(MeshId, MessageId)>>> {
+    async fn hinted(
+        &self,
+        waits: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Vec<(MeshId, MessageId)>>> {
         loop {
-            tokio::time::sleep(EVERY).await;
-            let missed = self.node.looks();
-            let values = [("from", s(place(system_micros() - BACK)))];
-            let range = Range { which: "#sk > :from", values: &values, ..Range::all(keys::HINTS) };
+            tokio::time::sleep(LOOK).await;
+            if !waits() {
+                // Who comes to wait begins by looking at the head, and what is told from then on is not yet old.
+                self.node.looked();
+                continue;
+            }
+            let now = self.clock.now();
+            let missed = self.node.looks(now);
+            let values = [("from", s(place(now - BACK)))];
+            // What is not seen in one look is in a later one.
+            let range = Range {
+                which: "#sk > :from",
+                values: &values,
+                consistent: false,
+                ..Range::all(keys::HINTS)
+            };
             let items = self.db.range(&range).await?;
             let news = self.node.news(&items)?;
             self.node.looked();
@@ -203,7 +223,7 @@ impl NodeStore for DynamoStore {
     }
 
     async fn ended(&self) -> Result<Vec<EndedRow>> {
-        let now = system_micros();
+        let now = self.clock.now();
         let from = now - ENDED_BACK;
         let values = [("from", s(place(from)))];
         let mut rows = Vec::new();
@@ -223,8 +243,14 @@ impl NodeStore for DynamoStore {
         Ok(rows)
     }
 
+    async fn now(&self) -> Result<Option<Micros>> {
+        // An answer from just now: what time has passed since an older one is not known when the computer slept.
+        self.ping().await?;
+        Ok(self.clock.told())
+    }
+
     async fn renew(&self, lease: Duration) -> Result<()> {
-        let now = system_micros();
+        let now = self.clock.now();
         let key = Key::new(keys::NODES, &self.node.id);
         let lease = now.saturating_add(micros(lease));
         self.db.put(encode_until(&key, &LeaseItem { lease }, lease + HOUR)?).await?;
@@ -244,7 +270,7 @@ impl NodeStore for DynamoStore {
     }
 
     async fn note_polling(&self, mesh: &MeshId, agents: &[AgentId]) -> Result<()> {
-        let now = system_micros();
+        let now = self.clock.now();
         self.say(mesh, agents, now).await?;
         let mut said = lock(&self.node.said);
         if agents.is_empty() {
@@ -271,7 +297,7 @@ impl NodeStore for DynamoStore {
 impl DynamoStore {
     /// Whether another node has a lease that has not run out.
     pub(super) async fn is_shared(&self) -> Result<bool> {
-        let now = system_micros();
+        let now = self.clock.now();
         for item in self.db.range(&Range::all(keys::NODES)).await? {
             let lease: LeaseItem = decode(&item)?;
             if lease.lease > now && text(&item, "sk")? != self.node.id {
@@ -292,8 +318,7 @@ impl DynamoStore {
             leases.push(Key::new(keys::NODES, text(item, "sk")?));
         }
         let found = self.db.get_many(leases.clone()).await?;
-        // Leases are written by this clock too, on another computer.
-        let now = system_micros();
+        let now = self.clock.now();
         let mut agents = HashSet::new();
         for (item, lease) in said.iter().zip(&leases) {
             let Some(lease) = found.get(lease) else { continue };

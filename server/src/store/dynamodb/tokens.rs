@@ -17,7 +17,6 @@ use super::retry::Retry;
 use super::roster::{AgentItem, MemberItem};
 use super::transaction::{NEW, THERE, Transacted, Transaction};
 use super::{DynamoStore, db::Range};
-use crate::clock::system_micros;
 use crate::store::{Digest, Ended, Micros, Result, TokenMade, TokenRow, UserRow};
 
 /// A token is known for 30 days after its end, so that its holder is told what is wrong.
@@ -258,7 +257,7 @@ impl DynamoStore {
         let grounds = Grounds::of(&token, &found)?;
         let stands = grounds.mesh && grounds.agent && grounds.since == token.since;
         if !stands && token.revoked_at.is_none() {
-            token.revoked_at = Some(grounds.deleted_at.unwrap_or_else(system_micros));
+            token.revoked_at = Some(grounds.deleted_at.unwrap_or_else(|| self.clock.now()));
         }
         self.tokens.put(token.id.clone(), token.hash);
         Ok(Some((token.row(), user.row())))

@@ -96,7 +96,7 @@ impl DynamoStore {
     }
 
     /// A step of what is unfinished; `true` when there was something.
-    pub(super) async fn finish_something(&self, _now: Micros) -> Result<bool> {
+    pub(super) async fn finish_something(&self) -> Result<bool> {
         let range = Range { limit: Some(1), ..Range::all(keys::UNFINISHED) };
         let page = self.db.page(&range, None).await?;
         let Some(note) = page.items.first() else { return Ok(false) };

@@ -319,13 +319,7 @@ pub(super) async fn position(
         .bind(agent.as_str())
         .fetch_optional(conn)
         .await?
-        .map(|row| {
-            Ok(Position {
-                start: decode::id(&row, 0)?,
-                handed: decode::id(&row, 1)?,
-                cursor: decode::id(&row, 2)?,
-            })
-        })
+        .map(|row| decode::position(&row))
         .transpose()
 }
 

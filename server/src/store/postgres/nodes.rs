@@ -120,7 +120,10 @@ impl NodeStore for PostgresStore {
         Ok(())
     }
 
-    async fn hinted(&self) -> Result<Option<Vec<(MeshId, MessageId)>>> {
+    async fn hinted(
+        &self,
+        _waits: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Vec<(MeshId, MessageId)>>> {
         loop {
             let Some(told) = self.listener.next().await.map_err(store_error)? else {
                 return Ok(None);

@@ -11,8 +11,6 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use super::OpenError;
 use crate::planted;
 
-/// Most connections of one node. Postgres takes 100 by default, for all nodes.
-const CONNECTIONS: u32 = 16;
 /// How long a request waits for one of them.
 const ACQUIRE: Duration = Duration::from_secs(5);
 /// How long a connection that is tried may take.
@@ -72,10 +70,14 @@ impl Silence {
     }
 }
 
-pub(super) async fn pool(options: PgConnectOptions, silence: &Silence) -> sqlx::Result<PgPool> {
+pub(super) async fn pool(
+    options: PgConnectOptions,
+    connections: u32,
+    silence: &Silence,
+) -> sqlx::Result<PgPool> {
     let (before, after) = (silence.clone(), silence.clone());
     PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE)
         // A round trip for each request, but for a connection that may have died in the meantime.
         .test_before_acquire(false)

@@ -10,7 +10,9 @@ use sqlx::Row as _;
 use super::{Conn, Row};
 
 use crate::clock::timestamp;
-use crate::store::{AgentRow, Digest, Head, SessionRow, Stored, Stream, TokenRow, UserRow};
+use crate::store::{
+    AgentRow, Digest, Head, Position, SessionRow, Stored, Stream, TokenRow, UserRow,
+};
 
 /// Columns of a message, in the order that [`message`] reads them.
 macro_rules! message_columns {
@@ -79,6 +81,11 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row, column: usize) -> sqlx::Resul
 pub(super) fn id(row: &Row, column: usize) -> sqlx::Result<MessageId> {
     let value = row.try_get(column)?;
     MessageId::new(value).ok_or_else(|| fault(format!("message id {value}")))
+}
+
+/// Reads the three numbers of an agent, which the row begins with.
+pub(super) fn position(row: &Row) -> sqlx::Result<Position> {
+    Ok(Position { start: id(row, 0)?, handed: id(row, 1)?, cursor: id(row, 2)? })
 }
 
 /// Reads a count, which columns keep with a sign.

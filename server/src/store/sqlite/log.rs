@@ -194,7 +194,7 @@ impl LogStore for SqliteStore {
                 .await?;
                 for row in rows {
                     let (mesh, agent) = (decode::parsed(&row, 3)?, decode::parsed(&row, 4)?);
-                    tx.effects.push(Effect::Position(mesh, agent, position_row(&row)?));
+                    tx.effects.push(Effect::Position(mesh, agent, decode::position(&row)?));
                 }
                 Ok(())
             })
@@ -373,16 +373,8 @@ pub(super) async fn position(
         .bind(agent.as_str())
         .fetch_optional(conn)
         .await?
-        .map(|row| position_row(&row))
+        .map(|row| decode::position(&row))
         .transpose()
-}
-
-fn position_row(row: &SqliteRow) -> sqlx::Result<Position> {
-    Ok(Position {
-        start: decode::id(row, 0)?,
-        handed: decode::id(row, 1)?,
-        cursor: decode::id(row, 2)?,
-    })
 }
 
 /// Writes when tokens were last used, the later time of each.
@@ -420,7 +412,7 @@ async fn move_cursor(
     .fetch_optional(&mut tx.conn)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let position = position_row(&row)?;
+    let position = decode::position(&row)?;
     tx.effects.push(Effect::Position(mesh, agent, position));
     Ok(Some(position.cursor))
 }

@@ -21,7 +21,6 @@ use super::super::sessions::SessionItem;
 use super::super::tokens::TokenItem;
 use super::super::users::UserItem;
 use super::super::{DynamoStore, keys};
-use crate::clock::system_micros;
 use crate::store::moving::{
     Account, AccountLink, Agent, CliCode, DeviceCode, DeviceState, Idempotency, Invite,
     JoinRequest, Kind, Member, Mesh, Message, Out, Piece, Purpose as Said, Record, Session, Token,
@@ -41,7 +40,7 @@ impl DynamoStore {
             return Err(fault("an import into this table has broken off: import into it again"));
         }
         // What is left of an act would be half of it.
-        while self.finish_something(system_micros()).await? {}
+        while self.finish_something().await? {}
         let (records, meshes) = self.gather().await?;
         let mut out = Out::new(to);
         let after_logs = records.partition_point(|record| record.kind() < Kind::Message);

@@ -27,7 +27,7 @@ use super::super::sessions::SessionItem;
 use super::super::tokens::{self, BoundItem, LiveTokens, TokenItem};
 use super::super::transaction::Transacted;
 use super::super::users::{Holder, UserItem};
-use crate::clock::{micros, system_micros};
+use crate::clock::micros;
 use crate::store::moving::{
     Account, AccountLink, Agent, CliCode, DeviceCode, DeviceState, Idempotency, Imported, Invite,
     JoinRequest, Member, Mesh, Message, Piece, Purpose as Said, Record, Session, Token,
@@ -154,10 +154,10 @@ impl Log {
     }
 }
 
-/// An item whose time may be over already.
-fn encode_kept(key: &Key, row: &impl Serialize, until: Micros) -> Result<Item> {
+/// An item whose time may be over already, and that the engine, by its clock, keeps all the same.
+fn encode_kept(key: &Key, row: &impl Serialize, until: Micros, clock: Micros) -> Result<Item> {
     let mut item = encode_until(key, row, until)?;
-    let stays = system_micros().saturating_add(STAYS);
+    let stays = clock.saturating_add(STAYS);
     item.insert(EXPIRES.to_owned(), n(seconds(until.max(stays))));
     Ok(item)
 }
@@ -212,7 +212,7 @@ impl<'a> Import<'a> {
     }
 
     fn put_until(&mut self, key: &Key, row: &impl Serialize, until: Micros) -> Result<()> {
-        self.items.push(encode_kept(key, row, until)?);
+        self.items.push(encode_kept(key, row, until, self.store.clock.now())?);
         Ok(())
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// A new server.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let data = tempfile::tempdir().unwrap();
         let service = Service::start(data.path());
         Self { browser: Chromium::start(), service, _data: data }

@@ -30,6 +30,7 @@ mod mcp;
 mod npm;
 mod operations;
 mod page_checks;
+mod pages;
 mod program;
 mod push;
 mod readme;

@@ -159,7 +159,7 @@ impl Chromium {
         let mut browser = Self { client, session: format!("{address}/session"), driver };
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
-            "goog:loggingPrefs": {"browser": "ALL"},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
             "goog:chromeOptions": {"args": arguments},
         }}});
         let session = browser.post("", &wanted);
@@ -238,13 +238,22 @@ impl Chromium {
         self.post("/execute/async", &json!({"script": script, "args": []}))
     }
 
-    /// The document that is shown, as the server sent it.
+    /// The document that was loaded since this was asked last, as the server sent it.
     #[track_caller]
     pub(crate) fn source(&self) -> String {
-        let frame = &self.devtools("Page.getFrameTree", &json!({}))["frameTree"]["frame"];
-        let wanted = json!({"frameId": frame["id"], "url": frame["url"]});
-        let content = self.devtools("Page.getResourceContent", &wanted);
-        content["content"].as_str().unwrap().to_owned()
+        let entries = self.post("/se/log", &json!({"type": "performance"}));
+        let entries = entries.as_array().unwrap().iter();
+        let events = entries.map(|entry| {
+            let text = entry["message"].as_str().unwrap();
+            serde_json::from_str::<Value>(text).unwrap()["message"].take()
+        });
+        let documents = events.filter(|event| {
+            event["method"] == "Network.responseReceived" && event["params"]["type"] == "Document"
+        });
+        let last = documents.last().expect("a page was loaded");
+        let wanted = json!({"requestId": last["params"]["requestId"]});
+        let body = self.devtools("Network.getResponseBody", &wanted);
+        body["body"].as_str().unwrap().to_owned()
     }
 
     /// Waits until a script returns true; pages may come and go meanwhile.

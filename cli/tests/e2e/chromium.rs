@@ -278,7 +278,7 @@ fn everything_can_be_done_with_the_keyboard_alone() {
     assert_eq!(focused(browser), "Sign in");
     browser.press(ENTER);
     browser.shows(CONFIRMATION);
-    expect(&["Sign in as ada"]);
+    expect(&[&["Sign in as ada"][..], &foot].concat());
     browser.open(login.url.as_str());
     browser.press(&format!("{TAB}{TAB}{TAB}{ENTER}"));
     login.succeeds(browser);

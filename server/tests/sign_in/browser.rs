@@ -9,7 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE, USER_AGENT,
 };
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::Response;
 use meshwire_server::app::App;
 use meshwire_server::client_address::{ClientAddress, Networks};
@@ -178,7 +178,7 @@ impl Browser {
         request
             .headers_mut()
             .expect("a request")
-            .insert(ACCEPT, "text/event-stream".parse().unwrap());
+            .insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -27,7 +27,7 @@ impl Events {
     async fn open(browser: &Browser, path: &str, headers: &[(&str, &str)]) -> Self {
         let response = browser.listen(path, headers).await;
         assert_eq!(response.status(), StatusCode::OK);
-        let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+        let header = |name: &str| response.headers()[name].to_str().expect("ASCII").to_owned();
         assert_eq!(header("content-type"), "text/event-stream");
         assert_eq!(header("cache-control"), "no-store");
         assert!(header("content-security-policy").contains("default-src 'none'"));
@@ -39,7 +39,7 @@ impl Events {
         loop {
             if let Some((block, rest)) = self.buffer.split_once("\n\n") {
                 let event = read(block);
-                self.buffer = rest.to_owned();
+                self.buffer = String::from(rest);
                 match event {
                     Some(event) => return Some(event),
                     // A comment, so that the connection lives.
@@ -77,8 +77,8 @@ fn read(block: &str) -> Option<Event> {
     let mut data = Vec::new();
     for line in block.lines() {
         match line.split_once(':')? {
-            ("event", name) => event.name = name.trim().to_owned(),
-            ("id", id) => event.id = id.trim().to_owned(),
+            ("event", name) => event.name = String::from(name.trim()),
+            ("id", id) => event.id = String::from(id.trim()),
             ("data", text) => data.push(text.strip_prefix(' ').unwrap_or(text)),
             _ => {}
         }

@@ -35,7 +35,7 @@ axe_version=4.14.1
 axe_sha512=1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
 
 # Of infra/pages/package.json.
-html_validate_version=11.21.1
+html_validate_version=10.17.0
 
 # The clients that are tried in every run. Hermes and opencode take a minute each with an empty cache: opencode fetches
 # packages when it starts.

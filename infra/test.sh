@@ -229,7 +229,7 @@ fetch_page_checks() {
     local aside
     aside=$(mktemp -d "$tools/unpack.XXXXXX") || return
     cp infra/pages/package.json infra/pages/package-lock.json "$aside" || return
-    attend npm ci --prefix "$aside" --silent --no-audit --no-fund || {
+    attend env --chdir="$aside" npm ci --silent --no-audit --no-fund || {
         rm -rf "$aside"
         return 1
     }
@@ -473,7 +473,7 @@ check_pages() {
         return 1
     fi
     echo "$count pages."
-    attend node "$html_validate/node_modules/html-validate/bin/html-validate.mjs" \
+    attend "${MESHWIRE_TEST_NODE:+$MESHWIRE_TEST_NODE/}node" "$html_validate/node_modules/html-validate/bin/html-validate.mjs" \
         --config infra/pages/htmlvalidate.json "$pages"
 }
 

@@ -70,7 +70,7 @@ fn a_token_of_the_page_works_until_it_is_revoked_there() {
     let token = shown_token(browser);
     let settings = browser.text_of(".made pre:first-of-type");
     assert_eq!(settings, format!("MESHWIRE_TOKEN={token}\nMESHWIRE_URL={}", scene.service.url));
-    let command = browser.text_of(".made p + pre:last-of-type");
+    let command = browser.text_of(".made .copyable:last-of-type pre");
     assert_eq!(command, "meshwire send \"The build is green.\"");
 
     // Loaded again, and sent again as the browser then offers, it makes no second one.
@@ -137,7 +137,7 @@ fn a_page_of_tokens_that_went_back_or_was_sent_again_makes_no_second_one() {
     browser.click("#scope-admin");
     browser.click("section[aria-labelledby=make] button");
     browser.says("“no rights” is made");
-    assert_eq!(browser.text_of(".made p + pre:last-of-type"), "meshwire whoami");
+    assert_eq!(browser.text_of(".made .copyable:last-of-type pre"), "meshwire whoami");
 }
 
 #[test]

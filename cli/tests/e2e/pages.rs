@@ -1,6 +1,6 @@
 //! The pages that everyone may read, in a real browser.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::chromium::Scene;
 use crate::page_checks::{check_page, check_without_scripts};
@@ -58,7 +58,7 @@ fn a_tool_is_chosen_and_its_command_copied_with_the_keyboard() {
     let browser = &scene.browser;
     scene.open("/guide");
     let mut pressed = 0;
-    while browser.script("return document.activeElement.name") != Value::from("harness") {
+    while browser.script("return document.activeElement.name") != "harness" {
         pressed += 1;
         assert!(pressed < 100, "the tools are never reached");
         browser.press(TAB);

@@ -68,7 +68,7 @@ fn a_token_of_the_page_works_until_it_is_revoked_there() {
     browser.says("“CI of the shop” is made");
     check_page(browser, "token-made", "Tokens", &[]);
     let token = shown_token(browser);
-    let settings = browser.text_of(".made pre:first-of-type");
+    let settings = browser.text_of(".made .copyable:first-of-type pre");
     assert_eq!(settings, format!("MESHWIRE_TOKEN={token}\nMESHWIRE_URL={}", scene.service.url));
     let command = browser.text_of(".made .copyable:last-of-type pre");
     assert_eq!(command, "meshwire send \"The build is green.\"");

@@ -179,7 +179,7 @@ fn what_agents_write_is_text_on_every_page() {
     );
     says_by_itself(browser, "#messages .message .content", "again");
     for path in [
-        "".to_owned(),
+        String::new(),
         format!("/messages/{}", sent["id"]),
         "/people".to_owned(),
         "/settings".to_owned(),

@@ -247,10 +247,10 @@ impl Chromium {
             let text = entry["message"].as_str().unwrap();
             serde_json::from_str::<Value>(text).unwrap()["message"].take()
         });
-        let documents = events.filter(|event| {
+        let mut documents = events.filter(|event| {
             event["method"] == "Network.responseReceived" && event["params"]["type"] == "Document"
         });
-        let last = documents.last().expect("a page was loaded");
+        let last = documents.next_back().expect("a page was loaded");
         let wanted = json!({"requestId": last["params"]["requestId"]});
         let body = self.devtools("Network.getResponseBody", &wanted);
         body["body"].as_str().unwrap().to_owned()

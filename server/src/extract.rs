@@ -154,6 +154,15 @@ fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
 }
 
 fn form<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    // What is no UTF-8 is read as this character, which nobody else may put in its place.
+    let replaced = |part: &str| part.contains('\u{fffd}');
+    let is_meant = text.windows(9).any(|part| part.eq_ignore_ascii_case(b"%EF%BF%BD"))
+        || text.windows(3).any(|part| part == "\u{fffd}".as_bytes());
+    let unreadable = url::form_urlencoded::parse(text)
+        .find(|(name, value)| !is_meant && (replaced(name) || replaced(value)));
+    if let Some((name, _)) = unreadable {
+        return Err(ApiError::field(&name, "must be UTF-8"));
+    }
     let reader = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(text));
     serde_path_to_error::deserialize(reader)
         .map_err(|error| data_error(&error.path().to_string(), &error.inner().to_string()))

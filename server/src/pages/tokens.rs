@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::error::{ApiError, Result};
+use crate::extract::Query;
 use crate::pages::frame::{Frame, Here};
 use crate::pages::visitor::{Posted, Visitor, check_session_ticket, session_ticket, stale_form};
 use crate::pages::when::When;
@@ -21,6 +22,8 @@ use crate::store::{Micros, Roster, TokenRow, UserRow};
 use crate::tokens::{self, Grantor};
 
 const PATH: &str = "/account/tokens";
+/// Most tokens on a page, which shall stay below 100 KB.
+const LISTED: usize = 30;
 
 /// What a new token may do when nothing else is chosen.
 const USUAL_SCOPES: [Scope; 2] = [Scope::Read, Scope::Send];
@@ -37,6 +40,9 @@ struct View<'a> {
     ticket: String,
     made: Option<Made>,
     tokens: Vec<Shown>,
+    /// How many come before those, and how many there are.
+    first: usize,
+    all: usize,
     form: FormView<'a>,
 }
 
@@ -124,6 +130,13 @@ pub(crate) struct Fields {
     expires: String,
 }
 
+/// The query of the page.
+#[derive(Deserialize)]
+pub(crate) struct ListQuery {
+    /// How many tokens to leave out at the start of the list.
+    first: Option<String>,
+}
+
 /// The form that revokes a token.
 #[derive(Deserialize)]
 pub(crate) struct RevokeForm {
@@ -132,12 +145,17 @@ pub(crate) struct RevokeForm {
 }
 
 /// `GET /account/tokens`
-pub(crate) async fn page(State(app): State<App>, visitor: Visitor) -> Result<Response> {
+pub(crate) async fn page(
+    State(app): State<App>,
+    visitor: Visitor,
+    Query(query): Query<ListQuery>,
+) -> Result<Response> {
     let Some((_, user)) = &visitor.session else {
         return Ok(see_other(&format!("/login?return_to={PATH}")));
     };
     let rosters = app.meshes.of_user(&user.id).await?;
-    view(&app, &visitor, &rosters, &Fields::usual(), Errors::default(), None).await
+    let first = query.first.and_then(|first| first.parse().ok()).unwrap_or(0);
+    view(&app, &visitor, &rosters, first, &Fields::usual(), Errors::default(), None).await
 }
 
 /// `POST /account/tokens`: the answer is the one page that shows the token. Sent again, the form makes none.
@@ -163,11 +181,12 @@ pub(crate) async fn create(
             let made =
                 Made { command: example(&row, &rosters), name: row.name, secret, url: app.url("") };
             let fields = Fields::usual();
-            view(&app, &visitor, &rosters, &fields, Errors::default(), Some((row.id, made))).await
+            let made = Some((row.id, made));
+            view(&app, &visitor, &rosters, 0, &fields, Errors::default(), made).await
         }
         Err(error) => {
             let errors = Errors::of(error)?;
-            view(&app, &visitor, &rosters, &fields, errors, None).await
+            view(&app, &visitor, &rosters, 0, &fields, errors, None).await
         }
     }
 }
@@ -192,6 +211,7 @@ async fn view(
     app: &App,
     visitor: &Visitor,
     rosters: &[Arc<Roster>],
+    first: usize,
     fields: &Fields,
     errors: Errors,
     made: Option<(TokenId, Made)>,
@@ -206,7 +226,14 @@ async fn view(
         frame: Frame::new(app, visitor, Here::Tokens),
         ticket: session_ticket(app, session),
         made,
-        tokens: rows.into_iter().map(|row| Shown::new(row, rosters, new.as_ref(), now)).collect(),
+        all: rows.len(),
+        first,
+        tokens: rows
+            .into_iter()
+            .skip(first)
+            .take(LISTED)
+            .map(|row| Shown::new(row, rosters, new.as_ref(), now))
+            .collect(),
         form: FormView {
             ticket: app.sign_in.tickets.issue(&form, now),
             scopes: fields.scope_choices(),
@@ -219,6 +246,13 @@ async fn view(
         },
     };
     Ok(html(status, &view))
+}
+
+impl View<'_> {
+    /// Where the list goes on, if it does.
+    fn next(&self) -> Option<usize> {
+        Some(self.first + LISTED).filter(|next| *next < self.all)
+    }
 }
 
 impl Fields {

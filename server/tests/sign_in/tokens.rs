@@ -314,3 +314,30 @@ async fn names_are_escaped() {
         assert!(!answer.body.contains("<script>"), "{}", answer.body);
     }
 }
+
+#[tokio::test]
+async fn a_long_list_of_tokens_is_shown_in_pieces() {
+    let server = Server::local().await;
+    let mut browser = server.ann().await;
+    for n in 0..35 {
+        let name = format!("token number {n}");
+        let fields = [("name", name.as_str()), ("read", "on"), ("for", ""), ("expires", "7")];
+        assert_eq!(make(&mut browser, &fields).await.status, StatusCode::OK);
+    }
+    let shown = |page: &str| {
+        let is_there = |n: &i32| {
+            let name = format!("<h3>token number {n}");
+            let rest = page.split(&name).skip(1);
+            rest.into_iter().any(|rest| rest.starts_with([' ', '<']))
+        };
+        (0..35).filter(is_there).collect::<Vec<i32>>()
+    };
+    let first = browser.get("/account/tokens").await.body;
+    assert_eq!(shown(&first).len(), 30);
+    assert!(first.contains("href=\"/account/tokens?first=30\""), "{first}");
+    let second = browser.get("/account/tokens?first=30").await.body;
+    let mut all = [shown(&first), shown(&second)].concat();
+    all.sort_unstable();
+    assert_eq!(all, (0..35).collect::<Vec<_>>());
+    assert!(!second.contains("?first=60"), "{second}");
+}

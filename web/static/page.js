@@ -13,7 +13,7 @@ function relative(at, now) {
   ];
   const found = spans.find(([, span]) => Math.abs(seconds) >= span);
   if (!found) return seconds > 0 ? "in a moment" : "just now";
-  const count = Math.trunc(Math.abs(seconds) / found[1]);
+  const count = Math.trunc((Math.abs(seconds) + (seconds > 0 ? found[1] / 2 : 0)) / found[1]);
   const name = count === 1 ? found[0] : `${found[0]}s`;
   return seconds > 0 ? `in ${count} ${name}` : `${count} ${name} ago`;
 }

@@ -42,7 +42,8 @@ fn relative(seconds: i64) -> String {
     let Some((name, span)) = span else {
         return if seconds > 0 { "in a moment" } else { "just now" }.to_owned();
     };
-    let count = seconds.abs() / span;
+    // What is over has lasted at least so long; what is to come is so far away as near as can be said.
+    let count = (seconds.abs() + if seconds > 0 { span / 2 } else { 0 }) / span;
     let plural = if count == 1 { "" } else { "s" };
     if seconds > 0 {
         format!("in {count} {name}{plural}")
@@ -74,7 +75,8 @@ mod tests {
             (-3_599, "59 minutes ago"),
             (7_200, "in 2 hours"),
             (-86_400, "1 day ago"),
-            (30 * 86_400 - 1, "in 4 weeks"),
+            (7 * 86_400 - 1, "in 7 days"),
+            (90 * 86_400 - 1, "in 3 months"),
             (-400 * 86_400, "1 year ago"),
         ] {
             assert_eq!(relative(seconds), text);

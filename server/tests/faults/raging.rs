@@ -26,7 +26,7 @@ async fn a_nemesis_before_dynamodb_loses_and_doubles_nothing() {
     let load = Load::start(&ground, &[&nodes[0].url, &nodes[1].url], SENDERS);
     nemesis.rage();
     let mut round = 0;
-    while load.counts().all() < times(2_000, 20_000) {
+    while load.counts().all() < times(2_000, 5_000) {
         load.goes_on(200).await;
         round += 1;
         // What was done on one node is so on the other, whatever its queries show.

@@ -338,6 +338,13 @@ impl Meshes {
         self.shared.state(mesh).presence.seen(agent, self.shared.clock.now());
     }
 
+    /// Notes that messages up to this id were handed to an agent otherwise than by a poll.
+    pub fn handed(&self, mesh: &MeshId, agent: &AgentId, id: MessageId) {
+        let state = self.shared.state(mesh);
+        state.presence.seen(agent, self.shared.clock.now());
+        state.presence.handed(agent, id);
+    }
+
     /// When an agent was last seen, and whether it is active.
     pub fn presence(&self, mesh: &MeshId, agent: &AgentRow) -> (Option<Micros>, bool) {
         self.shared.state(mesh).presence.of(agent, self.shared.clock.now())

@@ -7,9 +7,9 @@ const news = document.getElementById("news");
 const older = document.getElementById("older");
 
 /** Most messages that stay on the page. */
-const MOST = 300;
+const MOST = 100;
 /** How long a page that nobody sees stays connected: a browser has few connections to a server. */
-const UNSEEN = 60_000;
+const UNSEEN = 3_000;
 
 let source;
 let last = list?.dataset.after;
@@ -25,7 +25,7 @@ function say(text, isTrouble = false) {
 function connect() {
   clearTimeout(again);
   if (isOver || source) return;
-  source = new EventSource(`${list.dataset.live}?after=${last}`);
+  source = new EventSource(`${list.dataset.live}&after=${last}`);
   source.addEventListener("open", () => say("Live: new messages appear by themselves."));
   source.addEventListener("error", () => {
     say("The connection is lost; trying again.", true);
@@ -37,6 +37,7 @@ function connect() {
   source.addEventListener("message", (event) => add(event.data, event.lastEventId));
   source.addEventListener("delivery", (event) => renew(event.data));
   source.addEventListener("agents", (event) => renewAgents(event.data));
+  source.addEventListener("notice", (event) => say(event.data, true));
   source.addEventListener("missed", () =>
     say("Many messages have come meanwhile: reload the page to see them all.", true),
   );
@@ -119,10 +120,8 @@ function renewAgents(html) {
   waiting = html;
   const agents = document.getElementById("agents");
   const isInUse = agents.contains(document.activeElement) || agents.querySelector("details[open]");
-  // All of them were asked for, and only some come by themselves.
-  const isLonger = new URLSearchParams(location.search).has("agents");
   offer(element(html));
-  if (isInUse || isLonger) return;
+  if (isInUse) return;
   renew(waiting);
   waiting = undefined;
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use meshwire_protocol::{AgentKind, ErrorCode, MeshId, Role, Via};
+use meshwire_protocol::{AgentKind, ErrorCode, MeshId, MessageId, Role, Via};
 
 use super::Action;
 use crate::app::App;
@@ -83,6 +83,20 @@ impl PersonInMesh {
             agent: None,
             expires_at: Some(self.session.expires_at),
             revocations: self.revocations,
+        }
+    }
+
+    /// Notes that they look at the mesh, if they have an agent there, which is made when it is first needed.
+    pub fn is_here(&self, app: &App) {
+        if let Some(own) = self.roster.person(&self.user.id) {
+            app.meshes.heartbeat(self.mesh(), &own.id);
+        }
+    }
+
+    /// Notes that messages up to this id were shown to them: delivered, and not acknowledged.
+    pub fn was_shown(&self, app: &App, newest: MessageId) {
+        if let Some(own) = self.roster.person(&self.user.id) {
+            app.meshes.handed(self.mesh(), &own.id, newest);
         }
     }
 

@@ -93,7 +93,7 @@ async fn what_is_sent_comes_at_once() {
     let worker = board.agent(&board.bob_token, "worker").await;
     let first = board.send(&board.bob_token, &json!({"content": "before"})).await;
     let page = board.ann.clone().get(&board.at("")).await;
-    let live = format!("data-live=\"{}\" data-after=\"{first}\"", board.at("/live"));
+    let live = format!("data-live=\"{}?agents=0\" data-after=\"{first}\"", board.at("/live"));
     assert!(page.body.contains(&live), "{}", page.body);
     assert!(page.body.contains("Reload the page to see new messages."), "without a script");
 

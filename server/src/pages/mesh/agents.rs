@@ -19,8 +19,9 @@ use crate::pages::visitor::{Posted, session_ticket};
 use crate::pages::when::When;
 use crate::store::{Micros, Stored};
 
-/// Most agents in the list until all are asked for.
+/// Most agents in the list beside the messages, and in one that goes on after it.
 const LISTED: usize = 16;
+const LISTED_FURTHER: usize = 32;
 /// How many messages the picture is made of.
 pub(super) const TRAFFIC: usize = 100;
 
@@ -69,6 +70,8 @@ pub(super) struct AgentsState {
     mesh: String,
     /// Those that are listed.
     agents: Vec<AgentView>,
+    /// How many are left out before those.
+    first: usize,
     all: usize,
     active: usize,
     picture: Option<Picture>,
@@ -90,16 +93,16 @@ pub(super) struct AgentView {
 }
 
 impl AgentsState {
-    /// As of now. `all`: list every one of them.
-    pub(super) fn new(app: &App, person: &PersonInMesh, traffic: &Traffic, all: bool) -> Self {
+    /// As of now. The list begins after the `first` agents.
+    pub(super) fn new(app: &App, person: &PersonInMesh, traffic: &Traffic, first: usize) -> Self {
         let mut agents = agents(app, person);
         let active = agents.iter().filter(|agent| agent.is_active).count();
         let picture = Picture::new(&agents, traffic);
         let count = agents.len();
-        if !all {
-            agents.truncate(LISTED);
-        }
-        Self { mesh: person.mesh().to_string(), agents, all: count, active, picture }
+        let first = first.min(count);
+        agents.drain(..first);
+        agents.truncate(if first == 0 { LISTED } else { LISTED_FURTHER });
+        Self { mesh: person.mesh().to_string(), agents, first, all: count, active, picture }
     }
 
     /// To be shown.
@@ -113,10 +116,20 @@ impl AgentsState {
         self.agents.iter().any(|agent| agent.is_removable)
     }
 
-    /// How many agents are left out of the list.
-    fn more(&self) -> usize {
-        self.all - self.agents.len()
+    /// Where the list goes on.
+    fn next(&self) -> usize {
+        self.first + self.agents.len()
     }
+
+    /// How many agents come after those in the list.
+    fn more(&self) -> usize {
+        self.all - self.next()
+    }
+}
+
+/// How many agents an address says to leave out at the start of the list.
+pub(super) fn first_agent(wanted: Option<&str>) -> usize {
+    wanted.and_then(|first| first.parse().ok()).unwrap_or(0)
 }
 
 /// Everyone; who was there last comes first.

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Visit;
-use super::agents::{AgentsState, TRAFFIC, Traffic};
+use super::agents::{AgentsState, TRAFFIC, Traffic, first_agent};
 use super::message::{self, DeliveryView, LARGEST};
 use super::stream::{PAGE, look_back};
 use crate::access::PersonInMesh;
@@ -43,16 +43,23 @@ const SLOW: Duration = Duration::from_secs(5);
 const LIVELY: Duration = Duration::from_secs(30);
 /// So that whatever stands in between sees that the connection lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Most messages whose way is followed; `live.js` keeps as many on the page.
+const FOLLOWED: usize = 100;
 /// Most messages that are made up for; a page that has missed more is better loaded again.
 const MISSED: usize = 100;
 /// How often a round begins anew because the mesh has changed under it.
 const ATTEMPTS: usize = 8;
+
+const PAUSED: &str = "The mesh was paused just now: nothing can be sent.";
+const RESUMED: &str = "The mesh goes on: messages can be sent again.";
 
 /// What the address says.
 #[derive(Deserialize)]
 pub(crate) struct LiveQuery {
     /// The newest message that the page shows.
     after: Option<String>,
+    /// How many agents the list on the page leaves out at its start.
+    agents: Option<String>,
 }
 
 /// `GET /meshes/{mesh}/live`
@@ -72,7 +79,8 @@ pub(super) async fn live(
         let newest = look_back(&app, &person, &person.visible(), None, 1).await?.0;
         newest.first().map_or(MessageId::ZERO, |newest| newest.message.id)
     };
-    let live = Live::new(app, person, watcher, after).await?;
+    let mut live = Live::new(app, person, watcher, after).await?;
+    live.first_agent = first_agent(query.agents.as_deref());
     let events = stream::unfold(Some(live), async |live| {
         let mut live = live?;
         let events = live.next().await;
@@ -101,6 +109,9 @@ struct Live {
     reached: HashMap<MessageId, DeliveryView>,
     traffic: Traffic,
     agents: Option<AgentsState>,
+    /// How many agents the list leaves out at its start.
+    first_agent: usize,
+    is_paused: bool,
     next_agents: Instant,
     next_deliveries: Instant,
     lively_until: Instant,
@@ -119,6 +130,7 @@ impl Live {
         let before = Some(after.next()).filter(|_| after < MessageId::MAX);
         let (seen, _) = look_back(&app, &person, &person.visible(), before, TRAFFIC).await?;
         let now = Instant::now();
+        let is_paused = person.roster.mesh.paused;
         Ok(Self {
             app,
             person,
@@ -129,6 +141,8 @@ impl Live {
             shown: seen.into_iter().take(PAGE).collect(),
             reached: HashMap::new(),
             agents: None,
+            first_agent: 0,
+            is_paused,
             next_agents: now,
             next_deliveries: now,
             lively_until: now + LIVELY,
@@ -178,6 +192,11 @@ impl Live {
             }
             self.tell(&new, &mut events).await?;
         }
+        let is_paused = self.person.roster.mesh.paused;
+        if std::mem::replace(&mut self.is_paused, is_paused) != is_paused {
+            let what = if is_paused { PAUSED } else { RESUMED };
+            events.push(Event::default().event("notice").data(what));
+        }
         let now = Instant::now();
         if now >= self.next_deliveries {
             self.tell_deliveries(&mut events).await?;
@@ -186,7 +205,8 @@ impl Live {
         }
         if now >= self.next_agents {
             self.next_agents = now + AGENTS;
-            let state = AgentsState::new(&self.app, &self.person, &self.traffic, false);
+            self.person.is_here(&self.app);
+            let state = AgentsState::new(&self.app, &self.person, &self.traffic, self.first_agent);
             if self.agents.as_ref() != Some(&state) {
                 self.agents = Some(state.clone());
                 let view = state.view(&self.app, &self.person);
@@ -245,10 +265,11 @@ impl Live {
             self.reached.insert(id, view.delivery().clone());
             self.shown.push_front(stored.clone());
         }
-        if !new.is_empty() {
+        if let Some(newest) = new.first() {
+            self.person.was_shown(&self.app, newest.message.id);
             self.lively_until = Instant::now() + LIVELY;
         }
-        for old in self.shown.drain(self.shown.len().min(PAGE)..) {
+        for old in self.shown.drain(self.shown.len().min(FOLLOWED)..) {
             self.reached.remove(&old.message.id);
         }
         Ok(())

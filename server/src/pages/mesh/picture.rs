@@ -20,7 +20,7 @@ const RADIUS: f64 = 104.0;
 /// The distance of their names.
 const NAMES: f64 = RADIUS + 17.0;
 /// Longest name that is written out, in characters.
-const LONGEST: usize = 13;
+const LONGEST: usize = 17;
 /// Most lines; those that stand for fewer messages are left out.
 const LINES: usize = 40;
 
@@ -29,6 +29,8 @@ const LINES: usize = 40;
 #[template(path = "mesh/picture.html")]
 pub(super) struct Picture {
     height: f64,
+    /// The part of the plane that is shown: names reach beyond the circle.
+    view: &'static str,
     nodes: Vec<Node>,
     lines: Vec<Line>,
     /// How many agents it leaves out.
@@ -99,6 +101,7 @@ impl Picture {
         let nodes = shown.iter().zip(&angles);
         Some(Self {
             height,
+            view: if turned { "-40 -40 480 480" } else { "-50 0 500 310" },
             nodes: nodes.map(|(agent, angle)| Node::new(agent, middle, *angle, turned)).collect(),
             lines,
             more: agents.len() - shown.len(),
@@ -169,7 +172,12 @@ impl Node {
 fn shortened(name: &str) -> String {
     match name.char_indices().nth(LONGEST) {
         None => name.to_owned(),
-        Some(_) => name.chars().take(LONGEST - 1).chain(['…']).collect(),
+        Some(_) => {
+            // Names of a team often differ at their end.
+            let length = name.chars().count();
+            let start = name.chars().take(LONGEST / 2);
+            start.chain(['…']).chain(name.chars().skip(length - LONGEST / 2)).collect()
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use axum::response::Response;
 use meshwire_protocol::{ErrorCode, MessageId, Role};
 use serde::Deserialize;
 
-use super::agents::{AgentsState, AgentsView, TRAFFIC, Traffic};
+use super::agents::{AgentsState, AgentsView, TRAFFIC, Traffic, first_agent};
 use super::compose::{ComposeView, Errors, Fields};
 use super::message::{self, LARGEST, MessageView, escaped_size};
 use super::{Head, Tab, Visit};
@@ -37,6 +37,8 @@ struct View<'a> {
     compose: ComposeView<'a>,
     messages: Vec<MessageView>,
     agents: AgentsView,
+    /// How many agents the list leaves out at its start.
+    first_agent: usize,
     /// Where older messages begin.
     older: Option<MessageId>,
     /// These are older ones, and do not change.
@@ -86,6 +88,12 @@ pub(super) async fn view(
         messages.truncate(fit);
         older = messages.last().map(|last| last.message.id);
     }
+    let first = first_agent(query.agents.as_deref());
+    if before.is_none()
+        && let Some(newest) = messages.first()
+    {
+        person.was_shown(app, newest.message.id);
+    }
     let status = errors.status();
     let view = View {
         frame: Frame::new(app, &visit.visitor, Here::Mesh),
@@ -93,8 +101,8 @@ pub(super) async fn view(
         compose: ComposeView::new(app, person, fields, errors).await?,
         newest: messages.first().map_or(MessageId::ZERO, |newest| newest.message.id),
         messages: message::views(app, person, &messages, LARGEST).await?,
-        agents: AgentsState::new(app, person, &traffic, query.agents.as_deref() == Some("all"))
-            .view(app, person),
+        agents: AgentsState::new(app, person, &traffic, first).view(app, person),
+        first_agent: first,
         older,
         is_past: before.is_some(),
         login_command: crate::pages::home::login_command(app),

@@ -170,15 +170,13 @@ impl Node {
 }
 
 fn shortened(name: &str) -> String {
-    match name.char_indices().nth(LONGEST) {
-        None => name.to_owned(),
-        Some(_) => {
-            // Names of a team often differ at their end.
-            let length = name.chars().count();
-            let start = name.chars().take(LONGEST / 2);
-            start.chain(['…']).chain(name.chars().skip(length - LONGEST / 2)).collect()
-        }
+    let length = name.chars().count();
+    if length <= LONGEST {
+        return name.to_owned();
     }
+    // Names of a team often differ at their end.
+    let start = name.chars().take(LONGEST / 2);
+    start.chain(['…']).chain(name.chars().skip(length - LONGEST / 2)).collect()
 }
 
 fn around((x, y): (f64, f64), radius: f64, angle: f64) -> (f64, f64) {

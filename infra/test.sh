@@ -280,7 +280,8 @@ start_dynamodb() {
     for attempt in 1 2 3 4 5; do
         port=$((20000 + RANDOM % 12000))
         [[ -z $(status_line "$port" 2>/dev/null) ]] || continue
-        "${service[@]}" env --chdir="$emulator" "$mark" java -Xmx1g -Djava.library.path=DynamoDBLocal_lib \
+        "${service[@]}" \
+        env --chdir="$emulator" "$mark" java -Xmx1g -Djava.library.path=DynamoDBLocal_lib \
             -jar DynamoDBLocal.jar -inMemory -disableTelemetry -port "$port" \
             </dev/null >"$work/dynamodb.log" 2>&1 &
         server=$!

@@ -100,6 +100,8 @@ struct Shared {
     purge: Notify,
     /// Heads that other nodes are to be told of.
     news: News,
+    /// Agents have come to be here, of which other nodes are to be told.
+    arrivals: Arc<Notify>,
     /// How many tokens were revoked on this node.
     revocations: AtomicU64,
 }
@@ -139,6 +141,7 @@ impl Meshes {
                 used: Mutex::default(),
                 purge: Notify::new(),
                 news: News::default(),
+                arrivals: Arc::default(),
                 revocations: AtomicU64::new(0),
             }),
         }
@@ -387,7 +390,7 @@ impl Shared {
             roster: CachedRoster::default(),
             queue: Queue::default(),
             tail: Tail::default(),
-            presence: Presence::default(),
+            presence: Presence::new(Arc::clone(&self.arrivals)),
             loops: LoopGuard::default(),
             catch_up: CatchUp::default(),
         });

@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
 
 pub use measured::Measured;
-pub use nodes::{Ended, EndedRow, NodeStore};
+pub use nodes::{Ended, EndedRow, NodeStore, Present};
 pub use open::{open, open_to_move, put_account_link};
 pub use rows::{
     AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, InviteRow, LogPage,

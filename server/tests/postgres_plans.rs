@@ -16,8 +16,8 @@ use meshwire_server::settings::Place;
 use meshwire_server::store::postgres::PostgresStore;
 use meshwire_server::store::{
     AccountStore as _, AgentChange, Appended, Batch, LogStore as _, MemberStore as _,
-    MeshStore as _, Move, NewAgent, NewMesh, NewMessage, NewUser, NodeStore as _, Register, Seen,
-    SentKey, Store as _, Stream, TokenRow, Visibility,
+    MeshStore as _, Move, NewAgent, NewMesh, NewMessage, NewUser, NodeStore as _, Present,
+    Register, Seen, SentKey, Store as _, Stream, TokenRow, Visibility,
 };
 use serde_json::Value;
 use sqlx::Connection as _;
@@ -115,6 +115,7 @@ impl World {
             read_at: Some(now),
             handed: MessageId::ZERO,
         };
+        let present = Present { polling: vec![agent.clone()], recent: Vec::new() };
         let mut all = Vec::new();
         macro_rules! hot {
             ($($what:literal: $act:expr;)*) => {
@@ -140,8 +141,9 @@ impl World {
             "a session": store.session(&token.hash, now);
             "a sweep": store.heads(std::slice::from_ref(mesh));
             "what has ended": store.ended();
-            "who polls": store.note_polling(mesh, std::slice::from_ref(agent));
-            "who is there": store.last_seen(mesh, std::slice::from_ref(agent), now);
+            "who is here": store.note_present(mesh, &present);
+            "who is elsewhere": store.present(mesh);
+            "who was seen": store.last_seen(mesh, std::slice::from_ref(agent));
             "the lease": store.renew(Duration::from_secs(30));
         }
         all

@@ -24,8 +24,10 @@ const REMEMBER_ENDED: Duration = Duration::from_mins(2);
 const LEASE: Duration = Duration::from_secs(30);
 /// How often that is renewed.
 const RENEW: Duration = Duration::from_secs(10);
-/// How often it is said which agents poll here, when that has changed.
-const TELL_POLLING: Duration = Duration::from_secs(5);
+/// How often it is said which agents are here, when some have left. Of those that come it is said at once.
+const TELL_PRESENT: Duration = Duration::from_secs(1);
+/// The least time between two of the latter.
+const BETWEEN_ARRIVALS: Duration = Duration::from_millis(200);
 /// How far a clock may be from the store's.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 /// How often that is looked at.
@@ -137,7 +139,7 @@ impl Meshes {
             self.keep_sweeping(nodes),
             self.read_ended(nodes),
             self.keep_the_lease(nodes),
-            self.tell_polling(nodes),
+            self.tell_present(nodes),
         );
     }
 
@@ -256,20 +258,28 @@ impl Meshes {
         }
     }
 
-    /// Says which agents poll here, for other nodes to show them as present.
-    async fn tell_polling(&self, nodes: &dyn NodeStore) {
-        let mut ticks = every(TELL_POLLING);
+    /// Says which agents are here, for other nodes to show them as present.
+    async fn tell_present(&self, nodes: &dyn NodeStore) {
+        let shared = &self.shared;
+        let mut ticks = every(TELL_PRESENT);
         loop {
-            ticks.tick().await;
-            let states: Vec<Arc<MeshState>> = self.shared.lock_states().values().cloned().collect();
+            let all = tokio::select! {
+                _ = ticks.tick() => true,
+                () = shared.arrivals.notified() => false,
+            };
+            let states: Vec<Arc<MeshState>> = shared.lock_states().values().cloned().collect();
             for state in states {
-                let Some(polling) = state.presence.polling_news() else { continue };
-                if let Err(error) = answered(nodes, nodes.note_polling(&state.id, &polling)).await {
-                    log(&error, "who polls here could not be written");
+                if !(state.presence.has_arrivals() || all) {
+                    continue;
+                }
+                let Some(present) = state.presence.news(shared.clock.now()) else { continue };
+                if let Err(error) = answered(nodes, nodes.note_present(&state.id, &present)).await {
+                    log(&error, "who is here could not be written");
                     state.presence.not_told();
                     break;
                 }
             }
+            sleep(BETWEEN_ARRIVALS).await;
         }
     }
 }

@@ -1,37 +1,57 @@
 //! Which agents are there. Kept in memory, written in batches.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use meshwire_protocol::limits::ACTIVE_WINDOW;
 use meshwire_protocol::{AgentId, MeshId, MessageId};
+use tokio::sync::Notify;
 
 use super::nodes::answered;
 use crate::clock::micros;
 use crate::error::chain;
-use crate::store::{AgentRow, Micros, NodeStore, Roster, Seen};
+use crate::store::{AgentRow, Micros, NodeStore, Present, Result, Roster, Seen};
 
-/// The least time between two looks at who was seen on other nodes.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// The least time between two looks at who is on other nodes: what is said of them is at most a second old, with the
+/// time in which they tell.
+const LOOK_EVERY: Duration = Duration::from_millis(700);
+/// The least time between two looks at when the others were seen, which tells of nobody who is there.
+const LOOK_LONG_AGO: Duration = Duration::from_secs(3);
+/// Between two polls an agent is still said to poll for so long: telling costs a write.
+const BETWEEN_POLLS: Duration = Duration::from_secs(5);
 
 /// The agents of a mesh that were seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Presence {
     /// On this node.
     here: Here,
-    /// On any node, as it was written when this one last looked around.
-    anywhere: Mutex<Anywhere>,
-    /// The agents with open polls that other nodes were last told of.
-    told: Mutex<Vec<AgentId>>,
+    /// On others, as they had written it when this one last looked around.
+    elsewhere: Mutex<Elsewhere>,
+    /// What other nodes were last told of those that are here; `None`: that is not known.
+    told: Mutex<Option<HashMap<AgentId, Sign>>>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Here(Arc<Mutex<HashMap<AgentId, Entry>>>);
+#[derive(Debug, Clone)]
+struct Here {
+    entries: Arc<Mutex<HashMap<AgentId, Entry>>>,
+    arrived: Arc<AtomicBool>,
+    arrivals: Arc<Notify>,
+}
+
+/// How an agent is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Polls,
+    WasSeen,
+}
 
 #[derive(Debug, Default)]
-struct Anywhere {
+struct Elsewhere {
     looked_at: Micros,
+    present: HashMap<AgentId, Sign>,
+    looked_long_ago_at: Micros,
     seen: HashMap<AgentId, Micros>,
 }
 
@@ -49,33 +69,59 @@ struct Entry {
     dirty: bool,
 }
 
+impl Entry {
+    /// How it is there, for nodes that were `told` something of it; `None`: it is not.
+    fn sign(&self, told: Option<Sign>, now: Micros) -> Option<Sign> {
+        let ago = now - self.at;
+        let polls = self.parked > 0 || (told == Some(Sign::Polls) && ago < micros(BETWEEN_POLLS));
+        if polls {
+            Some(Sign::Polls)
+        } else {
+            (ago < micros(ACTIVE_WINDOW)).then_some(Sign::WasSeen)
+        }
+    }
+}
+
 impl Here {
     fn with<R>(&self, change: impl FnOnce(&mut HashMap<AgentId, Entry>) -> R) -> R {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes a sign of life, and what else there is.
+    fn seen(&self, agent: &AgentId, now: Micros, change: impl FnOnce(&mut Entry)) {
+        let arrives = self.with(|entries| {
+            let entry = entries.entry(agent.clone()).or_default();
+            let arrives = entry.parked == 0 && now - entry.at >= micros(ACTIVE_WINDOW);
+            entry.at = entry.at.max(now);
+            entry.dirty = true;
+            change(entry);
+            arrives
+        });
+        if arrives {
+            self.arrived.store(true, Ordering::Release);
+            self.arrivals.notify_one();
+        }
     }
 
     fn reads(&self, agent: &AgentId, now: Micros) {
-        self.with(|entries| {
-            let entry = entries.entry(agent.clone()).or_default();
-            entry.at = entry.at.max(now);
-            entry.read_at = entry.read_at.max(Some(now));
-            entry.dirty = true;
-        });
+        self.seen(agent, now, |entry| entry.read_at = entry.read_at.max(Some(now)));
     }
 }
 
 impl Presence {
+    /// `arrivals` hears when an agent comes to be there.
+    pub(super) fn new(arrivals: Arc<Notify>) -> Self {
+        let here = Here { entries: Arc::default(), arrived: Arc::default(), arrivals };
+        Self { here, elsewhere: Mutex::default(), told: Mutex::new(Some(HashMap::new())) }
+    }
+
     fn with<R>(&self, change: impl FnOnce(&mut HashMap<AgentId, Entry>) -> R) -> R {
         self.here.with(change)
     }
 
     /// Notes a sign of life.
     pub(super) fn seen(&self, agent: &AgentId, now: Micros) {
-        self.with(|entries| {
-            let entry = entries.entry(agent.clone()).or_default();
-            entry.at = entry.at.max(now);
-            entry.dirty = true;
-        });
+        self.here.seen(agent, now, |_| {});
     }
 
     /// Notes that it reads its inbox, which is a sign of life too.
@@ -99,12 +145,7 @@ impl Presence {
 
     /// Counts the agent as present until the guard is dropped.
     pub(super) fn park(&self, agent: &AgentId, now: Micros) -> Parked {
-        self.with(|entries| {
-            let entry = entries.entry(agent.clone()).or_default();
-            entry.parked += 1;
-            entry.at = entry.at.max(now);
-            entry.dirty = true;
-        });
+        self.here.seen(agent, now, |entry| entry.parked += 1);
         Parked { here: self.here.clone(), agent: agent.clone() }
     }
 
@@ -114,35 +155,56 @@ impl Presence {
         if entry.parked > 0 {
             return (Some(now), true);
         }
-        let anywhere = self.lock_anywhere().seen.get(&agent.id).copied();
         let here = (entry.at > 0).then_some(entry.at);
-        let last = agent.last_seen.into_iter().chain(here).chain(anywhere).max();
-        (last, last.is_some_and(|at| now - at < micros(ACTIVE_WINDOW)))
+        let elsewhere = self.lock_elsewhere();
+        let seen = elsewhere.seen.get(&agent.id).copied();
+        let sign = elsewhere.present.get(&agent.id).copied();
+        let polls = (sign == Some(Sign::Polls)).then_some(elsewhere.looked_at);
+        let last = agent.last_seen.into_iter().chain(here).chain(seen).chain(polls).max();
+        let is_recent = |at: Micros| now - at < micros(ACTIVE_WINDOW);
+        (last, last.is_some_and(is_recent) || (sign.is_some() && is_recent(elsewhere.looked_at)))
     }
 
-    fn lock_anywhere(&self) -> MutexGuard<'_, Anywhere> {
-        self.anywhere.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds out who was seen on other nodes, unless that was done a moment ago. Nobody waits for more than
-    /// one of these at a time, and when it fails the last answer stands.
+    fn lock_told(&self) -> MutexGuard<'_, Option<HashMap<AgentId, Sign>>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds out who is on other nodes, unless that was done a moment ago. Nobody waits for more than one of these
+    /// at a time, and when it fails the last answer stands.
     pub(super) async fn look_around(&self, nodes: &dyn NodeStore, roster: &Roster, now: Micros) {
-        {
-            let mut anywhere = self.lock_anywhere();
-            if now < anywhere.looked_at + micros(LOOK_EVERY) {
+        let long_ago = {
+            let mut elsewhere = self.lock_elsewhere();
+            if now < elsewhere.looked_at + micros(LOOK_EVERY) {
                 return;
             }
-            anywhere.looked_at = now;
-        }
-        let agents: Vec<AgentId> = roster.agents.iter().map(|agent| agent.id.clone()).collect();
-        match answered(nodes, nodes.last_seen(&roster.mesh.id, &agents, now)).await {
-            Ok(seen) => {
-                let mut latest = HashMap::with_capacity(seen.len());
-                for (agent, at) in seen {
-                    let last = latest.entry(agent).or_insert(at);
-                    *last = at.max(*last);
+            elsewhere.looked_at = now;
+            let long_ago = now >= elsewhere.looked_long_ago_at + micros(LOOK_LONG_AGO);
+            if long_ago {
+                elsewhere.looked_long_ago_at = now;
+            }
+            long_ago
+        };
+        let look = async {
+            let present = nodes.present(&roster.mesh.id);
+            if !long_ago {
+                return Result::Ok((present.await?, None));
+            }
+            let agents: Vec<AgentId> = roster.agents.iter().map(|agent| agent.id.clone()).collect();
+            let seen = nodes.last_seen(&roster.mesh.id, &agents);
+            let (present, seen) = tokio::try_join!(present, seen)?;
+            Ok((present, Some(seen)))
+        };
+        match answered(nodes, look).await {
+            Ok((present, seen)) => {
+                let mut elsewhere = self.lock_elsewhere();
+                elsewhere.present = signs(present);
+                if let Some(seen) = seen {
+                    elsewhere.seen = seen.into_iter().collect();
                 }
-                self.lock_anywhere().seen = latest;
             }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "who is on other nodes could not be read");
@@ -150,25 +212,39 @@ impl Presence {
         }
     }
 
-    /// The agents that poll here, when they are others than those that were told before.
-    pub(super) fn polling_news(&self) -> Option<Vec<AgentId>> {
-        let mut polling: Vec<AgentId> = self.with(|entries| {
-            let parked = entries.iter().filter(|(_, entry)| entry.parked > 0);
-            parked.map(|(agent, _)| agent.clone()).collect()
-        });
-        polling.sort();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told == polling {
-            return None;
-        }
-        told.clone_from(&polling);
-        Some(polling)
+    /// Whether an agent has come since this was last asked.
+    pub(super) fn has_arrivals(&self) -> bool {
+        self.here.arrived.swap(false, Ordering::AcqRel)
+    }
+
+    /// The agents that are here, when something else was told of them before.
+    pub(super) fn news(&self, now: Micros) -> Option<Present> {
+        let mut told = self.lock_told();
+        let before = |agent: &AgentId| told.as_ref()?.get(agent).copied();
+        let signs: HashMap<AgentId, Sign> = self.with(|entries| {
+            let signs = || {
+                let sign =
+                    |(agent, entry): (_, &Entry)| Some((agent, entry.sign(before(agent), now)?));
+                entries.iter().filter_map(sign)
+            };
+            let same = told.as_ref().is_some_and(|told| {
+                signs().count() == told.len()
+                    && signs().all(|(agent, sign)| before(agent) == Some(sign))
+            });
+            (!same).then(|| signs().map(|(agent, sign)| (agent.clone(), sign)).collect())
+        })?;
+        let of = |which| {
+            let agents = signs.iter().filter(|(_, sign)| **sign == which);
+            agents.map(|(agent, _)| agent.clone()).collect()
+        };
+        let present = Present { polling: of(Sign::Polls), recent: of(Sign::WasSeen) };
+        *told = Some(signs);
+        Some(present)
     }
 
     /// Notes that they were not told after all.
     pub(super) fn not_told(&self) {
-        // The name of no agent, so that whoever polls is news.
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.lock_told() = None;
     }
 
     pub(super) fn forget(&self, agent: &AgentId) {
@@ -201,6 +277,13 @@ impl Presence {
             })
         })
     }
+}
+
+/// How the agents are there that are said to be.
+fn signs(present: Present) -> HashMap<AgentId, Sign> {
+    let recent = present.recent.into_iter().map(|agent| (agent, Sign::WasSeen));
+    // Last, for an agent may poll on one node and have been seen on another.
+    recent.chain(present.polling.into_iter().map(|agent| (agent, Sign::Polls))).collect()
 }
 
 /// An open poll.

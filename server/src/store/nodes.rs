@@ -25,6 +25,15 @@ pub struct EndedRow {
     pub what: Ended,
 }
 
+/// Agents that are there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Present {
+    /// Those that poll.
+    pub polling: Vec<AgentId>,
+    /// Others that have given a sign of life a moment ago.
+    pub recent: Vec<AgentId>,
+}
+
 /// Several processes on one store; each that has opened it is a node.
 ///
 /// Nothing here makes anything right that would be wrong without it: messages would come later, and a poll
@@ -65,15 +74,13 @@ pub trait NodeStore: Send + Sync + 'static {
     /// Keeps what this node has said of its polls true for `lease` from now on.
     async fn renew(&self, lease: Duration) -> Result<()>;
 
-    /// Says which agents of a mesh poll on this node, in the place of what it said before.
-    async fn note_polling(&self, mesh: &MeshId, agents: &[AgentId]) -> Result<()>;
+    /// Says which agents of a mesh are on this node, in the place of what it said before.
+    async fn note_present(&self, mesh: &MeshId, present: &Present) -> Result<()>;
 
-    /// When agents of a mesh were last seen, as far as any node has written it: `now` for those that poll on a
-    /// node whose lease has not run out. Agents that were never seen are missing.
-    async fn last_seen(
-        &self,
-        mesh: &MeshId,
-        agents: &[AgentId],
-        now: Micros,
-    ) -> Result<Vec<(AgentId, Micros)>>;
+    /// The agents of a mesh that are on other nodes whose lease has not run out.
+    async fn present(&self, mesh: &MeshId) -> Result<Present>;
+
+    /// When agents of a mesh were last seen, as far as any node has written it. Agents that were never seen are
+    /// missing.
+    async fn last_seen(&self, mesh: &MeshId, agents: &[AgentId]) -> Result<Vec<(AgentId, Micros)>>;
 }

@@ -1,8 +1,8 @@
 //! Senders and readers that go on whatever happens, and note what they saw.
 //!
 //! A sender repeats a message under its key until it is answered, as the command line does, on another node when
-//! there is one. Every third sender has no keys, and so it never repeats anything. A reader follows its inbox, and forgets from time to time where it was: then it is told from its
-//! kept cursor on.
+//! there is one. Every third sender has no keys, and so it never repeats anything. A reader follows its inbox, and forgets
+//! from time to time where it was: then it is told from its kept cursor on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,9 +17,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::LIMIT;
 use crate::checker::{Attempt, Cursor, Sight, Tickets, check};
 use crate::ground::{Ground, reader_name, sender_name};
+use crate::{LIMIT, times};
 
 /// What a client does between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -250,8 +250,8 @@ async fn read(shared: Arc<Shared>, number: usize, senders: usize) -> Sight {
     let mut sight = Sight::of(ground.streams_of(number));
     let (mut after, mut node, mut pages) = (None, number % shared.nodes.len(), 0);
     let last = Attempt::text(senders, 0);
-    // Readers of another pace.
-    let limit = [1_000, 3, 50][number % 3];
+    // Readers of another pace; the slow one is not to need an hour for a long log.
+    let limit = [1_000, times(3, 30), 50][number % 3];
     loop {
         let asked = shared.tickets.draw();
         let Some(page) = page(&shared, number, node, after, limit).await else {

@@ -19,7 +19,7 @@ use meshwire_protocol::MessageId;
 use meshwire_server::secret;
 use meshwire_server::store::dynamodb::DynamoStore;
 use meshwire_server::store::{
-    AccountStore as _, Ended, NodeStore, Result, Store, StoreError, Stream, TokenMade,
+    AccountStore as _, Ended, NodeStore, Present, Result, Store, StoreError, Stream, TokenMade,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 use crate::dynamodb::{DynamoDb, config};
 use crate::engine::Engine as _;
-use crate::fixture::{Mesh, T0, World, contents, id, new_token, to_all, wall};
+use crate::fixture::{Mesh, T0, World, contents, id, new_token, to_all};
 
 /// Adds up the read units of a store, in thousandths.
 #[derive(Debug, Clone, Default)]
@@ -234,19 +234,20 @@ async fn nodes_tell_each_other_of_heads_and_polls_and_of_what_has_ended() -> Res
     assert_eq!(heads.len(), 1);
 
     one.renew(Duration::from_secs(20)).await?;
-    one.note_polling(&mesh.id, std::slice::from_ref(&a.id)).await?;
-    let agents = std::slice::from_ref(&a.id);
-    let now = wall();
-    assert_eq!(two.last_seen(&mesh.id, agents, now).await?, [(a.id.clone(), now)]);
+    let c = secret::agent_id();
+    let here = Present { polling: vec![a.id.clone()], recent: vec![c] };
+    one.note_present(&mesh.id, &here).await?;
+    assert_eq!(two.present(&mesh.id).await?, here);
+    assert_eq!(one.present(&mesh.id).await?, Present::default(), "it knows of its own");
     one.renew(Duration::ZERO).await?;
     // What two nodes know of the time may be a second apart.
     let over = Instant::now() + Duration::from_secs(10);
-    while !two.last_seen(&mesh.id, agents, now).await?.is_empty() {
+    while two.present(&mesh.id).await? != Present::default() {
         assert!(Instant::now() < over, "the lease is over");
     }
     one.renew(Duration::from_secs(20)).await?;
-    one.note_polling(&mesh.id, &[]).await?;
-    assert_eq!(two.last_seen(&mesh.id, agents, wall()).await?, []);
+    one.note_present(&mesh.id, &Present::default()).await?;
+    assert_eq!(two.present(&mesh.id).await?, Present::default());
 
     let token = new_token(&mesh.owner.id, "secret");
     assert_eq!(one.create_token(token.clone(), 0).await?, TokenMade::Created);

@@ -1,6 +1,6 @@
 //! What nodes tell each other. Times in these items are by the engine's clock, which is the same for all nodes.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::{DynamoStore, item};
 use crate::clock::micros;
 use crate::planted;
 use crate::secret;
-use crate::store::{Ended, EndedRow, Head, Micros, NodeStore, Result, Store as _};
+use crate::store::{Ended, EndedRow, Head, Micros, NodeStore, Present, Result, Store as _};
 
 /// How often all heads are looked at, however many hints come.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -45,8 +45,8 @@ const DAY: Micros = 24 * HOUR;
 pub(super) struct Node {
     id: String,
     heard: Mutex<Heard>,
-    /// What it has said of its polls, and when.
-    said: Mutex<HashMap<MeshId, (Vec<AgentId>, Micros)>>,
+    /// Who it has said is there, and when.
+    said: Mutex<HashMap<MeshId, (Present, Micros)>>,
 }
 
 /// What it has heard of.
@@ -81,6 +81,8 @@ struct LeaseItem {
 #[derive(Debug, Serialize, Deserialize)]
 struct PollingItem {
     agents: Vec<AgentId>,
+    #[serde(default)]
+    recent: Vec<AgentId>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -147,12 +149,13 @@ impl DynamoStore {
         encode_until(&key, &EndedItem { id, token, mesh }, now + HOUR)
     }
 
-    async fn say(&self, mesh: &MeshId, agents: &[AgentId], now: Micros) -> Result<()> {
+    async fn say(&self, mesh: &MeshId, present: &Present, now: Micros) -> Result<()> {
         let key = Key::new(keys::polling(mesh), &self.node.id);
-        if agents.is_empty() {
+        let Present { polling, recent } = present.clone();
+        if polling.is_empty() && recent.is_empty() {
             return self.db.delete(&key).await;
         }
-        let item = PollingItem { agents: agents.to_vec() };
+        let item = PollingItem { agents: polling, recent };
         self.db.put(encode_until(&key, &item, now + DAY)?).await
     }
 }
@@ -255,42 +258,59 @@ impl NodeStore for DynamoStore {
         let lease = now.saturating_add(micros(lease));
         self.db.put(encode_until(&key, &LeaseItem { lease }, lease + HOUR)?).await?;
         // What was said long ago is said again before the engine deletes it.
-        let old: Vec<(MeshId, Vec<AgentId>)> = lock(&self.node.said)
+        let old: Vec<(MeshId, Present)> = lock(&self.node.said)
             .iter_mut()
             .filter(|(_, (_, at))| *at < now - DAY / 2)
-            .map(|(mesh, (agents, at))| {
+            .map(|(mesh, (present, at))| {
                 *at = now;
-                (mesh.clone(), agents.clone())
+                (mesh.clone(), present.clone())
             })
             .collect();
-        for (mesh, agents) in old {
-            self.say(&mesh, &agents, now).await?;
+        for (mesh, present) in old {
+            self.say(&mesh, &present, now).await?;
         }
         Ok(())
     }
 
-    async fn note_polling(&self, mesh: &MeshId, agents: &[AgentId]) -> Result<()> {
+    async fn note_present(&self, mesh: &MeshId, present: &Present) -> Result<()> {
         let now = self.clock.now();
-        self.say(mesh, agents, now).await?;
+        self.say(mesh, present, now).await?;
         let mut said = lock(&self.node.said);
-        if agents.is_empty() {
+        if *present == Present::default() {
             said.remove(mesh);
         } else {
-            said.insert(mesh.clone(), (agents.to_vec(), now));
+            said.insert(mesh.clone(), (present.clone(), now));
         }
         Ok(())
     }
 
-    async fn last_seen(
-        &self,
-        mesh: &MeshId,
-        agents: &[AgentId],
-        now: Micros,
-    ) -> Result<Vec<(AgentId, Micros)>> {
+    async fn present(&self, mesh: &MeshId) -> Result<Present> {
+        let mut said = self.db.range(&Range::all(keys::polling(mesh))).await?;
+        said.retain(|item| text(item, "sk").is_ok_and(|node| node != self.node.id));
+        if said.is_empty() {
+            return Ok(Present::default());
+        }
+        let mut leases = Vec::with_capacity(said.len());
+        for item in &said {
+            leases.push(Key::new(keys::NODES, text(item, "sk")?));
+        }
+        let found = self.db.get_many(leases.clone()).await?;
+        let now = self.clock.now();
+        let mut present = Present::default();
+        for (item, lease) in said.iter().zip(&leases) {
+            let Some(lease) = found.get(lease) else { continue };
+            let (lease, item): (LeaseItem, PollingItem) = (decode(lease)?, decode(item)?);
+            if lease.lease > now {
+                present.polling.extend(item.agents);
+                present.recent.extend(item.recent);
+            }
+        }
+        Ok(present)
+    }
+
+    async fn last_seen(&self, mesh: &MeshId, agents: &[AgentId]) -> Result<Vec<(AgentId, Micros)>> {
         let rows = self.position_rows(mesh, agents.iter()).await?;
-        let written = rows.into_iter().filter_map(|(agent, row)| Some((agent, row.last_seen?)));
-        let polling = self.polling(mesh).await?.into_iter().map(|agent| (agent, now));
-        Ok(written.chain(polling).collect())
+        Ok(rows.into_iter().filter_map(|(agent, row)| Some((agent, row.last_seen?))).collect())
     }
 }
 
@@ -305,28 +325,5 @@ impl DynamoStore {
             }
         }
         Ok(false)
-    }
-
-    /// The agents of a mesh that poll on any node whose lease has not run out.
-    async fn polling(&self, mesh: &MeshId) -> Result<Vec<AgentId>> {
-        let said = self.db.range(&Range::all(keys::polling(mesh))).await?;
-        if said.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut leases = Vec::with_capacity(said.len());
-        for item in &said {
-            leases.push(Key::new(keys::NODES, text(item, "sk")?));
-        }
-        let found = self.db.get_many(leases.clone()).await?;
-        let now = self.clock.now();
-        let mut agents = HashSet::new();
-        for (item, lease) in said.iter().zip(&leases) {
-            let Some(lease) = found.get(lease) else { continue };
-            let (lease, polling): (LeaseItem, PollingItem) = (decode(lease)?, decode(item)?);
-            if lease.lease > now {
-                agents.extend(polling.agents);
-            }
-        }
-        Ok(agents.into_iter().collect())
     }
 }

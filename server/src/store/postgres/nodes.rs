@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{PostgresStore, decode, store_error};
 use crate::planted;
-use crate::store::{Ended, EndedRow, Head, Micros, NodeStore, Result};
+use crate::store::{Ended, EndedRow, Head, Micros, NodeStore, Present, Result};
 
 /// The channel of NOTIFY.
 const CHANNEL: &str = "meshwire_heads";
@@ -189,8 +189,9 @@ impl NodeStore for PostgresStore {
         .map_err(store_error)
     }
 
-    async fn note_polling(&self, mesh: &MeshId, agents: &[AgentId]) -> Result<()> {
-        let done = if agents.is_empty() {
+    async fn note_present(&self, mesh: &MeshId, present: &Present) -> Result<()> {
+        let Present { polling, recent } = present;
+        let done = if polling.is_empty() && recent.is_empty() {
             sqlx::query("DELETE FROM polling WHERE mesh_id = $1 AND node_id = $2")
                 .bind(mesh.as_str())
                 .bind(self.node)
@@ -198,34 +199,51 @@ impl NodeStore for PostgresStore {
                 .await
         } else {
             sqlx::query(
-                "INSERT INTO polling (mesh_id, node_id, agents) VALUES ($1, $2, $3)
-                 ON CONFLICT (mesh_id, node_id) DO UPDATE SET agents = excluded.agents",
+                "INSERT INTO polling (mesh_id, node_id, agents, recent) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (mesh_id, node_id)
+                 DO UPDATE SET agents = excluded.agents, recent = excluded.recent",
             )
             .bind(mesh.as_str())
             .bind(self.node)
-            .bind(agents.iter().map(AgentId::as_str).collect::<Vec<_>>())
+            .bind(ids(polling))
+            .bind(ids(recent))
             .execute(&self.pool)
             .await
         };
         done.map(drop).map_err(store_error)
     }
 
-    async fn last_seen(
-        &self,
-        mesh: &MeshId,
-        agents: &[AgentId],
-        now: Micros,
-    ) -> Result<Vec<(AgentId, Micros)>> {
-        sqlx::query(
-            "SELECT id, last_seen FROM agent
-             WHERE mesh_id = $1 AND id = ANY($2) AND last_seen IS NOT NULL
+    async fn present(&self, mesh: &MeshId) -> Result<Present> {
+        let rows = sqlx::query(
+            "SELECT unnest(agents), true FROM polling JOIN node ON node.id = polling.node_id
+             WHERE mesh_id = $1 AND node_id <> $2 AND until > clock_timestamp()
              UNION ALL
-             SELECT unnest(agents), $3 FROM polling JOIN node ON node.id = polling.node_id
-             WHERE mesh_id = $1 AND until > now()",
+             SELECT unnest(recent), false FROM polling JOIN node ON node.id = polling.node_id
+             WHERE mesh_id = $1 AND node_id <> $2 AND until > clock_timestamp()",
         )
         .bind(mesh.as_str())
-        .bind(agents.iter().map(AgentId::as_str).collect::<Vec<_>>())
-        .bind(now)
+        .bind(self.node)
+        .fetch_all(&self.pool)
+        .await;
+        rows.and_then(|rows| {
+            let mut present = Present::default();
+            for row in &rows {
+                let polls: bool = row.try_get(1)?;
+                let agents = if polls { &mut present.polling } else { &mut present.recent };
+                agents.push(decode::parsed(row, 0)?);
+            }
+            Ok(present)
+        })
+        .map_err(store_error)
+    }
+
+    async fn last_seen(&self, mesh: &MeshId, agents: &[AgentId]) -> Result<Vec<(AgentId, Micros)>> {
+        sqlx::query(
+            "SELECT id, last_seen FROM agent
+             WHERE mesh_id = $1 AND id = ANY($2) AND last_seen IS NOT NULL",
+        )
+        .bind(mesh.as_str())
+        .bind(ids(agents))
         .fetch_all(&self.pool)
         .await
         .and_then(|rows| {
@@ -233,4 +251,8 @@ impl NodeStore for PostgresStore {
         })
         .map_err(store_error)
     }
+}
+
+fn ids(agents: &[AgentId]) -> Vec<&str> {
+    agents.iter().map(AgentId::as_str).collect()
 }

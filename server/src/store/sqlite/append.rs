@@ -1,6 +1,6 @@
 //! Appending batches of several meshes with a fixed number of statements.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use meshwire_protocol::{MeshId, MessageId};
 use serde_json::{Value, json};
@@ -74,14 +74,133 @@ enum Written {
     KeysTaken(HashMap<usize, Vec<usize>>),
 }
 
+/// What became of batches that were to be written and committed at once.
+pub(super) enum Together {
+    Committed(Vec<Appended>),
+    /// Nothing is written; tried one by one it will show what stands in the way.
+    OneByOne,
+    /// Whether they are written as it was meant is not known.
+    Unknown(sqlx::Error, Vec<Appended>),
+}
+
+/// Appends batches in a transaction of their own, and commits it, when nothing stands in the way. Each statement that
+/// is handed to the connection costs two changes of threads, so all of them are handed over together.
+pub(super) async fn append_together(tx: &mut Tx, cache: &Cache, batches: &[Batch]) -> Together {
+    let all: Vec<&Batch> = batches.iter().collect();
+    let Ok(plan) = plan(tx, cache, &all, &HashMap::new()).await else { return Together::OneByOne };
+    if plan.messages.is_empty() {
+        return Together::Committed(plan.outcomes);
+    }
+    // A key that is in use makes its insertion fail here, for the column may not be null. Parameters go by their order:
+    // those with numbers are counted anew in each statement.
+    let done = sqlx::query(
+        "BEGIN IMMEDIATE;
+         INSERT INTO sent_key (mesh_id, agent_id, key, fingerprint, message_id, expires_at)
+         SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3), value ->> 4, value ->> 5
+         FROM json_each(?) WHERE true
+         ON CONFLICT DO UPDATE SET
+             fingerprint = excluded.fingerprint,
+             message_id = CASE WHEN sent_key.expires_at <= ? THEN excluded.message_id END,
+             expires_at = excluded.expires_at;
+         INSERT INTO message (mesh_id, id, stream, batch, from_agent, from_name, from_user, from_kind, via,
+                              to_name, content, metadata, hops)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+                value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
+         FROM json_each(?);
+         UPDATE mesh SET head = j.value ->> 1 FROM json_each(?) AS j WHERE mesh.id = j.value ->> 0;
+         COMMIT",
+    )
+    .bind(plan.keys())
+    .bind(earliest(&all))
+    .bind(plan.messages())
+    .bind(plan.heads())
+    .execute(&mut tx.conn)
+    .await;
+    match done {
+        Ok(_) => {
+            tx.effects.extend(plan.effects());
+            Together::Committed(plan.outcomes)
+        }
+        Err(error) if is_transient(&error) => Together::Unknown(error, plan.outcomes),
+        Err(_) => match statement(&mut tx.conn, "ROLLBACK").await {
+            Ok(()) => Together::OneByOne,
+            Err(error) => Together::Unknown(error, plan.outcomes),
+        },
+    }
+}
+
 async fn write(
     tx: &mut Tx,
     cache: &Cache,
     batches: &[&Batch],
     taken: &HashMap<usize, Vec<usize>>,
 ) -> sqlx::Result<Written> {
-    let mut heads: HashMap<&MeshId, Option<Head>> = HashMap::new();
-    let mut moved: HashSet<&MeshId> = HashSet::new();
+    let plan = plan(tx, cache, batches, taken).await?;
+    if plan.messages.is_empty() {
+        return Ok(Written::All(plan.outcomes));
+    }
+    if !plan.keys.is_empty() {
+        let keys = plan.keys();
+        if insert_keys(&mut tx.conn, &keys, earliest(batches)).await? < plan.keys.len() {
+            let conflicts = conflicts(&mut tx.conn, &keys).await?;
+            return Ok(Written::KeysTaken(taken_keys(conflicts, batches, &plan.outcomes)?));
+        }
+    }
+    insert_messages(&mut tx.conn, &plan.messages()).await?;
+    sqlx::query(
+        "UPDATE mesh SET head = j.value ->> 1 FROM json_each(?1) AS j WHERE mesh.id = j.value ->> 0",
+    )
+    .bind(plan.heads())
+    .execute(&mut tx.conn)
+    .await?;
+    tx.effects.extend(plan.effects());
+    Ok(Written::All(plan.outcomes))
+}
+
+/// What appending some batches means for the tables, one array a row.
+struct Plan {
+    outcomes: Vec<Appended>,
+    messages: Vec<Value>,
+    keys: Vec<Value>,
+    moved: Vec<(MeshId, Head)>,
+}
+
+impl Plan {
+    fn messages(&self) -> String {
+        rows(&self.messages)
+    }
+
+    fn keys(&self) -> String {
+        rows(&self.keys)
+    }
+
+    fn heads(&self) -> String {
+        let heads: Vec<_> =
+            self.moved.iter().map(|(mesh, head)| json!([mesh, head.head])).collect();
+        rows(&heads)
+    }
+
+    fn effects(&self) -> impl Iterator<Item = Effect> {
+        self.moved.iter().map(|(mesh, head)| Effect::Head(mesh.clone(), Some(*head)))
+    }
+}
+
+fn rows(rows: &[Value]) -> String {
+    serde_json::to_string(rows).expect("values make JSON")
+}
+
+/// Keys that were over by then are free.
+fn earliest(batches: &[&Batch]) -> Micros {
+    batches.iter().map(|batch| batch.now).min().unwrap_or_default()
+}
+
+async fn plan(
+    tx: &mut Tx,
+    cache: &Cache,
+    batches: &[&Batch],
+    taken: &HashMap<usize, Vec<usize>>,
+) -> sqlx::Result<Plan> {
+    let mut heads: HashMap<&MeshId, Head> = HashMap::new();
     let mut outcomes = Vec::with_capacity(batches.len());
     let (mut messages, mut keys) = (Vec::new(), Vec::new());
     for (place, batch) in batches.iter().enumerate() {
@@ -90,7 +209,7 @@ async fn write(
             continue;
         }
         let head = match heads.get(&batch.mesh) {
-            Some(head) => *head,
+            Some(head) => Some(*head),
             None => head_of(tx, cache, &batch.mesh).await?,
         };
         let Some(mut head) = head else {
@@ -134,35 +253,11 @@ async fn write(
         }
         let count = i64::try_from(batch.messages.len()).unwrap_or(i64::MAX);
         head.head = message_id(first + count - 1)?;
-        heads.insert(&batch.mesh, Some(head));
-        moved.insert(&batch.mesh);
+        heads.insert(&batch.mesh, head);
         outcomes.push(Appended::Written { follows, first: message_id(first)? });
     }
-    if messages.is_empty() {
-        return Ok(Written::All(outcomes));
-    }
-
-    if !keys.is_empty() {
-        let count = keys.len();
-        let now = batches.iter().map(|batch| batch.now).min().unwrap_or_default();
-        let keys = Value::Array(keys).to_string();
-        if insert_keys(&mut tx.conn, &keys, now).await? < count {
-            let conflicts = conflicts(&mut tx.conn, &keys).await?;
-            return Ok(Written::KeysTaken(taken_keys(conflicts, batches, &outcomes)?));
-        }
-    }
-    insert_messages(&mut tx.conn, &Value::Array(messages).to_string()).await?;
-    let moved: Vec<(&MeshId, Head)> =
-        moved.into_iter().filter_map(|mesh| Some((mesh, (*heads.get(mesh)?)?))).collect();
-    let rows: Vec<Value> = moved.iter().map(|(mesh, head)| json!([mesh, head.head])).collect();
-    sqlx::query(
-        "UPDATE mesh SET head = j.value ->> 1 FROM json_each(?1) AS j WHERE mesh.id = j.value ->> 0",
-    )
-    .bind(Value::Array(rows).to_string())
-    .execute(&mut tx.conn)
-    .await?;
-    tx.effects.extend(moved.into_iter().map(|(mesh, head)| Effect::Head(mesh.clone(), Some(head))));
-    Ok(Written::All(outcomes))
+    let moved = heads.into_iter().map(|(mesh, head)| (mesh.clone(), head)).collect();
+    Ok(Plan { outcomes, messages, keys, moved })
 }
 
 /// max(now, head + 1), without a clock that runs far ahead of ours.

@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{mpsc, oneshot};
 
-use super::append::{self, Unsure};
+use super::append::{self, Together, Unsure};
 use super::cache::{Cache, Effect};
 use super::{decode, is_transient, store_error};
 use crate::store::{Appended, Batch, Ended, Head, Position, Result, StoreError};
@@ -284,13 +284,30 @@ impl Task {
         acts: Vec<Box<dyn Act>>,
     ) -> std::result::Result<(), Broken> {
         tx.effects.clear();
+        let (batches, replies): (Vec<_>, Vec<_>) = appends.into_iter().unzip();
+        if acts.is_empty() {
+            match append::append_together(tx, &self.cache, &batches).await {
+                Together::Committed(outcomes) => {
+                    self.cache.apply(std::mem::take(&mut tx.effects));
+                    for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                        let _ = reply.send(Ok(outcome));
+                    }
+                    return Ok(());
+                }
+                Together::Unknown(error, outcomes) => {
+                    let outcomes = outcomes.into_iter().map(Ok).collect();
+                    self.find_out(&error, &batches, replies, outcomes).await;
+                    return Err(Broken);
+                }
+                Together::OneByOne => {}
+            }
+        }
         if let Err(error) = statement(&mut tx.conn, "BEGIN IMMEDIATE").await {
-            refuse_all(appends, acts, &error);
+            refuse_all(batches.into_iter().zip(replies).collect(), acts, &error);
             return Err(Broken);
         }
 
         // Appends first: they find the heads as of the last commit in the cache.
-        let (batches, replies): (Vec<_>, Vec<_>) = appends.into_iter().unzip();
         let appended = match append::append_all(tx, &self.cache, &batches).await {
             Ok(appended) => appended,
             Err(error) => {
@@ -332,12 +349,25 @@ impl Task {
             return Ok(());
         };
 
-        // Whether it was written is not known. For messages we can ask; anything else may be sent again
-        // without harm.
+        self.find_out(&error, &batches, replies, appended).await;
+        for (act, _) in finished {
+            act.finish(Some(shared(&error.to_string())));
+        }
+        Err(Broken)
+    }
+
+    /// Whether the commit was made is not known. For messages we can ask; anything else may be sent again without harm.
+    async fn find_out(
+        &self,
+        error: &sqlx::Error,
+        batches: &[Batch],
+        replies: Vec<oneshot::Sender<Result<Appended>>>,
+        appended: Vec<Result<Appended>>,
+    ) {
         let text = error.to_string();
         tracing::error!(error = %text, "a commit failed");
         let mut unsure = Unsure::new(&self.options).await;
-        for ((reply, outcome), batch) in replies.into_iter().zip(appended).zip(&batches) {
+        for ((reply, outcome), batch) in replies.into_iter().zip(appended).zip(batches) {
             let outcome = match outcome {
                 Ok(Appended::Written { follows, first }) => {
                     if unsure.is_there(batch, first).await {
@@ -350,10 +380,6 @@ impl Task {
             };
             let _ = reply.send(outcome);
         }
-        for (act, _) in finished {
-            act.finish(Some(shared(&text)));
-        }
-        Err(Broken)
     }
 }
 

@@ -368,7 +368,7 @@ fn any_story_of_a_mesh_on_postgres_goes_as_a_simple_model_says() {
 
 #[test]
 fn any_story_of_a_mesh_on_dynamodb_goes_as_a_simple_model_says() {
-    any_story_goes_as_a_simple_model_says(Engine::dynamodb(), 30, 1_000);
+    any_story_goes_as_a_simple_model_says(Engine::dynamodb(), 30, 500);
 }
 
 /// The model is not so lenient that it takes anything.

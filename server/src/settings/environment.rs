@@ -15,19 +15,21 @@ use super::Args;
 
 /// How all of them begin.
 const PREFIX: &str = "MESHWIRE_";
-/// What the command line `meshwire` reads, and what it tells a command that it runs.
-const OF_THE_COMMAND_LINE: [&str; 8] = [
+/// What the command line `meshwire` reads, what it tells a command that it runs, and what `infra/compose.yaml` reads.
+const OF_OTHER_PROGRAMS: [&str; 10] = [
     "MESHWIRE_AGENT_NAME",
     "MESHWIRE_FROM",
+    "MESHWIRE_HOST",
     "MESHWIRE_MESH_ID",
     "MESHWIRE_MESSAGE_ID",
+    "MESHWIRE_NET",
     "MESHWIRE_PROFILE",
     "MESHWIRE_TO",
     "MESHWIRE_TOKEN",
     "MESHWIRE_URL",
 ];
 /// What begins like this is for tests, or what Kubernetes says of a service that is called `meshwire`.
-const OF_OTHERS: [&str; 4] =
+const PREFIXES_OF_OTHERS: [&str; 4] =
     ["MESHWIRE_TEST_", "MESHWIRE_PLANTED_", "MESHWIRE_SERVICE_", "MESHWIRE_PORT"];
 /// How alike a name must be to be meant, from 0 to 1.
 const ALIKE: f64 = 0.8;
@@ -129,8 +131,8 @@ fn unknown_among(names: impl Iterator<Item = String>) -> Vec<Unknown> {
         .collect();
     let is_known = |name: &String| {
         ours.contains(name)
-            || OF_THE_COMMAND_LINE.contains(&name.as_str())
-            || OF_OTHERS.iter().any(|prefix| name.starts_with(prefix))
+            || OF_OTHER_PROGRAMS.contains(&name.as_str())
+            || PREFIXES_OF_OTHERS.iter().any(|prefix| name.starts_with(prefix))
     };
     let names: BTreeSet<String> =
         names.filter(|name| name.starts_with(PREFIX) && !is_known(name)).collect();
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_others_read_is_no_news() {
-        assert_eq!(unknown(&OF_THE_COMMAND_LINE), []);
+        assert_eq!(unknown(&OF_OTHER_PROGRAMS), []);
         assert_eq!(
             unknown(&["MESHWIRE_TEST_LOGS", "MESHWIRE_PORT_4200_TCP_ADDR", "MESHWIRES"]),
             []

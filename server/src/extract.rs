@@ -249,6 +249,28 @@ mod tests {
     }
 
     #[test]
+    fn a_form_that_is_no_utf_8_is_refused_by_its_field() {
+        type Fields = HashMap<String, String>;
+        for (text, field) in [
+            (&b"name=%ff"[..], "name"),
+            (b"other=x&name=caf%E9", "name"),
+            (b"name=%C3", "name"),
+            (b"name=%ED%A0%80", "name"),
+            (b"name=\xff", "name"),
+            (b"na%ffme=x", "na\u{fffd}me"),
+        ] {
+            let error = refused(form::<Fields>(text));
+            assert_eq!(error.code(), ErrorCode::InvalidRequest);
+            assert_eq!(error.field_reason(field), Some("must be UTF-8"), "{error}");
+        }
+        // Somebody may well write what stands for a fault elsewhere.
+        for text in ["name=%EF%BF%BD", "name=%ef%bf%bd", "name=\u{fffd}"] {
+            let Ok(fields) = form::<Fields>(text.as_bytes()) else { panic!("it is meant") };
+            assert_eq!(fields["name"], "\u{fffd}");
+        }
+    }
+
+    #[test]
     fn broken_json_is_said_to_be_broken() {
         for body in ["", "{", "[1", "{\"content\":\"x\"} x", "\u{0}", "{\"content\":\"\\ud800\"}"] {
             let error = refused(json::<SendMessage>(body.as_bytes()));

@@ -6,13 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use clap::Parser as _;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use meshwire_server::app::App;
 use meshwire_server::clock::Clock;
 use meshwire_server::settings::{Args, Command, LogFormat, Settings};
 use meshwire_server::{
-    healthcheck, listen, log, moving, request_id, routes, sign_in, store, users,
+    healthcheck, listen, log, moving, request_id, routes, settings, sign_in, store, users,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -28,7 +26,7 @@ use url::Url;
 const METRICS_CONNECTIONS: usize = 64;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::read() {
         Ok(args) => args,
         Err(error) => return refuse_arguments(&error),
     };
@@ -41,16 +39,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what clap says, and the name that the setting has in the environment.
+/// Says what is wrong with a flag or with a variable of the environment; prints the help when it was asked for.
 fn refuse_arguments(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    if matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue)
-        && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
-        && let Some(flag) = argument.split_whitespace().next()
-        && let Some(name) = flag.strip_prefix("--")
-    {
-        let name = name.replace('-', "_").to_uppercase();
-        let _ = writeln!(std::io::stderr(), "The setting is MESHWIRE_{name} in the environment.");
+    match settings::refusal(error) {
+        Some(refusal) => drop(writeln!(std::io::stderr(), "error: {refusal}")),
+        None => drop(error.print()),
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
@@ -64,9 +57,8 @@ fn start(mut args: Args) -> Result<()> {
             begin(&settings.log, settings.log_format)?.block_on(run(settings))
         }
         Some(Command::User(command)) => {
-            let settings = Settings::check(args)?;
-            let runtime = begin(&settings.log, settings.log_format)?;
-            tell(std::io::stdout(), &runtime.block_on(users::run(&settings, command))?)
+            let runtime = begin(&args.log, args.log_format)?;
+            tell(std::io::stdout(), &runtime.block_on(users::run(&args, command))?)
         }
         Some(Command::Export(export)) => {
             let place = args.place()?;
@@ -115,6 +107,13 @@ fn begin(filter: &str, format: LogFormat) -> Result<Runtime> {
         }
     }
     request_id::log_panics();
+    for unknown in settings::unknown() {
+        let meant = unknown.meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        tracing::warn!(
+            "{} in the environment is no setting, and counts for nothing{meant}",
+            unknown.name
+        );
+    }
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

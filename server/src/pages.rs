@@ -31,9 +31,9 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
 use crate::app::App;
@@ -72,6 +72,11 @@ pub fn router() -> Router<App> {
         .route("/auth/device/token", post(device::token))
         .route("/auth/logout", post(sessions::log_out))
         .route("/static/{name}", get(assets::file))
+        .route("/guide/", get(without_slash))
+        .route("/status/", get(without_slash))
+        .route("/docs/", get(without_slash))
+        .route("/docs/{page}/", get(without_slash))
+        .route("/docs/api/{part}/", get(without_slash))
         .route_layer(from_fn(html_errors))
 }
 
@@ -128,6 +133,13 @@ fn tidy(page: &str) -> String {
         tidied.push('\n');
         tidied
     })
+}
+
+/// On to the address of a page that somebody has written with a slash at its end.
+async fn without_slash(uri: Uri) -> Response {
+    let path = uri.path().trim_end_matches('/');
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Redirect::permanent(&format!("{path}{query}")).into_response()
 }
 
 /// On to another address, with GET.

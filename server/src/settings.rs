@@ -1,5 +1,6 @@
 //! Settings, from flags and from the environment. A wrong one is refused at start, by its name.
 
+mod environment;
 mod limits;
 mod place;
 mod retention;
@@ -8,10 +9,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use url::{Host, Url};
 
+pub use self::environment::{Unknown, refusal, unknown};
+use self::environment::{address, number, url};
 pub use self::limits::{BodyLimits, Limits};
 pub use self::place::Place;
 pub use self::retention::Retention;
@@ -25,7 +28,11 @@ const MIN_SECRET_KEY: usize = 32;
 /// The MeshWire server. Needs no settings: it listens on 127.0.0.1:4200 and keeps its data in a file in
 /// your data folder.
 #[derive(Parser)]
-#[command(name = "meshwire-server", version)]
+#[command(
+    name = "meshwire-server",
+    version,
+    after_help = "A variable of the environment that is empty counts as not set. A flag goes before its variable."
+)]
 pub struct Args {
     /// What to do instead of serving
     #[command(subcommand)]
@@ -37,12 +44,13 @@ pub struct Args {
         env = "MESHWIRE_BIND",
         default_value = "127.0.0.1:4200",
         value_name = "ADDRESS:PORT",
+        value_parser = address,
         global = true
     )]
     pub bind: SocketAddr,
 
     /// URL under which people and agents reach this server [default: that of BIND]
-    #[arg(long, env = "MESHWIRE_PUBLIC_URL", value_name = "URL", global = true)]
+    #[arg(long, env = "MESHWIRE_PUBLIC_URL", value_name = "URL", value_parser = url, global = true)]
     pub public_url: Option<Url>,
 
     /// Where data is kept: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE` or `dynamodb:TABLE` [default:
@@ -52,12 +60,13 @@ pub struct Args {
         env = "MESHWIRE_STORE",
         value_name = "STORE",
         hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new(),
         global = true
     )]
     pub store: Option<String>,
 
     /// File that holds it, for a URL with a password
-    #[arg(long, env = "MESHWIRE_STORE_FILE", value_name = "PATH", global = true, value_parser = path())]
+    #[arg(long, env = "MESHWIRE_STORE_FILE", value_name = "PATH", global = true)]
     pub store_file: Option<PathBuf>,
 
     /// Most connections of this server to Postgres, one of which only listens; all servers on the database share what it
@@ -68,12 +77,12 @@ pub struct Args {
         default_value_t = Place::CONNECTIONS,
         value_name = "N",
         global = true,
-        value_parser = clap::value_parser!(u32).range(2..)
+        value_parser = number(2..=u32::MAX)
     )]
     pub postgres_connections: u32,
 
     /// Client id of the GitHub OAuth app that people sign in with; without it, local accounts are offered
-    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_ID", value_name = "ID")]
+    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_ID", value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub github_client_id: Option<String>,
 
     /// Client secret of that app
@@ -81,12 +90,13 @@ pub struct Args {
         long,
         env = "MESHWIRE_GITHUB_CLIENT_SECRET",
         value_name = "SECRET",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new()
     )]
     pub github_client_secret: Option<String>,
 
     /// File that holds the client secret
-    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_SECRET_FILE", value_name = "PATH", value_parser = path())]
+    #[arg(long, env = "MESHWIRE_GITHUB_CLIENT_SECRET_FILE", value_name = "PATH")]
     pub github_client_secret_file: Option<PathBuf>,
 
     /// GitHub, or your GitHub Enterprise
@@ -94,7 +104,8 @@ pub struct Args {
         long,
         env = "MESHWIRE_GITHUB_URL",
         default_value = "https://github.com",
-        value_name = "URL"
+        value_name = "URL",
+        value_parser = url
     )]
     pub github_url: Url,
 
@@ -103,32 +114,33 @@ pub struct Args {
         long,
         env = "MESHWIRE_GITHUB_API_URL",
         default_value = "https://api.github.com",
-        value_name = "URL"
+        value_name = "URL",
+        value_parser = url
     )]
     pub github_api_url: Url,
 
     /// Key that signs short-lived tickets, at least 32 characters [default: made once and kept beside the data]
-    #[arg(long, env = "MESHWIRE_SECRET_KEY", value_name = "KEY", hide_env_values = true)]
+    #[arg(long, env = "MESHWIRE_SECRET_KEY", value_name = "KEY", hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub secret_key: Option<String>,
 
     /// File that holds the key
-    #[arg(long, env = "MESHWIRE_SECRET_KEY_FILE", value_name = "PATH", value_parser = path())]
+    #[arg(long, env = "MESHWIRE_SECRET_KEY_FILE", value_name = "PATH")]
     pub secret_key_file: Option<PathBuf>,
 
     /// The key before this one: tickets that it signed are still taken
-    #[arg(long, env = "MESHWIRE_SECRET_KEY_PREVIOUS", value_name = "KEY", hide_env_values = true)]
+    #[arg(long, env = "MESHWIRE_SECRET_KEY_PREVIOUS", value_name = "KEY", hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub secret_key_previous: Option<String>,
 
     /// File that holds the key before this one
-    #[arg(long, env = "MESHWIRE_SECRET_KEY_PREVIOUS_FILE", value_name = "PATH", value_parser = path())]
+    #[arg(long, env = "MESHWIRE_SECRET_KEY_PREVIOUS_FILE", value_name = "PATH")]
     pub secret_key_previous_file: Option<PathBuf>,
 
     /// Where this server runs, as shown by /health
-    #[arg(long, env = "MESHWIRE_REGION", default_value = "local", value_name = "NAME")]
+    #[arg(long, env = "MESHWIRE_REGION", default_value = "local", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub region: String,
 
     /// What to log: error, warn, info, debug, or directives for parts of the server
-    #[arg(long, env = "MESHWIRE_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "MESHWIRE_LOG", default_value = "info", value_name = "FILTER", value_parser = NonEmptyStringValueParser::new())]
     pub log: String,
 
     /// How to write the log: text or json
@@ -137,7 +149,7 @@ pub struct Args {
 
     /// Address and port to serve /metrics on, for Prometheus: plain http for a private network, without a
     /// password; nothing about users stands there [default: not served]
-    #[arg(long, env = "MESHWIRE_METRICS_BIND", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "MESHWIRE_METRICS_BIND", value_name = "ADDRESS:PORT", value_parser = address)]
     pub metrics_bind: Option<SocketAddr>,
 
     /// Addresses and networks (10.0.0.0/8) of your proxies, with commas between: their X-Forwarded-For is
@@ -174,7 +186,9 @@ pub enum Command {
     /// Accounts, sessions, tokens, meshes, agents, messages and all the rest, of any store and for any store:
     /// `meshwire-server import` reads it. No secret stands in it in the clear, but hashes of passwords and
     /// tokens, and all messages: keep it as you keep the database. Stop the servers first, when they shall go on
-    /// with the other store: what they take later is not in the file. One on SQLite must be stopped.
+    /// with the other store: what they take later is not in the file. One on SQLite must be stopped, and so must
+    /// all on a table of DynamoDB, where an export fails when one of them was there meanwhile. Those on Postgres may
+    /// run: the file is as of one moment.
     ///
     /// The file is text, a JSON object a line: first {"meshwire":1,"version":"…"}, then one line for each
     /// record, whose `kind` says what it is, at last {"kind":"end","counts":{…},"sha256":"…"} with the number of
@@ -198,6 +212,14 @@ impl Args {
         check_log(&self.log)?;
         let store = secret("MESHWIRE_STORE", self.store.clone(), self.store_file.as_deref())?;
         Place::check(store.as_deref(), self.postgres_connections)
+    }
+
+    /// Where people reach the server, if that is set.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn public_url(&self) -> Result<Option<Url>> {
+        self.public_url.clone().map(check_public_url).transpose()
     }
 }
 
@@ -259,7 +281,7 @@ impl Settings {
     /// # Errors
     /// Names the setting that is wrong and what is expected of it.
     pub fn check(args: Args) -> Result<Self> {
-        let public_url = args.public_url.clone().map(check_public_url).transpose()?;
+        let public_url = args.public_url()?;
         let https = public_url.as_ref().is_some_and(|url| url.scheme() == "https");
         ensure!(
             args.bind.ip().is_loopback() || https || args.allow_insecure,
@@ -274,8 +296,7 @@ impl Settings {
             args.github_client_secret,
             args.github_client_secret_file.as_deref(),
         )?;
-        let client_id = args.github_client_id.filter(|id| !id.is_empty());
-        let github = match (client_id, client_secret) {
+        let github = match (args.github_client_id, client_secret) {
             (None, None) => None,
             (Some(client_id), Some(client_secret)) => Some(GithubSettings {
                 client_id,
@@ -387,16 +408,8 @@ fn check_public_url(url: Url) -> Result<Url> {
     Ok(url)
 }
 
-/// A path that may be empty, which clap's own may not: [`secret`] takes that for not given.
-fn path() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().map(PathBuf::from)
-}
-
-/// A secret that is given itself or in a file. An empty one counts as not given: that is what an unset
-/// variable of a deployment file turns into.
+/// A secret that is given itself or in a file.
 fn secret(name: &str, value: Option<String>, file: Option<&Path>) -> Result<Option<String>> {
-    let value = value.filter(|value| !value.is_empty());
-    let file = file.filter(|path| !path.as_os_str().is_empty());
     match (value, file) {
         (Some(_), Some(_)) => bail!("{name} and {name}_FILE are both set: set one of them"),
         (Some(value), None) => Ok(Some(value)),

@@ -80,7 +80,8 @@ impl SignIn {
 }
 
 /// What is to be done before the first request. With local accounts, and nobody there yet: the one-time
-/// link that makes the first account, for the operator's eyes. A link from an earlier start ends here.
+/// link that makes the first account, for the operator's eyes. A link from an earlier start ends here, but for one that
+/// another node on the same store has printed: that is the same one.
 ///
 /// # Errors
 /// When the store does not answer, or when GitHub cannot be asked from this computer.
@@ -92,19 +93,35 @@ pub async fn first_start(app: &App) -> anyhow::Result<Option<String>> {
     if app.store.any_user().await? {
         return Ok(None);
     }
-    let (link, path) = new_link(LinkPurpose::First, app.clock.now());
+    let (link, path) = first_link(app).await?;
     app.store.put_account_link(link).await?;
     Ok(Some(app.url(&path)))
 }
 
+/// The link that makes the first account. Of several nodes on one store each would end the link of the one before,
+/// so there it follows from the secret key, which all have, and from the day: whoever knows that key may sign anything
+/// in any case.
+async fn first_link(app: &App) -> anyhow::Result<(AccountLink, String)> {
+    let now = app.clock.now();
+    if app.store.nodes().is_none() {
+        return Ok(new_link(LinkPurpose::First, now));
+    }
+    let day = now / micros(LINK_LIFETIME);
+    let code = |day: Micros| app.sign_in.tickets.shared_code(&format!("first account, {day}"));
+    // One from before midnight goes on.
+    let before = app.store.account_link(&secret::digest(&code(day - 1)), now).await?;
+    let day = if before.is_some() { day - 1 } else { day };
+    Ok(link_of(&code(day), LinkPurpose::First, now))
+}
+
 /// A one-time link of an account, and the path under which its holder uses it.
 pub(crate) fn new_link(purpose: LinkPurpose, now: Micros) -> (AccountLink, String) {
-    let code = secret::one_time();
+    link_of(&secret::one_time(), purpose, now)
+}
+
+fn link_of(code: &str, purpose: LinkPurpose, now: Micros) -> (AccountLink, String) {
     let expires_at = now + micros(LINK_LIFETIME);
-    (
-        AccountLink { hash: secret::digest(&code), purpose, expires_at },
-        format!("/setup?code={code}"),
-    )
+    (AccountLink { hash: secret::digest(code), purpose, expires_at }, format!("/setup?code={code}"))
 }
 
 /// A text from outside as it may stand in a line of a page or a list: without control and invisible

@@ -182,7 +182,8 @@ pub enum Exchange {
 pub trait Store:
     LogStore + MeshStore + MemberStore + AccountStore + SignInStore + ClientStore
 {
-    /// Answers when the store does. Its cost does not grow with the data.
+    /// Answers when the store does, and takes writes as far as it says so. It writes nothing, and its cost does not
+    /// grow with the data.
     async fn ping(&self) -> Result<()>;
 
     /// Removes a bounded amount of what is left of deleted meshes and of what has expired; `true` while

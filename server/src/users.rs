@@ -12,7 +12,7 @@ use meshwire_protocol::check_login;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::settings::Settings;
+use crate::settings::Args;
 use crate::sign_in::new_link;
 use crate::store::{LinkPurpose, Linked, put_account_link};
 
@@ -21,8 +21,9 @@ use crate::store::{LinkPurpose, Linked, put_account_link};
 pub enum UserCommand {
     /// Print a one-time link that makes an account with this login
     ///
-    /// The link works for 24 hours, also on a server that runs already. It takes the settings of the server:
-    /// its database and public URL.
+    /// The link works for 24 hours, also on a server that runs already. It takes the settings of the server that
+    /// say where its data is and under which URL people come, in the environment or as the flags below; it needs no
+    /// secret key.
     Add {
         /// 1 to 39 characters of a-z 0-9 -, starting with a letter or digit
         #[arg(value_parser = login)]
@@ -30,7 +31,8 @@ pub enum UserCommand {
     },
     /// Print a one-time link that sets a new password for the account with this login
     ///
-    /// When the link is used, the browsers that are signed in to the account are signed out. Tokens stay.
+    /// When the link is used, the browsers that are signed in to the account are signed out. Tokens stay. It takes
+    /// the same settings as `user add`.
     Reset {
         /// The login of the account
         #[arg(value_parser = login)]
@@ -47,9 +49,9 @@ fn login(text: &str) -> std::result::Result<String, String> {
 /// # Errors
 /// When people sign in with GitHub here, when the login is taken or not there, or when the database or the
 /// public URL is not known.
-pub async fn run(settings: &Settings, command: UserCommand) -> Result<String> {
+pub async fn run(settings: &Args, command: UserCommand) -> Result<String> {
     ensure!(
-        settings.github.is_none(),
+        settings.github_client_id.is_none(),
         "people sign in to this server with GitHub (MESHWIRE_GITHUB_CLIENT_ID is set), so that it has no \
          accounts of its own to add or reset"
     );
@@ -59,8 +61,8 @@ pub async fn run(settings: &Settings, command: UserCommand) -> Result<String> {
         UserCommand::Reset { login } => LinkPurpose::Reset(login.clone()),
     };
     let (link, path) = new_link(purpose, Clock::default().now());
-    let linked = put_account_link(&settings.store, link).await?;
-    let data = &settings.store;
+    let data = settings.place()?;
+    let linked = put_account_link(&data, link).await?;
     let link = url.join(&path).context("MESHWIRE_PUBLIC_URL")?;
     match (command, linked) {
         (UserCommand::Add { login }, Linked::Done) => Ok(format!(
@@ -93,9 +95,9 @@ pub fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 /// Where the server is, as its settings say.
-fn public_url(settings: &Settings) -> Result<Url> {
-    if let Some(url) = &settings.public_url {
-        return Ok(url.clone());
+fn public_url(settings: &Args) -> Result<Url> {
+    if let Some(url) = settings.public_url()? {
+        return Ok(url);
     }
     ensure!(
         settings.bind.port() != 0,

@@ -194,6 +194,34 @@ async fn a_table_that_a_server_uses_is_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn an_export_of_a_table_notices_a_server_that_comes_and_goes_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, text) = exported(&folder).await;
+    let table = table();
+    import(&table, &path);
+    let store = DynamoStore::open_to_move(table.trim_start_matches("dynamodb:")).await.unwrap();
+    let (to, mut pieces) = mpsc::channel(1);
+    let place = to.clone();
+    let exporting = tokio::spawn(async move {
+        let exported = store.export(to).await;
+        store.close().await;
+        exported
+    });
+    // A first piece waits to be taken, and a second one for its place: it has begun, and is not at its end.
+    while place.capacity() > 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(place);
+    Running::start(&table, "none").stop();
+    while let Some(piece) = pieces.recv().await {
+        assert!(matches!(piece, Piece::Records(_)), "it has no end");
+    }
+    let refused = format!("{:?}", exporting.await.unwrap().expect_err("a server was there"));
+    assert!(refused.contains("stop all servers, and export again"), "{refused}");
+    assert_eq!(succeed(&table, &["export"]), text.into_bytes(), "alone, it goes");
+}
+
+#[tokio::test]
 async fn a_table_with_half_an_import_is_for_no_server_and_is_imported_into_again() {
     let folder = tempfile::tempdir().unwrap();
     let (path, text) = exported(&folder).await;

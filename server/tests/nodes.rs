@@ -60,4 +60,5 @@ on_every_engine! {
     a_cursor_moves_for_every_node,
     a_model_sees_each_message_once_whichever_nodes_its_calls_come_to,
     a_call_that_is_cancelled_over_another_node_swallows_nothing,
+    the_set_up_link_of_each_node_is_good,
 }

@@ -55,6 +55,21 @@ async function copy(block) {
   }
 }
 
+let sent = new WeakSet();
+
+/** Sends a form once when its button is clicked twice. A button that was disabled would be left out of what is sent. */
+function sendOnce(event) {
+  const form = event.target;
+  if (sent.has(form)) event.preventDefault();
+  else sent.add(form);
+  // Whoever has stopped it, or whom the server did not answer, may try again.
+  setTimeout(() => sent.delete(form), 3000);
+}
+
+document.addEventListener("submit", sendOnce);
+// A page that somebody has come back to is as new.
+addEventListener("pageshow", () => (sent = new WeakSet()));
+
 addCopyButtons(document);
 refreshTimes();
 // Another script has put something into the page.

@@ -101,6 +101,31 @@ fn is_live(browser: &Chromium) {
 }
 
 #[test]
+fn a_button_that_is_clicked_twice_sends_once() {
+    let world = World::new();
+    let browser = &world.person(1, "octocat");
+    // The page stays, and tells which of the clicks would have been sent.
+    let sent = browser.script(
+        "const form = document.querySelector('form[action=\"/meshes\"]'), sent = [];
+         addEventListener('submit', event => {
+             sent.push(!event.defaultPrevented);
+             event.preventDefault();
+         });
+         form.elements.name.value = 'twice';
+         form.querySelector('button').click();
+         form.querySelector('button').click();
+         dispatchEvent(new Event('pageshow'));
+         form.querySelector('button').click();
+         return sent",
+    );
+    assert_eq!(
+        sent,
+        serde_json::json!([true, false, true]),
+        "the third one is on a page that was come back to"
+    );
+}
+
+#[test]
 fn messages_agents_and_what_became_of_them_appear_live() {
     let world = World::new();
     let browser = &world.person(1, "octocat");

@@ -70,20 +70,25 @@ impl PersonInMesh {
         self.roster.visible_to(&self.user.id, None)
     }
 
-    /// The same, as the log sees it. The public id of the session stands where that of a token would.
+    /// The same, as the log sees it. The public id of the session stands where that of a token would: both are made
+    /// alike.
     ///
-    /// # Panics
-    /// Never: both ids are made alike.
-    pub fn speaker(&self) -> Speaker {
-        Speaker {
+    /// # Errors
+    /// When this one was not: somebody has edited the file that it was imported from. A new sign-in has a new id.
+    pub fn speaker(&self) -> Result<Speaker> {
+        let token = self.session.id.parse().map_err(|_| {
+            ApiError::new(ErrorCode::Unauthorized, "This sign-in has an id that cannot be used.")
+                .hint("Sign out and in again.")
+        })?;
+        Ok(Speaker {
             user: self.user.id.clone(),
             login: self.user.login.clone(),
-            token: self.session.id.parse().expect("ids of sessions are as long as those of tokens"),
+            token,
             via: Via::Session,
             agent: None,
             expires_at: Some(self.session.expires_at),
             revocations: self.revocations,
-        }
+        })
     }
 
     /// Notes that they look at the mesh, if they have an agent there, which is made when it is first needed.

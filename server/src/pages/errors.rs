@@ -27,7 +27,13 @@ pub struct ErrorPage {
     pub code: Option<String>,
     /// The id of the request, when the operator may be asked about it.
     pub request_id: Option<String>,
+    /// What the person had written, who would have to write it again.
+    pub typed: Option<String>,
 }
+
+/// Goes along with an answer, in its extensions: what the person had written into a form, for the page of an error.
+#[derive(Debug, Clone)]
+pub(super) struct Typed(pub(super) String);
 
 #[derive(Template)]
 #[template(path = "error.html")]
@@ -38,6 +44,7 @@ struct View<'a> {
     status: u16,
     code: Option<&'a str>,
     request_id: Option<&'a str>,
+    typed: Option<&'a str>,
 }
 
 /// The answer that shows an error to a person.
@@ -51,6 +58,7 @@ pub fn error_page(page: &ErrorPage) -> Response {
             status: page.status.as_u16(),
             code: page.code.as_deref(),
             request_id: page.request_id.as_deref(),
+            typed: page.typed.as_deref(),
         },
     )
 }
@@ -85,6 +93,7 @@ pub async fn html_errors(request: Request, next: Next) -> Response {
         hint: problem.hint,
         code: Some(problem.code),
         request_id: problem.request_id,
+        typed: parts.extensions.remove::<Typed>().map(|Typed(typed)| typed),
     });
     let (page, body) = page.into_parts();
     parts.headers.remove(CONTENT_LENGTH);

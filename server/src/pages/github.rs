@@ -122,5 +122,6 @@ fn unusable() -> Response {
         ),
         code: None,
         request_id: RequestId::current(),
+        typed: None,
     })
 }

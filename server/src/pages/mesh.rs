@@ -68,6 +68,8 @@ pub(super) fn router() -> Router<App> {
 pub(crate) struct Visit {
     visitor: Visitor,
     person: PersonInMesh,
+    /// Whether the page is shown to somebody: the answer to a HEAD has none.
+    is_shown: bool,
     /// The other variables of the path.
     path: HashMap<String, String>,
 }
@@ -94,7 +96,9 @@ impl FromRequestParts<App> for Visit {
         let mut path = path_variables(parts, app).await.map_err(IntoResponse::into_response)?;
         let mesh = path.remove("mesh").unwrap_or_default();
         match PersonInMesh::enter(app, signed_in, &mesh, action).await {
-            Ok(person) => Ok(Self { visitor, person, path }),
+            Ok(person) => {
+                Ok(Self { visitor, person, is_shown: parts.method != Method::HEAD, path })
+            }
             Err(error) if error.code() == ErrorCode::NotAMember && for_people => {
                 let frame = Frame::new(app, &visitor, Here::Home);
                 let mut page = html(StatusCode::FORBIDDEN, &Stranger { frame, mesh: &mesh });

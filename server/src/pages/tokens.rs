@@ -122,12 +122,12 @@ pub(crate) struct Fields {
     send: Option<String>,
     agents: Option<String>,
     admin: Option<String>,
-    /// Empty, `MESH`, or `MESH/AGENT`.
-    #[serde(default, rename = "for")]
-    bound_to: String,
+    /// Empty, `MESH`, or `MESH/AGENT`. Our form always has this and the next one: what a program leaves out shall not
+    /// make a token of the whole account for ever.
+    #[serde(rename = "for")]
+    bound_to: Option<String>,
     /// Days, or empty.
-    #[serde(default)]
-    expires: String,
+    expires: Option<String>,
 }
 
 /// The query of the page.
@@ -239,7 +239,11 @@ async fn view(
             scopes: fields.scope_choices(),
             meshes: rosters.iter().map(|roster| fields.mesh_choice(roster, user)).collect(),
             lifetimes: LIFETIMES
-                .map(|(days, name)| Lifetime { days, name, chosen: days == fields.expires })
+                .map(|(days, name)| Lifetime {
+                    days,
+                    name,
+                    chosen: Some(days) == fields.expires.as_deref(),
+                })
                 .into(),
             fields,
             errors,
@@ -264,7 +268,7 @@ impl Fields {
             send: on(Scope::Send),
             agents: on(Scope::Agents),
             admin: on(Scope::Admin),
-            expires: USUAL_DAYS.to_owned(),
+            expires: Some(USUAL_DAYS.to_owned()),
             ..Self::default()
         }
     }
@@ -300,11 +304,11 @@ impl Fields {
         MeshChoice {
             name: roster.mesh.name.clone(),
             value: mesh.to_owned(),
-            chosen: self.bound_to == mesh,
+            chosen: self.bound_to.as_deref() == Some(mesh),
             agents: own
                 .map(|agent| {
                     let value = format!("{mesh}/{}", agent.id);
-                    let chosen = self.bound_to == value;
+                    let chosen = self.bound_to.as_ref() == Some(&value);
                     AgentChoice { name: agent.name.clone(), value, chosen }
                 })
                 .collect(),
@@ -313,11 +317,14 @@ impl Fields {
 
     /// What a program would send for this.
     fn request(&self) -> Result<CreateToken> {
-        let (mesh, agent) = match self.bound_to.split_once('/') {
+        let missing = |field| ApiError::field(field, "is missing");
+        let bound_to = self.bound_to.as_deref().ok_or_else(|| missing("for"))?;
+        let (mesh, agent) = match bound_to.split_once('/') {
             Some((mesh, agent)) => (Some(mesh), Some(agent)),
-            None => (Some(self.bound_to.as_str()).filter(|mesh| !mesh.is_empty()), None),
+            None => (Some(bound_to).filter(|mesh| !mesh.is_empty()), None),
         };
-        let days = Some(self.expires.trim()).filter(|days| !days.is_empty());
+        let days = Some(self.expires.as_deref().ok_or_else(|| missing("expires"))?.trim())
+            .filter(|days| !days.is_empty());
         let days = days
             .map(|days| {
                 days.parse()
@@ -343,8 +350,8 @@ impl Errors {
         let mut errors = Self {
             name: field("name"),
             scopes: field("scopes").map(|_| "Choose at least one.".to_owned()),
-            binding: field("agent_id"),
-            expires: field("expires_in_days"),
+            binding: field("agent_id").or_else(|| field("for")),
+            expires: field("expires_in_days").or_else(|| field("expires")),
             general: None,
         };
         match error.code() {

@@ -49,14 +49,14 @@ pub(super) struct Ready {
 
 /// Whether the server can serve
 ///
-/// Asks the store; the cost does not grow with the data.
+/// Asks the store whether it answers and takes writes; the cost does not grow with the data.
 #[utoipa::path(
     get,
     path = "/ready",
     operation_id = "ready",
     tag = "Service",
     responses(
-        (status = 200, description = "The store answers.", body = Ready),
+        (status = 200, description = "The store answers and takes writes.", body = Ready),
     )
 )]
 pub(super) async fn ready(State(app): State<App>) -> Result<Response> {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::environment::number;
+
 /// Limits that people can meet; 0 = none, where there can be none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 pub struct Limits {
@@ -12,7 +14,8 @@ pub struct Limits {
         long = "limit-agents",
         env = "MESHWIRE_LIMIT_AGENTS",
         default_value_t = 1_000,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub agents: u32,
     /// Most meshes that a user owns; 0 = no limit
@@ -20,7 +23,8 @@ pub struct Limits {
         long = "limit-meshes",
         env = "MESHWIRE_LIMIT_MESHES",
         default_value_t = 100,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub meshes: u32,
     /// Most live tokens of a user; 0 = no limit
@@ -28,7 +32,8 @@ pub struct Limits {
         long = "limit-tokens",
         env = "MESHWIRE_LIMIT_TOKENS",
         default_value_t = 200,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub tokens: u32,
     /// Most invites of a mesh that have not run out; 0 = no limit
@@ -36,7 +41,8 @@ pub struct Limits {
         long = "limit-invites",
         env = "MESHWIRE_LIMIT_INVITES",
         default_value_t = 1_000,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub invites: u32,
     /// Most messages a second sent with one token, in bursts of twice as many; 0 = no limit
@@ -44,7 +50,8 @@ pub struct Limits {
         long = "limit-sends-per-second",
         env = "MESHWIRE_LIMIT_SENDS_PER_SECOND",
         default_value_t = 500,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub sends_per_second: u32,
     /// Most messages a second sent to one mesh, in bursts of twice as many; 0 = no limit
@@ -52,7 +59,8 @@ pub struct Limits {
         long = "limit-mesh-sends-per-second",
         env = "MESHWIRE_LIMIT_MESH_SENDS_PER_SECOND",
         default_value_t = 1_000,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub mesh_sends_per_second: u32,
     /// Most polls that one token holds open at a time; 0 = no limit
@@ -60,7 +68,8 @@ pub struct Limits {
         long = "limit-open-polls",
         env = "MESHWIRE_LIMIT_OPEN_POLLS",
         default_value_t = 64,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub open_polls: u32,
     /// Most polls that are open at a time in all; 0 = no limit
@@ -68,7 +77,8 @@ pub struct Limits {
         long = "limit-open-polls-total",
         env = "MESHWIRE_LIMIT_OPEN_POLLS_TOTAL",
         default_value_t = 20_000,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub open_polls_total: u32,
     /// Most replies a minute between the same two agents, both ways counted; 0 = no limit
@@ -76,7 +86,8 @@ pub struct Limits {
         long = "limit-replies-per-minute",
         env = "MESHWIRE_LIMIT_REPLIES_PER_MINUTE",
         default_value_t = 60,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub replies_per_minute: u32,
     /// Most unknown tokens a minute from one address; known ones go on; 0 = no limit
@@ -84,7 +95,8 @@ pub struct Limits {
         long = "limit-bad-tokens-per-minute",
         env = "MESHWIRE_LIMIT_BAD_TOKENS_PER_MINUTE",
         default_value_t = 60,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub bad_tokens_per_minute: u32,
     /// Most requests a minute to the pages of sign-in from one address; 0 = no limit
@@ -92,7 +104,8 @@ pub struct Limits {
         long = "limit-sign-ins-per-minute",
         env = "MESHWIRE_LIMIT_SIGN_INS_PER_MINUTE",
         default_value_t = 300,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub sign_ins_per_minute: u32,
     /// Most connections at a time, more than open polls; further ones wait; 0 = no limit
@@ -100,7 +113,8 @@ pub struct Limits {
         long = "limit-connections",
         env = "MESHWIRE_LIMIT_CONNECTIONS",
         default_value_t = 24_000,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub connections: u32,
     /// Most connections at a time from one address, loopback and trusted proxies excepted; 0 = no limit
@@ -108,23 +122,24 @@ pub struct Limits {
         long = "limit-connections-per-address",
         env = "MESHWIRE_LIMIT_CONNECTIONS_PER_ADDRESS",
         default_value_t = 4_000,
-        value_name = "N"
+        value_name = "N",
+        value_parser = number(0..=u32::MAX)
     )]
     pub connections_per_address: u32,
     /// Most bytes in the request line, with its query, and the header of a request
-    #[arg(long = "limit-header-bytes", env = "MESHWIRE_LIMIT_HEADER_BYTES", default_value_t = 32_768, value_name = "N", value_parser = clap::value_parser!(u32).range(4_096..=1_048_576))]
+    #[arg(long = "limit-header-bytes", env = "MESHWIRE_LIMIT_HEADER_BYTES", default_value_t = 32_768, value_name = "N", value_parser = number(4_096..=1_048_576))]
     pub header_bytes: u32,
     /// Most header fields in a request
-    #[arg(long = "limit-header-fields", env = "MESHWIRE_LIMIT_HEADER_FIELDS", default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(32..=1_000))]
+    #[arg(long = "limit-header-fields", env = "MESHWIRE_LIMIT_HEADER_FIELDS", default_value_t = 64, value_name = "N", value_parser = number(32..=1_000))]
     pub header_fields: u32,
     /// Most seconds that a header may take to arrive
-    #[arg(long = "limit-header-seconds", env = "MESHWIRE_LIMIT_HEADER_SECONDS", default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=600))]
+    #[arg(long = "limit-header-seconds", env = "MESHWIRE_LIMIT_HEADER_SECONDS", default_value_t = 10, value_name = "N", value_parser = number(1..=600))]
     pub header_seconds: u32,
     /// Most bytes in the body of a request
-    #[arg(long = "limit-body-bytes", env = "MESHWIRE_LIMIT_BODY_BYTES", default_value_t = 131_072, value_name = "N", value_parser = clap::value_parser!(u32).range(1_024..=16_777_216))]
+    #[arg(long = "limit-body-bytes", env = "MESHWIRE_LIMIT_BODY_BYTES", default_value_t = 131_072, value_name = "N", value_parser = number(1_024..=16_777_216))]
     pub body_bytes: u32,
     /// Most seconds that a body may take to arrive
-    #[arg(long = "limit-body-seconds", env = "MESHWIRE_LIMIT_BODY_SECONDS", default_value_t = 13, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=600))]
+    #[arg(long = "limit-body-seconds", env = "MESHWIRE_LIMIT_BODY_SECONDS", default_value_t = 13, value_name = "N", value_parser = number(1..=600))]
     pub body_seconds: u32,
 }
 

@@ -61,6 +61,7 @@ impl Place {
                 url.path().len() > 1,
                 "MESHWIRE_STORE: the URL names no database; write postgres://USER:PASSWORD@HOST/DATABASE"
             );
+            check_parameters(&url)?;
             return Ok(Self::Postgres { url: store.to_owned(), connections });
         }
         if let Some(table) = store.strip_prefix("dynamodb:") {
@@ -78,6 +79,44 @@ impl Place {
             "MESHWIRE_STORE: expected sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or dynamodb:TABLE"
         )
     }
+}
+
+/// Refuses parameters that sqlx would leave out with no more than a line in the log: what somebody has asked for, a
+/// time-out or another server, would silently not be so. The values are not shown, as one may be a password.
+fn check_parameters(url: &Url) -> Result<()> {
+    // As of `PgConnectOptions::parse_from_url`.
+    const KNOWN: [&str; 18] = [
+        "application_name",
+        "dbname",
+        "host",
+        "hostaddr",
+        "options",
+        "password",
+        "port",
+        "ssl-ca",
+        "ssl-cert",
+        "ssl-key",
+        "ssl-mode",
+        "ssl-root-cert",
+        "sslcert",
+        "sslkey",
+        "sslmode",
+        "sslrootcert",
+        "statement-cache-capacity",
+        "user",
+    ];
+    let is_known = |name: &str| {
+        let is_option = name.strip_prefix("options[").is_some_and(|name| name.ends_with(']'));
+        KNOWN.contains(&name) || is_option
+    };
+    if let Some((name, _)) = url.query_pairs().find(|(name, _)| !is_known(name)) {
+        bail!(
+            "MESHWIRE_STORE: the URL of Postgres has the parameter {name:?}, which is not known here; leave it out. \
+             Known are {}, and options[NAME] for a setting of the session",
+            KNOWN.join(", ")
+        );
+    }
+    Ok(())
 }
 
 impl fmt::Display for Place {

@@ -2,8 +2,10 @@
 
 use anyhow::{Result, ensure};
 
+use super::environment::number;
+
 /// Longest time that can be set: about a hundred years, in days.
-const LONGEST: i64 = 36_500;
+const LONGEST: u32 = 36_500;
 
 /// How long messages are kept, in days.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -14,7 +16,7 @@ pub struct Retention {
         env = "MESHWIRE_RETENTION_DAYS",
         default_value_t = 7,
         value_name = "DAYS",
-        value_parser = clap::value_parser!(u32).range(0..=LONGEST)
+        value_parser = number(0..=LONGEST)
     )]
     pub days: u32,
 
@@ -24,7 +26,7 @@ pub struct Retention {
         env = "MESHWIRE_RETENTION_HOLD_DAYS",
         default_value_t = 7,
         value_name = "DAYS",
-        value_parser = clap::value_parser!(u32).range(0..=LONGEST)
+        value_parser = number(0..=LONGEST)
     )]
     pub hold_days: u32,
 
@@ -34,7 +36,7 @@ pub struct Retention {
         env = "MESHWIRE_RETENTION_MAX_DAYS",
         default_value_t = 30,
         value_name = "DAYS",
-        value_parser = clap::value_parser!(u32).range(0..=LONGEST)
+        value_parser = number(0..=LONGEST)
     )]
     pub max_days: u32,
 }

@@ -80,19 +80,30 @@ fn postgres_has_two_connections_at_least() {
 }
 
 #[test]
-fn an_empty_setting_of_a_secret_is_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let flags = [
-        ["--secret-key", ""],
-        ["--secret-key-file", ""],
-        ["--secret-key-previous", ""],
-        ["--secret-key-previous-file", ""],
-        ["--github-client-secret-file", ""],
-        ["--store-file", ""],
-    ];
-    let settings = check(folder.path(), flags.as_flattened()).unwrap();
-    assert!(settings.secret_key_previous.is_none());
-    assert!(settings.github.is_none());
+fn a_parameter_that_the_url_of_postgres_cannot_have_is_refused_by_its_name() {
+    let place = |parameters: &str| {
+        let store = format!("postgres://ada@localhost/ada?{parameters}");
+        let args = Args::try_parse_from(["meshwire-server", "--store", &store]).unwrap();
+        args.place().map_err(|error| error.to_string())
+    };
+    for known in ["", "sslmode=require&application_name=x", "options[search_path]=mine"] {
+        assert!(place(known).is_ok(), "{known}");
+    }
+    for (parameters, name) in [
+        ("sslmode=require&connect_timeout=SECRET", "connect_timeout"),
+        ("target_session_attrs=SECRET", "target_session_attrs"),
+        ("SSLMODE=SECRET", "SSLMODE"),
+        ("options[x=SECRET", "options[x"),
+    ] {
+        let refused = place(parameters).err().unwrap();
+        assert!(
+            refused.contains(&format!(
+                "MESHWIRE_STORE: the URL of Postgres has the parameter {name:?}"
+            )),
+            "{refused}"
+        );
+        assert!(refused.contains("sslmode") && !refused.contains("SECRET"), "{refused}");
+    }
 }
 
 #[test]

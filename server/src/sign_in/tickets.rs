@@ -211,6 +211,14 @@ impl Tickets {
         })
     }
 
+    /// A secret code that every node with the same key makes of the same words. They have a space in them, which no
+    /// ticket has in what of it is signed: none is ever the other.
+    pub(crate) fn shared_code(&self, words: &str) -> String {
+        debug_assert!(words.contains(' '), "a ticket could be signed alike");
+        jsonwebtoken::crypto::sign(words.as_bytes(), &self.sign, Algorithm::HS256)
+            .expect("HMAC takes any key")
+    }
+
     /// Marks the holder of `name` as having come back; `false` when it had already. Kept by this process
     /// only, as a second lock: what it guards is single-use at its source too.
     pub(crate) fn spend<T: Ticket>(&self, name: &str, now: Micros) -> bool {

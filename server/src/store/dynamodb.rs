@@ -83,9 +83,9 @@ impl DynamoStore {
     /// When the table cannot be reached, made or used, or is another program's.
     pub async fn open(table: &str) -> std::result::Result<Self, OpenError> {
         let store = Self::open_to_move(table).await?;
-        match store.is_half_imported().await {
-            Ok(false) => Ok(store),
-            Ok(true) => Err(OpenError {
+        match store.enter().await {
+            Ok(true) => Ok(store),
+            Ok(false) => Err(OpenError {
                 table: table.to_owned(),
                 cause: "an import into it goes on, or has broken off".to_owned(),
                 what_to_do: "wait for its end, import into it again, or name another table",
@@ -93,7 +93,7 @@ impl DynamoStore {
             Err(error) => Err(OpenError {
                 table: table.to_owned(),
                 cause: crate::error::chain(&error),
-                what_to_do: "see that the server may read this table",
+                what_to_do: "see that the server may read and write this table",
             }),
         }
     }

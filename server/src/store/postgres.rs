@@ -43,7 +43,7 @@ use self::failure::{is_worth_another_try, store_error};
 use self::nodes::Listener;
 use self::session::Silence;
 use self::tx::Tx;
-use super::{Digest, Micros, NodeStore, Result, Store, TokenRow, UserRow};
+use super::{Digest, Micros, NodeStore, Result, Store, StoreError, TokenRow, UserRow};
 
 // What the acts in `sql/`, which are compiled for each engine, call their own engine's.
 type Conn = PgConnection;
@@ -121,7 +121,17 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn ping(&self) -> Result<()> {
-        sqlx::query("SELECT 1").execute(&self.pool).await.map(drop).map_err(store_error)
+        // `on` for a standby, and for a database, a role or a server that was set so.
+        let read_only: String =
+            sqlx::query_scalar("SELECT current_setting('transaction_read_only')")
+                .fetch_one(&self.pool)
+                .await
+                .map_err(store_error)?;
+        if read_only == "on" {
+            let why = "the database takes no writes: it is a standby, or default_transaction_read_only is on";
+            return Err(StoreError::Unavailable(why.into()));
+        }
+        Ok(())
     }
 
     async fn purge(&self, now: Micros) -> Result<bool> {

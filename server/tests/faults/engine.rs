@@ -127,3 +127,26 @@ async fn a_postgres_that_would_lose_what_it_confirmed_is_refused() {
         cluster.set(setting, "on");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_takes_no_writes_is_not_ready() {
+    let mut cluster = Cluster::start().await;
+    let site = cluster.site();
+    let node = site.node();
+    let ground = Ground::new(&site, &node.url, 0, 0).await;
+    let ready = async || {
+        let answer = ground.request(Method::GET, &node.url, "/ready").send().await;
+        let answer = answer.expect("it answers");
+        let (status, text) = (answer.status(), answer.text().await.expect("a body"));
+        (status, serde_json::from_str::<Value>(&text).expect("JSON")["code"].clone())
+    };
+    assert_eq!(ready().await, (StatusCode::OK, Value::Null));
+    for (setting, expected) in [("on", StatusCode::SERVICE_UNAVAILABLE), ("off", StatusCode::OK)] {
+        cluster.stop_at_once().await;
+        cluster.set("default_transaction_read_only", setting);
+        cluster.start_again().await;
+        let (status, code) = ready().await;
+        assert_eq!(status, expected);
+        assert_eq!(code == "store_unavailable", setting == "on", "{code}");
+    }
+}

@@ -369,3 +369,24 @@ pub(crate) async fn a_call_that_is_cancelled_over_another_node_swallows_nothing(
         assert_eq!(shown, expected);
     }
 }
+
+pub(crate) async fn the_set_up_link_of_each_node_is_good(place: Place) {
+    let key = "the key of all nodes of these tests";
+    let [first, second] = two(place, &["--secret-key", key]).await;
+    let mut links = Vec::new();
+    for server in [&first, &second, &first] {
+        let link = meshwire_server::sign_in::first_start(&server.app).await.unwrap();
+        let link = link.expect("nobody is there yet");
+        links.push(link.split_once("/setup?").expect("a path").1.to_owned());
+    }
+    for link in &links {
+        for server in [&first, &second] {
+            let page = Answer::of(server.request(Method::GET, &format!("/setup?{link}"))).await;
+            page.expect(200);
+        }
+    }
+    let other = "another key, which a stranger may guess";
+    let [third, _] = two(first.app.settings.store.clone(), &["--secret-key", other]).await;
+    let link = meshwire_server::sign_in::first_start(&third.app).await.unwrap().unwrap();
+    assert!(!link.ends_with(&links[0]), "it follows from the key");
+}

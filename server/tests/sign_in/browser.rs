@@ -134,6 +134,11 @@ impl Browser {
         self.send(self.request("GET", path).body(Body::empty()).expect("a request")).await
     }
 
+    /// Asks what a page would be, without having it.
+    pub(crate) async fn head(&mut self, path: &str) -> Answer {
+        self.send(self.request("HEAD", path).body(Body::empty()).expect("a request")).await
+    }
+
     /// Sends a form as one of our pages would.
     pub(crate) async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Answer {
         let origin = self.origin.clone();

@@ -290,3 +290,15 @@ async fn the_status_asks_the_store_once_a_second() {
     let most = 1 + begun.elapsed().as_secs();
     assert!(asked.parse::<u64>().unwrap() <= most, "{asked} times in {most} s");
 }
+
+#[tokio::test]
+async fn a_slash_at_the_end_leads_to_the_page() {
+    let server = Server::local().await;
+    let mut browser = server.browser();
+    for page in OURS.iter().chain(&["/status"]).filter(|page| **page != "/") {
+        let answer = browser.get(&format!("{page}/?mesh=x")).await;
+        assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT, "{page}: {}", answer.body);
+        assert_eq!(answer.header("location"), format!("{page}?mesh=x"));
+        assert_eq!(browser.get(page).await.status, StatusCode::OK);
+    }
+}

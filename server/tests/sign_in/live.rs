@@ -3,7 +3,8 @@
 use axum::body::Body;
 use axum::http::StatusCode;
 use http_body_util::BodyExt as _;
-use serde_json::json;
+use meshwire_protocol::MessageId;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::board::{Board, PATIENCE, user};
@@ -281,4 +282,187 @@ async fn strangers_hear_nothing() {
     let eve = board.stranger().await;
     assert_eq!(status(&eve, &path).await, StatusCode::FORBIDDEN);
     assert_eq!(status(&board.ann, "/meshes/AAAAAAAAAAAA/live").await, StatusCode::NOT_FOUND);
+}
+
+/// What has become of a message for `@bob`, as the API says it.
+async fn state_for_bob(board: &Board, id: MessageId) -> String {
+    let path = format!("/mesh/{}/messages/{id}", board.mesh);
+    let answer = board.server.browser().api("GET", &path, &board.ann_token, "").await;
+    let message: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(message["deliveries"][0]["name"], "@bob", "{message}");
+    message["deliveries"][0]["state"].as_str().expect("a state").to_owned()
+}
+
+/// Whether `@bob` is there, as the API says it.
+async fn bob_is_active(board: &Board) -> bool {
+    let path = format!("/mesh/{}/agents/@bob", board.mesh);
+    let answer = board.server.browser().api("GET", &path, &board.ann_token, "").await;
+    let agent: Value = serde_json::from_str(&answer.body).expect("JSON");
+    agent["active"].as_bool().unwrap_or_else(|| panic!("{agent}"))
+}
+
+#[tokio::test]
+async fn what_a_person_sees_is_delivered_and_they_are_there_while_they_look_on() {
+    let mut board = Board::new().await;
+    let to_bob = json!({"content": "for bob", "to": "@bob"});
+    let first = board.send(&board.ann_token, &to_bob).await;
+    assert_eq!(state_for_bob(&board, first).await, "queued");
+    assert!(!bob_is_active(&board).await, "a message to him is no sign of him");
+    // Whoever asks without having the page has seen nothing.
+    let head = board.bob.head(&board.at("")).await;
+    assert_eq!((head.status, head.body.as_str()), (StatusCode::OK, ""));
+    assert_eq!(state_for_bob(&board, first).await, "queued");
+    // Nor what is older.
+    board.bob.get(&board.at("?before=9")).await;
+    assert_eq!(state_for_bob(&board, first).await, "queued");
+    board.ann.get(&board.at("")).await;
+    assert_eq!(state_for_bob(&board, first).await, "queued", "it was shown to another person");
+    board.bob.get(&board.at("")).await;
+    assert_eq!(state_for_bob(&board, first).await, "delivered");
+
+    let mut events =
+        Events::open(&board.bob, &board.at(&format!("/live?after={first}")), &[]).await;
+    events.named("agents").await;
+    assert!(bob_is_active(&board).await);
+    let second = board.send(&board.ann_token, &to_bob).await;
+    assert_eq!(events.named("message").await.id, second.to_string());
+    assert_eq!(state_for_bob(&board, second).await, "delivered", "and not acknowledged");
+}
+
+#[tokio::test]
+async fn a_pause_is_told_to_who_looks_on() {
+    let board = Board::new().await;
+    let mut events = Events::open(&board.bob, &board.at("/live"), &[]).await;
+    events.named("agents").await;
+    let path = format!("/mesh/{}", board.mesh);
+    for (paused, told) in [(true, "paused just now: nothing can be sent"), (false, "goes on")] {
+        let body = json!({ "paused": paused }).to_string();
+        let answer = board.server.browser().api("PATCH", &path, &board.ann_token, &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let notice = timeout(PATIENCE, events.named("notice")).await.expect("it is told");
+        assert!(notice.data.contains(told), "{notice:?}");
+    }
+    // A page that is opened in a pause shows it, and needs no notice of it.
+    let body = json!({"paused": true}).to_string();
+    board.server.browser().api("PATCH", &path, &board.ann_token, &body).await;
+    let mut late = Events::open(&board.bob, &board.at("/live"), &[]).await;
+    let first = late.next().await.expect("it goes on");
+    assert_eq!(first.name, "agents", "{first:?}");
+}
+
+#[tokio::test]
+async fn the_way_of_the_newest_hundred_messages_is_followed() {
+    let board = Board::new().await;
+    let worker = board.agent(&board.bob_token, "worker").await;
+    let mut events = Events::open(&board.ann, &board.at("/live?after=0"), &[]).await;
+    events.named("agents").await;
+    let mut ids = Vec::new();
+    // Not more at once than are made up for.
+    for count in [60, 41] {
+        let before = ids.len();
+        for n in 0..count {
+            let message = json!({"content": format!("number {n}"), "to": "worker"});
+            ids.push(board.send(&board.ann_token, &message).await);
+        }
+        for id in &ids[before..] {
+            assert_eq!(events.named("message").await.id, id.to_string());
+        }
+    }
+    let inbox = format!("/mesh/{}/agents/{worker}/messages", board.mesh);
+    let browser = board.server.browser();
+    browser.api("GET", &format!("{inbox}?limit=1000&ack=false"), &board.bob_token, "").await;
+    let mut missing: Vec<String> = ids[1..].iter().map(|id| format!("id=\"d{id}\"")).collect();
+    let followed = async {
+        while !missing.is_empty() {
+            let event = events.named("delivery").await;
+            assert!(!event.data.contains(&format!("id=\"d{}\"", ids[0])), "that is too old");
+            if event.data.contains("Delivered") {
+                missing.retain(|id| !event.data.contains(id.as_str()));
+            }
+        }
+    };
+    timeout(PATIENCE, followed).await.expect("all of them have come");
+    // Nothing of the oldest comes after them.
+    let last = board.send(&board.ann_token, &json!({"content": "the last"})).await;
+    loop {
+        let event = events.next().await.expect("it goes on");
+        assert!(!event.data.contains(&format!("id=\"d{}\"", ids[0])), "{event:?}");
+        if event.id == last.to_string() {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_long_list_of_agents_is_shown_in_pieces_also_in_the_stream() {
+    let mut board = Board::new().await;
+    let names: Vec<String> = (0..60).map(|n| format!("agent-{n:02}")).collect();
+    for name in &names {
+        board.agent(&board.bob_token, name).await;
+    }
+    let listed = |html: &str| -> Vec<String> {
+        let is_there = |name: &&String| html.contains(&format!("data-name=\"{name}\""));
+        names.iter().filter(is_there).cloned().collect()
+    };
+    let mut all = Vec::new();
+    for (first, count, more) in [(0, 16, Some((16, 44))), (16, 32, Some((48, 12))), (48, 12, None)]
+    {
+        let page = board.bob.get(&board.at(&format!("?agents={first}"))).await;
+        let piece = listed(&page.body);
+        assert_eq!(piece.len(), count, "{}", page.body);
+        let next = |(next, more)| {
+            format!(
+                "<a href=\"{}\">and {more} more</a>",
+                board.at(&format!("?agents={next}#agents"))
+            )
+        };
+        match more {
+            Some(more) => assert!(page.body.contains(&next(more)), "{}", page.body),
+            None => assert!(!page.body.contains(" more</a>"), "{}", page.body),
+        }
+        assert_eq!(page.body.contains("To the first of them"), first > 0);
+        // The open page is kept up to date with the same piece.
+        let live = board.at(&format!("/live?agents={first}"));
+        assert!(page.body.contains(&format!("data-live=\"{live}\"")), "{}", page.body);
+        let mut events = Events::open(&board.bob, &live, &[]).await;
+        assert_eq!(listed(&events.named("agents").await.data), piece);
+        all.extend(piece);
+    }
+    all.sort_unstable();
+    assert_eq!(all, names);
+    for (wanted, count) in [("none", 16), ("-1", 16), ("1000", 0)] {
+        let page = board.bob.get(&board.at(&format!("?agents={wanted}"))).await;
+        assert_eq!((page.status, listed(&page.body).len()), (StatusCode::OK, count), "{wanted}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_with_an_id_that_none_has_is_asked_to_sign_in_again() {
+    use meshwire_server::secret;
+    use meshwire_server::store::SessionRow;
+
+    let board = Board::new().await;
+    let now = board.server.app.clock.now();
+    // As an import takes it from a file that somebody has edited.
+    let code = secret::one_time();
+    let session = SessionRow {
+        hash: secret::digest(&code),
+        id: "edited".to_owned(),
+        user: user(&board.server, "bob").await,
+        client: "Firefox".to_owned(),
+        created_at: now,
+        last_seen: now,
+        expires_at: now + 60_000_000,
+    };
+    board.server.app.store.create_session(session).await.unwrap();
+    let mut bob = board.server.browser();
+    bob.cookies.insert("mw_session".to_owned(), code);
+    let page = bob.get(&board.at("")).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+    assert_eq!(bob.listen(&board.at("/live"), &[]).await.status(), StatusCode::UNAUTHORIZED);
+    let path = board.at("/messages");
+    let form = [("ticket", page.ticket_for(&path)), ("to", "all"), ("content", "x")];
+    let answer = bob.post(&path, &form).await;
+    answer.assert_error(401, "unauthorized");
+    assert!(answer.body.contains("Sign out and in again."), "{}", answer.body);
 }

@@ -100,6 +100,27 @@ async fn a_form_that_is_sent_twice_sends_one_message() {
 }
 
 #[tokio::test]
+async fn what_was_typed_outlives_the_sign_in_and_the_store() {
+    let board = Board::new().await;
+    let mut ann = board.ann.clone();
+    let path = board.at("/messages");
+    let page = ann.get(&board.at("")).await;
+    let typed = "\nkept & <b>whole</b>";
+    let form = [("ticket", page.ticket_for(&path)), ("to", "all"), ("content", typed)];
+    let shown = "readonly>\n\nkept &#38; &#60;b&#62;whole&#60;/b&#62;</textarea>";
+    let answer = board.server.browser().post(&path, &form).await;
+    answer.assert_error(401, "unauthorized");
+    assert!(answer.body.contains(shown), "{}", answer.body);
+    board.server.app.store.close().await;
+    let answer = ann.post(&path, &form).await;
+    answer.assert_error(503, "store_unavailable");
+    assert!(answer.body.contains(shown), "{}", answer.body);
+    let page = ann.get(&board.at("")).await;
+    page.assert_error(503, "store_unavailable");
+    assert!(!page.body.contains("<textarea"), "nothing was typed there");
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_said_and_what_was_typed_stays() {
     let board = Board::new().await;
     let mut ann = board.ann.clone();

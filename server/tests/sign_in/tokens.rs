@@ -55,8 +55,16 @@ async fn stranger(server: &Server) -> UserRow {
 /// Fills in the form of a page that was opened for it.
 async fn make(browser: &mut Browser, fields: &[(&str, &str)]) -> Answer {
     let page = browser.get(PAGE).await;
-    let form = [&[("ticket", page.ticket_for(PAGE))], fields].concat();
-    browser.post(PAGE, &form).await
+    browser.post(PAGE, &filled(&page, fields)).await
+}
+
+/// The form of a page with these fields, and the others as a page has them where nobody chooses.
+fn filled<'a>(page: &'a Answer, fields: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut form = vec![("ticket", page.ticket_for(PAGE))];
+    let others = [("for", ""), ("expires", "")];
+    form.extend(others.iter().filter(|(name, _)| fields.iter().all(|(given, _)| given != name)));
+    form.extend(fields);
+    form
 }
 
 /// The token that a page shows.
@@ -125,11 +133,27 @@ async fn a_token_is_made_shown_once_and_revoked() {
 }
 
 #[tokio::test]
+async fn what_a_form_leaves_out_makes_no_wider_token() {
+    let server = Server::local().await;
+    let mut browser = server.ann().await;
+    for (missing, error) in [("for", "for-error"), ("expires", "expires-error")] {
+        let page = browser.get(PAGE).await;
+        let mut form = filled(&page, &[("name", "typed"), ("read", "on")]);
+        form.retain(|(name, _)| *name != missing);
+        let answer = browser.post(PAGE, &form).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.body);
+        assert!(answer.body.contains(&format!("id=\"{error}\">It is missing.")), "{}", answer.body);
+        assert!(answer.body.contains("value=\"typed\""));
+    }
+    assert_eq!(live(&server).await, 0);
+}
+
+#[tokio::test]
 async fn a_form_that_is_sent_again_makes_no_second_token() {
     let server = Server::local().await;
     let mut browser = server.ann().await;
     let page = browser.get(PAGE).await;
-    let form = [("ticket", page.ticket_for(PAGE)), ("name", "once"), ("read", "on")];
+    let form = filled(&page, &[("name", "once"), ("read", "on")]);
     let first = browser.post(PAGE, &form).await;
     let token = shown_token(&first);
     let again = browser.post(PAGE, &form).await;
@@ -138,7 +162,7 @@ async fn a_form_that_is_sent_again_makes_no_second_token() {
     assert!(!again.body.contains(&token) && !again.body.contains("class=\"secret\""));
     assert_eq!(live(&server).await, 1);
     // The form on that page is a new one.
-    let next = [("ticket", again.ticket_for(PAGE)), ("name", "twice"), ("read", "on")];
+    let next = filled(&again, &[("name", "twice"), ("read", "on")]);
     assert_ne!(shown_token(&browser.post(PAGE, &next).await), token);
     assert_eq!(live(&server).await, 2);
 }

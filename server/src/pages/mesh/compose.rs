@@ -1,7 +1,7 @@
 //! The form that sends a message, as the person who fills it in.
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use meshwire_protocol::limits::MAX_CONTENT_BYTES;
 use meshwire_protocol::{AgentKind, ErrorCode, MessageId, SendMessage, person_name};
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use super::stream::{StreamQuery, view};
 use crate::access::PersonInMesh;
 use crate::app::App;
 use crate::error::{ApiError, Result};
+use crate::pages::errors::Typed;
 use crate::pages::see_other;
 use crate::pages::visitor::{Posted, stale_form};
 use crate::secret;
@@ -69,12 +70,23 @@ pub(super) struct Answered {
     pub(super) start: String,
 }
 
-/// `POST /meshes/{mesh}/messages`
+/// `POST /meshes/{mesh}/messages`. What was typed is not lost, also when nobody can say who has typed it.
 pub(super) async fn send(
     State(app): State<App>,
-    visit: Visit,
+    visit: std::result::Result<Visit, Response>,
     Posted(fields): Posted<Fields>,
-) -> Result<Response> {
+) -> Response {
+    let mut answer = match visit {
+        Ok(visit) => try_send(&app, &visit, &fields).await.into_response(),
+        Err(refused) => refused,
+    };
+    if !fields.content.is_empty() {
+        answer.extensions_mut().insert(Typed(fields.content));
+    }
+    answer
+}
+
+async fn try_send(app: &App, visit: &Visit, fields: &Fields) -> Result<Response> {
     let person = &visit.person;
     let form = app
         .sign_in
@@ -82,17 +94,16 @@ pub(super) async fn send(
         .read::<SendForm>(&fields.ticket, app.clock.now())
         .filter(|form| form.session == person.session.id && form.mesh == *person.mesh())
         .ok_or_else(stale_form)?;
+    let speaker = person.speaker()?;
     let sent = match fields.request() {
-        Ok(request) => {
-            app.meshes.send(person.mesh(), &person.speaker(), request, Some(&form.key)).await
-        }
+        Ok(request) => app.meshes.send(person.mesh(), &speaker, request, Some(&form.key)).await,
         Err(error) => Err(error),
     };
     match sent {
         Ok(_) => Ok(see_other(&format!("/meshes/{}", person.mesh()))),
         Err(error) => {
             let errors = Errors::of(error)?;
-            view(&app, &visit, &StreamQuery::default(), &fields, errors).await
+            view(app, visit, &StreamQuery::default(), fields, errors).await
         }
     }
 }

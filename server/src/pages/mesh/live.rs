@@ -71,7 +71,7 @@ pub(super) async fn live(
 ) -> Result<Response> {
     let person = visit.person;
     // From before the first look, so that nothing falls in between.
-    let watcher = app.meshes.watch(person.mesh(), &person.speaker()).await?;
+    let watcher = app.meshes.watch(person.mesh(), &person.speaker()?).await?;
     let last = single_header(&headers, "last-event-id")?.or(query.after.as_deref());
     let after = if let Some(after) = last.and_then(|id| id.parse().ok()) {
         after
@@ -79,8 +79,8 @@ pub(super) async fn live(
         let newest = look_back(&app, &person, &person.visible(), None, 1).await?.0;
         newest.first().map_or(MessageId::ZERO, |newest| newest.message.id)
     };
-    let mut live = Live::new(app, person, watcher, after).await?;
-    live.first_agent = first_agent(query.agents.as_deref());
+    let first_agent = first_agent(query.agents.as_deref());
+    let live = Live::new(app, person, watcher, after, first_agent).await?;
     let events = stream::unfold(Some(live), async |live| {
         let mut live = live?;
         let events = live.next().await;
@@ -126,6 +126,7 @@ impl Live {
         person: PersonInMesh,
         watcher: Watcher,
         after: MessageId,
+        first_agent: usize,
     ) -> Result<Self> {
         let before = Some(after.next()).filter(|_| after < MessageId::MAX);
         let (seen, _) = look_back(&app, &person, &person.visible(), before, TRAFFIC).await?;
@@ -141,7 +142,7 @@ impl Live {
             shown: seen.into_iter().take(PAGE).collect(),
             reached: HashMap::new(),
             agents: None,
-            first_agent: 0,
+            first_agent,
             is_paused,
             next_agents: now,
             next_deliveries: now,

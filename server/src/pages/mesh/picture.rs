@@ -200,3 +200,18 @@ fn number(count: usize) -> f64 {
     // There are never more than a hundred of anything here.
     u32::try_from(count).map_or(f64::MAX, f64::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn a_long_name_keeps_its_start_and_its_end() {
+        assert_eq!(shortened(""), "");
+        assert_eq!(shortened("exactly-17-signs-"), "exactly-17-signs-");
+        assert_eq!(shortened("exactly-18-signs-x"), "exactly-…-signs-x");
+        assert_eq!(shortened("team-of-builders-1"), "team-of-…ilders-1");
+        let long = format!("{}{}", "ä".repeat(40), "ö".repeat(40));
+        assert_eq!(shortened(&long), format!("{}…{}", "ä".repeat(8), "ö".repeat(8)));
+    }
+}

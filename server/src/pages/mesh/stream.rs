@@ -90,6 +90,7 @@ pub(super) async fn view(
     }
     let first = first_agent(query.agents.as_deref());
     if before.is_none()
+        && visit.is_shown
         && let Some(newest) = messages.first()
     {
         person.was_shown(app, newest.message.id);

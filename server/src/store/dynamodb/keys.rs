@@ -196,6 +196,11 @@ pub(super) fn importing() -> Key {
     Key::new("import", "begun")
 }
 
+/// Another one whenever a server has opened the table.
+pub(super) fn opened() -> Key {
+    Key::new("opened", "server")
+}
+
 /// What was begun and may not have come to its end.
 pub(super) const UNFINISHED: &str = "unfinished";
 /// The leases of nodes.

@@ -8,7 +8,7 @@ pub(super) fn body(operation: &str) -> Option<&'static str> {
         "exchange_cli_code" => r#"{"code":"CODE","code_verifier":"VERIFIER"}"#,
         "create_token" => r#"{"name":"ci","scopes":["send"],"expires_in_days":90}"#,
         "create_mesh" => r#"{"name":"my-fleet"}"#,
-        "change_mesh" => r#"{"paused":true}"#,
+        "change_mesh" => r#"{"name":"our-fleet"}"#,
         "change_member" => r#"{"role":"admin"}"#,
         "create_invite" => r#"{"expires_in_hours":24,"max_uses":5}"#,
         "join_mesh" => r#"{"invite":"CODE"}"#,

@@ -35,6 +35,7 @@ const KEPT: &str = "NOT begins_with(#pk, :log) AND NOT begins_with(#pk, :ended) 
 
 impl DynamoStore {
     pub(super) async fn hand_over_everything(&self, to: mpsc::Sender<Piece>) -> Result<()> {
+        let opened = self.opened().await?;
         self.refuse_company().await?;
         if self.is_half_imported().await? {
             return Err(fault("an import into this table has broken off: import into it again"));
@@ -54,6 +55,7 @@ impl DynamoStore {
         for record in records {
             out.put(record).await.map_err(fault)?;
         }
+        self.refuse_change(opened.as_ref(), &meshes).await?;
         out.end().await.map_err(fault)
     }
 
@@ -199,8 +201,8 @@ impl Found {
                     expires_at: number(item, UNTIL)?,
                 }));
             }
-            // What leads to these, and counts them.
-            ("user" | "identity" | "login" | "accounts" | "bound" | "meshes", _) => {}
+            // What leads to these, and counts them; and whether a server was here.
+            ("user" | "identity" | "login" | "accounts" | "bound" | "meshes" | "opened", _) => {}
             _ => return Err(fault(format!("an item {pk:?} {sk:?} is of no kind that is known"))),
         }
         Ok(())

@@ -1,7 +1,6 @@
 //! Records as items of an empty table. A mark in it keeps servers away until the last one is there.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 
 use futures_util::stream::{self, TryStreamExt as _};
 use meshwire_protocol::limits::REFUSAL_WINDOW;
@@ -27,6 +26,7 @@ use super::super::sessions::SessionItem;
 use super::super::tokens::{self, BoundItem, LiveTokens, TokenItem};
 use super::super::transaction::Transacted;
 use super::super::users::{Holder, UserItem};
+use super::LEASE;
 use crate::clock::micros;
 use crate::store::moving::{
     Account, AccountLink, Agent, CliCode, DeviceCode, DeviceState, Idempotency, Imported, Invite,
@@ -38,8 +38,6 @@ use crate::store::{Batch, Digest, Micros, NewMessage, NodeStore as _, Result};
 const AT_ONCE: usize = 8;
 /// Items that are written together.
 const TOGETHER: usize = AT_ONCE * MOST_WRITTEN;
-/// For how long the import holds the table without saying so again.
-const LEASE: Duration = Duration::from_secs(30);
 /// The engine deletes nothing that was imported before this time is over: it is read back first.
 const STAYS: Micros = 2 * 24 * 60 * 60 * 1_000_000;
 /// In which epoch all that is imported came in: before all that comes later.

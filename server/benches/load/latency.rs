@@ -61,14 +61,14 @@ fn count(load: &Load) -> usize {
     usize::try_from(count).expect("it is small").max(20)
 }
 
-/// Sends one message after the other at the pace; `send` is given its number.
-async fn send_all(count: usize, sent: &Sent, mut send: impl AsyncFnMut(usize)) {
+/// Sends one message after the other at the pace; `act` is given its number.
+async fn send_all(count: usize, sent: &Sent, mut act: impl AsyncFnMut(usize)) {
     let mut pace = tokio::time::interval(EVERY);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for number in 0..count {
         pace.tick().await;
         sent.borrow_mut().push(Instant::now());
-        send(number).await;
+        act(number).await;
     }
 }
 

@@ -9,22 +9,32 @@
 
 #[path = "../../tests/support/dynamodb.rs"]
 mod dynamodb;
+#[path = "../../tests/support/dynamodb_client.rs"]
+mod dynamodb_client;
 #[path = "../../tests/support/postgres.rs"]
 mod postgres;
 
+mod broadcast;
 mod client;
 mod drive;
 mod floor;
 mod http;
+mod idle;
 mod latency;
+mod meshes;
 mod nats;
+mod nodes;
+mod old;
 mod process;
+mod readers;
 mod redis;
 mod report;
 mod sends;
 mod server;
 mod settings;
+mod start;
 mod stats;
+mod units;
 mod world;
 
 use clap::Parser as _;
@@ -66,6 +76,12 @@ async fn run(args: Args) {
             Scenario::Floor => floor::run(&load, &mut report).await,
             Scenario::Sends => sends::run(&load, &mut report).await,
             Scenario::Latency => latency::run(&load, &mut report).await,
+            Scenario::Broadcast => broadcast::run(&load, &mut report).await,
+            Scenario::Idle => idle::run(&load, &mut report).await,
+            Scenario::Meshes => meshes::run(&load, &mut report).await,
+            Scenario::Old => old::run(&load, &mut report).await,
+            Scenario::Nodes => nodes::run(&load, &mut report).await,
+            Scenario::Start => start::run(&load, &mut report).await,
         }
     }
     report.finish(load.args.json.as_deref());

@@ -37,8 +37,10 @@ impl Nats {
             Sync::Usual => "",
             Sync::Always => "sync_interval: always",
         };
-        let text =
-            format!("listen: \"{address}\"\njetstream {{ store_dir: {home:?}\n {interval} }}\n");
+        let text = format!(
+            "listen: \"{address}\"\njetstream {{ store_dir: \"{}\"\n {interval} }}\n",
+            home.display()
+        );
         std::fs::write(&settings, text).expect("a file of our own");
         let mut check = installed("nats-server");
         let checked = check.arg("-t").arg("-c").arg(&settings).output().expect("it runs");

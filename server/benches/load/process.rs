@@ -32,8 +32,8 @@ impl Process {
         &mut self.0
     }
 
-    /// The time that all its threads have had on a processor.
-    pub(crate) fn cpu(&self) -> Duration {
+    /// The time that all its threads have had on a processor, in seconds.
+    pub(crate) fn cpu(&self) -> f64 {
         cpu(&self.0.id().to_string())
     }
 
@@ -44,6 +44,12 @@ impl Process {
         let size = line.and_then(|line| line.trim().strip_suffix(" kB"));
         size.and_then(|size| size.parse().ok()).expect("the kernel says how much it holds")
     }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> f64 {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.0.id())).expect("it runs");
+        crate::stats::real(open.count())
+    }
 }
 
 impl Drop for Process {
@@ -53,8 +59,8 @@ impl Drop for Process {
     }
 }
 
-/// The time that all threads of a process have had on a processor; `self` is this one.
-pub(crate) fn cpu(process: &str) -> Duration {
+/// The time that all threads of a process have had on a processor, in seconds; `self` is this one.
+pub(crate) fn cpu(process: &str) -> f64 {
     // In nanoseconds, but without the threads that have ended.
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
     let exact = threads
@@ -68,7 +74,7 @@ pub(crate) fn cpu(process: &str) -> Duration {
     // utime and stime: the 14th and 15th, and the state is the third.
     let ticks: u64 =
         fields.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    Duration::from_nanos(exact).max(Duration::from_millis(ticks * 10))
+    Duration::from_nanos(exact).max(Duration::from_millis(ticks * 10)).as_secs_f64()
 }
 
 fn read(path: &str) -> String {

@@ -1,5 +1,6 @@
 //! Redis Streams, each write on the disk before it is answered.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
@@ -51,9 +52,9 @@ impl Redis {
     }
 
     /// Waits until so many clients do.
-    pub(crate) async fn until_waiting(&self, clients: u64) {
+    pub(crate) async fn until_waiting(&self, clients: usize) {
         let deadline = Instant::now() + Duration::from_mins(1);
-        while self.waiting().await != clients {
+        while usize::try_from(self.waiting().await) != Ok(clients) {
             assert!(Instant::now() < deadline, "the clients do not come to wait");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -84,7 +85,7 @@ pub(crate) fn read_after(stream: &str, id: &str) -> Vec<u8> {
 fn command(words: &[&str]) -> Vec<u8> {
     let mut text = format!("*{}\r\n", words.len());
     for word in words {
-        text += &format!("${}\r\n{word}\r\n", word.len());
+        let _ = write!(text, "${}\r\n{word}\r\n", word.len());
     }
     text.into_bytes()
 }

@@ -104,8 +104,8 @@ async fn of_server(
     let before = batches().await;
     let (cpu, tool) = (server.process.cpu(), process::cpu("self"));
     let drive = drive(senders, load.args.span()).await;
-    let used = (server.process.cpu() - cpu, process::cpu("self") - tool);
-    let [cpu, tool] = [used.0, used.1].map(|used| used.as_secs_f64() * 1e6 / drive.sends());
+    let used = [server.process.cpu() - cpu, process::cpu("self") - tool];
+    let [cpu, tool] = used.map(|used| used * 1e6 / drive.sends());
     let after = batches().await;
     (drive, cpu, tool, (after[0] - before[0]) / (after[1] - before[1]))
 }
@@ -118,7 +118,7 @@ async fn of_redis(redis: &Redis, load: &Load, count: usize) -> (Drive, f64) {
     }
     let before = redis.process.cpu();
     let drive = drive(senders, load.args.span()).await;
-    let cpu = (redis.process.cpu() - before).as_secs_f64() * 1e6 / drive.sends();
+    let cpu = (redis.process.cpu() - before) * 1e6 / drive.sends();
     (drive, cpu)
 }
 

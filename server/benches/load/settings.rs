@@ -21,6 +21,18 @@ pub(crate) struct Args {
     /// How long a measurement of a rate takes
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// Polls that wait in `idle`
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) idle: usize,
+    /// Meshes of `meshes`
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) meshes: usize,
+    /// Messages behind in `old`
+    #[arg(long, default_value_t = 5_000_000)]
+    pub(crate) old: usize,
+    /// The command line, for `start`
+    #[arg(long)]
+    pub(crate) cli: Option<PathBuf>,
     /// Give each send an Idempotency-Key, as the command line does
     #[arg(long)]
     pub(crate) keys: bool,
@@ -60,6 +72,18 @@ pub(crate) enum Scenario {
     Sends,
     /// From a send to the answer of a waiting poll, at 50 a second
     Latency,
+    /// One message to 1,000 waiting polls
+    Broadcast,
+    /// What waiting polls cost
+    Idle,
+    /// 1,000 messages a second in one mesh, and spread over many
+    Meshes,
+    /// A mesh with many old messages beside an empty one; on `DynamoDB` the units consumed
+    Old,
+    /// A poll on another node than the send
+    Nodes,
+    /// How soon the server and the command line are there
+    Start,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

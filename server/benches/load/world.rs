@@ -51,7 +51,6 @@ impl Site {
 
 /// What is there before anything is measured.
 pub(crate) struct World {
-    pub(crate) user: UserRow,
     /// Of the whole account.
     pub(crate) token: String,
     pub(crate) meshes: Vec<MeshId>,
@@ -95,7 +94,7 @@ impl World {
         assert_eq!(store.create_token(row, 0).await.expect("a token"), TokenMade::Created);
         let made = futures_util::stream::iter(0..meshes).map(|_| mesh(store, &user, agents, now));
         let meshes = made.buffer_unordered(AT_ONCE).collect().await;
-        Self { user, token, meshes }
+        Self { token, meshes }
     }
 }
 

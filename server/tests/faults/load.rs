@@ -288,7 +288,7 @@ async fn page(
     reader: usize,
     node: usize,
     after: Option<MessageId>,
-    limit: u32,
+    limit: usize,
 ) -> Option<Value> {
     let Ground { mesh, .. } = &*shared.ground;
     let name = reader_name(reader);

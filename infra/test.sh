@@ -8,6 +8,9 @@
 #                                      the whole run leaves out the slow ones, or those that are named
 #   infra/test.sh --load [ARG…]        only measure how fast the server is, beside Redis and NATS (installed when missing):
 #                                      server/benches/load, which is given ARG…, `--help` for one
+#   infra/test.sh --load soak [--minutes N]
+#                                      only the soak of server/tests/faults/soak.rs, on each engine at the same time, for
+#                                      N minutes (20) instead of the seconds that it takes among the tests
 #   infra/test.sh [--long] -- COMMAND  only COMMAND, with the services up, for example
 #                                      infra/test.sh -- cargo test -p meshwire-server --test store dynamodb
 #
@@ -357,8 +360,17 @@ start_services() {
 # Measures. A build of the release profile takes some minutes.
 if ((load_only)); then
     { install_packages && fetch_dynamodb && start_postgres && start_dynamodb; } >&2 || exit 1
-    attend cargo build --release --package meshwire --bins --locked || exit 1
     status=0
+    if [[ ${load[0]:-} == soak ]]; then
+        minutes=20
+        [[ ${load[1]:-} != --minutes ]] || minutes=${load[2]:-}
+        attend env "$mark" MESHWIRE_TEST_LONG=1 MESHWIRE_TEST_SOAK_MINUTES="$minutes" \
+            cargo test --release --package meshwire-server --test faults --locked -- \
+            soak:: --nocapture --test-threads=3 || status=$?
+        clean_up || exit 1
+        exit "$status"
+    fi
+    attend cargo build --release --package meshwire --bins --locked || exit 1
     attend env "$mark" cargo bench --package meshwire-server --bench load --locked -- \
         --cli "$target/release/meshwire" "${load[@]}" || status=$?
     clean_up || exit 1

@@ -62,6 +62,8 @@ pub(crate) async fn run(load: &Load, report: &mut Report) {
         }
     }
     let name = format!("broadcast {engine}");
+    let refused = pollers.iter().map(|poller| poller.refused).sum();
+    report.row(&name, "polls refused with 503 (a cold server)", "", &[real(refused)], None);
     report.row(&name, "1,000 polls, until the last is answered", "ms", &ours, None);
     report.row(&name, "until the send is answered", "ms", &answered, None);
     report.row(&name, "Redis, 1,000 readers, until the last is answered", "ms", &theirs, None);

@@ -55,6 +55,8 @@ pub(crate) async fn run(load: &Load, report: &mut Report) {
     assert_eq!(woken.len(), polls);
 
     let name = format!("idle {engine}");
+    let refused = woken.iter().map(|poller| poller.refused).sum();
+    report.row(&name, "polls refused with 503 (a cold server)", "", &[real(refused)], None);
     let each = (full - alone) / real(polls);
     report.row(&name, "waiting polls", "", &[real(polls)], None);
     report.row(&name, "time to open them", "s", &[opened.as_secs_f64()], None);

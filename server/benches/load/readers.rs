@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
@@ -56,8 +56,12 @@ pub(crate) struct Poller {
     mesh: usize,
     agent: usize,
     cursor: Option<u64>,
+    /// How often it was told to come again later.
+    pub(crate) refused: usize,
 }
 
+/// Between two attempts of a poll that was refused.
+const AGAIN: Duration = Duration::from_millis(200);
 /// Connections from one address of loopback: fewer than it has ports.
 const PER_ADDRESS: usize = 10_000;
 
@@ -76,7 +80,7 @@ impl Poller {
         socket.bind(source).expect("a port is free");
         let stream = socket.connect(server.address).await.expect("the server listens");
         let connection = Connection::over(stream);
-        Self { connection, world: Rc::clone(world), mesh, agent, cursor: None }
+        Self { connection, world: Rc::clone(world), mesh, agent, cursor: None, refused: 0 }
     }
 }
 
@@ -84,7 +88,14 @@ impl Reader for Poller {
     async fn read(&mut self) {
         let poll =
             server::poll(&self.world, &self.world.meshes[self.mesh], self.agent, self.cursor);
-        let page = self.connection.call(&poll).await;
+        let page = loop {
+            let page = self.connection.call(&poll).await;
+            if page.status != 503 {
+                break page;
+            }
+            self.refused += 1;
+            tokio::time::sleep(AGAIN).await;
+        };
         self.cursor = number_after(page.expect(200), br#""cursor":"#);
         assert!(crate::http::find(page.body, crate::client::NUMBER).is_some(), "it was awaited");
     }

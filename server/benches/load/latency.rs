@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use crate::Load;
 use crate::client::NUMBER;
 use crate::http::number_after;
-use crate::nats::{Nats, Sync};
+use crate::nats::{Nats, Synced};
 use crate::redis::{self, Redis, RedisConnection};
 use crate::report::Report;
 use crate::report::Target::AtMost;
@@ -31,7 +31,7 @@ pub(crate) async fn run(load: &Load, report: &mut Report) {
     let world = Rc::new(World::make(&site, 1, 2).await);
     let server = Server::start(load, &site);
     let redis = Redis::start(folder).await;
-    let nats = Nats::start(folder, Sync::Usual).await.expect("every version can");
+    let nats = Nats::start(folder, Synced::Usual).await.expect("every version can");
     let [mut ours, mut theirs, mut others] = [const { Vec::new() }; 3];
     for _ in 0..load.args.runs {
         ours.push(of_server(&server, load, &world).await);

@@ -13,7 +13,7 @@ use crate::process::{Process, free_address, installed, until_it_listens};
 
 /// When it writes a file through to the disk.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Sync {
+pub(crate) enum Synced {
     /// Every 2 minutes, as it comes. What it has answered may be lost until then.
     Usual,
     /// Before it answers.
@@ -28,14 +28,14 @@ pub(crate) struct Nats {
 
 impl Nats {
     /// Starts it with its data in this folder; `None` when this version cannot sync like that.
-    pub(crate) async fn start(folder: &Path, sync: Sync) -> Option<Self> {
+    pub(crate) async fn start(folder: &Path, synced: Synced) -> Option<Self> {
         let address = free_address();
-        let home = folder.join(format!("nats-{sync:?}"));
+        let home = folder.join(format!("nats-{synced:?}"));
         std::fs::create_dir_all(&home).expect("a folder of its own");
         let settings = home.join("settings");
-        let interval = match sync {
-            Sync::Usual => "",
-            Sync::Always => "sync_interval: always",
+        let interval = match synced {
+            Synced::Usual => "",
+            Synced::Always => "sync_interval: always",
         };
         let text = format!(
             "listen: \"{address}\"\njetstream {{ store_dir: \"{}\"\n {interval} }}\n",

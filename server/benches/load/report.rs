@@ -54,6 +54,8 @@ impl Report {
         let load = load.split(' ').next().unwrap_or_default();
         println!("{processors} processors, Linux {kernel}, load {load} at the start.");
         println!("Medians of {} runs; bodies of {} bytes.", args.runs, crate::client::BODY);
+        let log = args.log.as_deref().unwrap_or("as by default, a line for each request");
+        println!("The server logs to a file: {log}.");
         if cfg!(debug_assertions) {
             println!("NOT THE RELEASE PROFILE: these figures say nothing.");
         }
@@ -62,6 +64,7 @@ impl Report {
             "kernel": kernel,
             "load_at_start": load.parse::<f64>().unwrap_or_default(),
             "runs": args.runs,
+            "log": log,
             "release": !cfg!(debug_assertions),
         });
         Self { rows: Vec::new(), setting }

@@ -3,7 +3,7 @@
 use crate::Load;
 use crate::drive::{Drive, drive};
 use crate::floor::{self, EmptyHandler};
-use crate::nats::{Nats, Sync};
+use crate::nats::{Nats, Synced};
 use crate::process;
 use crate::redis::Redis;
 use crate::report::Report;
@@ -50,7 +50,8 @@ async fn on(engine: Engine, load: &Load, report: &mut Report) {
     let server = Server::start(load, &site);
     let empty = EmptyHandler::start().await;
     let redis = Redis::start(folder).await;
-    let nats = [Nats::start(folder, Sync::Usual).await, Nats::start(folder, Sync::Always).await];
+    let nats =
+        [Nats::start(folder, Synced::Usual).await, Nats::start(folder, Synced::Always).await];
     let mut values = Values::default();
     // Not counted: memory is taken, files grow.
     of_server(&server, load, &world, MANY).await;
@@ -59,19 +60,19 @@ async fn on(engine: Engine, load: &Load, report: &mut Report) {
         values.disk.push(floor::fdatasync(folder, span / 2));
         values.handler.push(empty.measure(span / 2).await.p50());
 
-        let (one, cpu, _, _) = of_server(&server, load, &world, 1).await;
-        values.one.push(one.rate());
-        values.one_p50.push(one.p50());
-        values.one_cpu.push(cpu);
+        let one = of_server(&server, load, &world, 1).await;
+        values.one.push(one.drive.rate());
+        values.one_p50.push(one.drive.p50());
+        values.one_cpu.push(one.cpu);
         let one = of_redis(&redis, load, 1).await.0;
         values.redis_one.push(one.rate());
 
-        let (many, cpu, tool, batch) = of_server(&server, load, &world, MANY).await;
-        values.many.push(many.rate());
-        values.many_p50.push(many.p50());
-        values.many_cpu.push(cpu);
-        values.tool_cpu.push(tool);
-        values.batch.push(batch);
+        let many = of_server(&server, load, &world, MANY).await;
+        values.many.push(many.drive.rate());
+        values.many_p50.push(many.drive.p50());
+        values.many_cpu.push(many.cpu);
+        values.tool_cpu.push(many.tool);
+        values.batch.push(many.batch);
         let (many, cpu) = of_redis(&redis, load, MANY).await;
         values.redis_many.push(many.rate());
         values.redis_cpu.push(cpu);
@@ -86,13 +87,18 @@ async fn on(engine: Engine, load: &Load, report: &mut Report) {
     values.tell(engine, report);
 }
 
-/// How it went, the server's and the tool's CPU in µs a send, and the messages of a batch.
-async fn of_server(
-    server: &Server,
-    load: &Load,
-    world: &World,
-    count: usize,
-) -> (Drive, f64, f64, f64) {
+/// A measurement of the server.
+struct Ours {
+    drive: Drive,
+    /// Of the server for each send, in µs.
+    cpu: f64,
+    /// Of this tool, the same.
+    tool: f64,
+    /// Messages that were written together, on the mean.
+    batch: f64,
+}
+
+async fn of_server(server: &Server, load: &Load, world: &World, count: usize) -> Ours {
     let mut senders = Vec::new();
     for number in 0..count {
         senders.push(server.sender(load, world, number).await);
@@ -102,12 +108,13 @@ async fn of_server(
         [server.metric(&format!("{name}_sum")).await, server.metric(&format!("{name}_count")).await]
     };
     let before = batches().await;
-    let (cpu, tool) = (server.process.cpu(), process::cpu("self"));
+    let used = [server.process.cpu(), process::cpu("self")];
     let drive = drive(senders, load.args.span()).await;
-    let used = [server.process.cpu() - cpu, process::cpu("self") - tool];
+    let used = [server.process.cpu() - used[0], process::cpu("self") - used[1]];
     let [cpu, tool] = used.map(|used| used * 1e6 / drive.sends());
     let after = batches().await;
-    (drive, cpu, tool, (after[0] - before[0]) / (after[1] - before[1]))
+    let batch = (after[0] - before[0]) / (after[1] - before[1]);
+    Ours { drive, cpu, tool, batch }
 }
 
 /// How it went, and its CPU in µs for each message.
@@ -146,13 +153,8 @@ impl Values {
         report.row(name, "server CPU for each send", "µs", &self.one_cpu, None);
         report.row(name, "Redis XADD a second", "/s", &self.redis_one, None);
         self.tell_nats(name, 0, report);
-        report.row(
-            name,
-            "send to fdatasync + empty handler",
-            "×",
-            &ratios(&self.one_p50, &floor),
-            if_sqlite(AtMost(1.5)),
-        );
+        let what = "send to fdatasync + empty handler";
+        report.row(name, what, "×", &ratios(&self.one_p50, &floor), if_sqlite(AtMost(1.5)));
         let to_redis = ratios(&self.one, &self.redis_one);
         report.row(name, "rate to that of Redis", "×", &to_redis, if_sqlite(AtLeast(0.9)));
 

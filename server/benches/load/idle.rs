@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use crate::Load;
+use crate::process::most_files;
 use crate::readers::{Poller, Waiting};
 use crate::report::Report;
 use crate::report::Target::AtMost;
@@ -15,6 +16,8 @@ use crate::stats::real;
 use crate::world::{Site, World};
 
 const AGENTS: usize = 100;
+/// Files that are no connections of polls, of the server or of this tool: more than enough.
+const OTHER_FILES: usize = 200;
 /// What was begun for a poll has ended by then: presence is written every 5 s.
 const SETTLED: Duration = Duration::from_secs(7);
 /// How long is looked at what idle polls take. All ends before the first poll does, after 60 s.
@@ -22,7 +25,11 @@ const LOOKED: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(load: &Load, report: &mut Report) {
     let engine = load.args.store.unwrap_or(Engine::Sqlite);
-    let meshes = load.args.idle.div_ceil(AGENTS);
+    let most = most_files() - OTHER_FILES;
+    if load.args.idle > most {
+        println!("The limit on open files lets {most} of {} polls wait.", load.args.idle);
+    }
+    let meshes = load.args.idle.min(most) / AGENTS;
     let polls = meshes * AGENTS;
     let site = Site::fresh(engine, load.folder.path()).await;
     let world = Rc::new(World::make(&site, meshes, AGENTS + 1).await);

@@ -20,6 +20,13 @@ pub(crate) fn allow_many_files() {
     }
 }
 
+/// How many files this process may have open, and each that it starts.
+pub(crate) fn most_files() -> usize {
+    getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |most| most.try_into().unwrap_or(usize::MAX))
+}
+
 /// A running program; killed when it is dropped.
 pub(crate) struct Process(Child);
 

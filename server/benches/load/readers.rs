@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 
-use crate::http::{Connection, number_after};
+use crate::client::NUMBER;
+use crate::http::{Connection, find, number_after};
 use crate::redis::{self, Redis, RedisConnection};
 use crate::server::{self, Server};
 use crate::world::World;
@@ -86,18 +87,21 @@ impl Poller {
 
 impl Reader for Poller {
     async fn read(&mut self) {
-        let poll =
-            server::poll(&self.world, &self.world.meshes[self.mesh], self.agent, self.cursor);
-        let page = loop {
+        loop {
+            let poll =
+                server::poll(&self.world, &self.world.meshes[self.mesh], self.agent, self.cursor);
             let page = self.connection.call(&poll).await;
-            if page.status != 503 {
-                break page;
+            if page.status == 503 {
+                self.refused += 1;
+                tokio::time::sleep(AGAIN).await;
+                continue;
             }
-            self.refused += 1;
-            tokio::time::sleep(AGAIN).await;
-        };
-        self.cursor = number_after(page.expect(200), br#""cursor":"#);
-        assert!(crate::http::find(page.body, crate::client::NUMBER).is_some(), "it was awaited");
+            self.cursor = number_after(page.expect(200), br#""cursor":"#);
+            // Else it has waited for as long as a poll does.
+            if find(page.body, NUMBER).is_some() {
+                return;
+            }
+        }
     }
 }
 

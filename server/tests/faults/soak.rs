@@ -28,7 +28,7 @@ const LIVES: u32 = 6;
 /// When no length is set.
 const SHORT: Duration = Duration::from_secs(12);
 /// Clients that hang up in a round.
-const GONE: usize = 20;
+const GONE: u64 = 20;
 /// A poll ends within 1 s after its token was revoked; the rest is for a busy machine.
 const REVOKED: Duration = Duration::from_secs(30);
 
@@ -153,17 +153,19 @@ impl Watch {
     /// What it took at the beginning, all the time, and at the end.
     async fn tell(self) -> String {
         let samples = self.0.await.unwrap();
-        let tell = |what: &str, of: fn(&Sample) -> u64| {
+        let tell = |what: &str, slack, of: fn(&Sample) -> u64| {
             let values: Vec<u64> = samples.iter().map(of).collect();
             let quarter = values.len().div_ceil(4);
             let first = median(&values[..quarter]);
             let last = median(&values[values.len() - quarter..]);
             let some: Vec<u64> =
                 values.iter().step_by(quarter.div_ceil(3).max(1)).copied().collect();
-            format!("{what}: first quarter {first}, last quarter {last}; {some:?}")
+            let word = if last <= first + first / 10 + slack { "flat" } else { "GROWS" };
+            format!("{what}: {first} in the first quarter, {last} in the last: {word}; {some:?}")
         };
-        let memory = tell("Memory in KiB", |sample| sample.memory);
-        let descriptors = tell("Descriptors", |sample| sample.descriptors);
+        let memory = tell("Memory in KiB", 2_048, |sample| sample.memory);
+        // Those of clients that are just hanging up are no more than that.
+        let descriptors = tell("Descriptors", 2 * GONE, |sample| sample.descriptors);
         format!("{memory}\n  {descriptors}")
     }
 }

@@ -6,6 +6,11 @@
 #   infra/test.sh [--long] --document  only the running server against its OpenAPI document
 #   infra/test.sh --clients [NAME…]    only real clients (claude, codex, …) against the real programs: all, of which
 #                                      the whole run leaves out the slow ones, or those that are named
+#   infra/test.sh --load [ARG…]        only measure how fast the server is, beside Redis and NATS (installed when missing):
+#                                      server/benches/load, which is given ARG…, `--help` for one
+#   infra/test.sh --load soak [--minutes N]
+#                                      only the soak of server/tests/faults/soak.rs, on each engine at the same time, for
+#                                      N minutes (20) instead of the seconds that it takes among the tests
 #   infra/test.sh [--long] -- COMMAND  only COMMAND, with the services up, for example
 #                                      infra/test.sh -- cargo test -p meshwire-server --test store dynamodb
 #
@@ -65,6 +70,8 @@ only=()
 document_only=0
 clients_only=0
 clients=()
+load_only=0
+load=()
 while (($#)); do
     case $1 in
         --long) export MESHWIRE_TEST_LONG=1 ;;
@@ -72,6 +79,11 @@ while (($#)); do
         --clients)
             clients_only=1
             clients=("${@:2}")
+            break
+            ;;
+        --load)
+            load_only=1
+            load=("${@:2}")
             break
             ;;
         --)
@@ -174,6 +186,10 @@ install_packages() {
     needs chromedriver chromium-driver
     # Runs schemathesis and linters. Debian's python3 comes without what makes an environment.
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+    if ((load_only)); then
+        needs redis-server redis-server         # what people would pick instead
+        [[ -x /usr/sbin/nats-server ]] || needs nats-server nats-server
+    fi
     ((${#missing[@]})) || return 0
 
     echo "Installing ${missing[*]}"
@@ -340,6 +356,26 @@ start_services() {
     export MESHWIRE_TEST_CHROMEDRIVER
     start_postgres && start_dynamodb
 }
+
+# Measures. A build of the release profile takes some minutes.
+if ((load_only)); then
+    { install_packages && fetch_dynamodb && start_postgres && start_dynamodb; } >&2 || exit 1
+    status=0
+    if [[ ${load[0]:-} == soak ]]; then
+        minutes=20
+        [[ ${load[1]:-} != --minutes ]] || minutes=${load[2]:-}
+        attend env "$mark" MESHWIRE_TEST_LONG=1 MESHWIRE_TEST_SOAK_MINUTES="$minutes" \
+            cargo test --release --package meshwire-server --test faults --locked -- \
+            soak:: --nocapture --test-threads=3 || status=$?
+        clean_up || exit 1
+        exit "$status"
+    fi
+    attend cargo build --release --package meshwire --bins --locked || exit 1
+    attend env "$mark" cargo bench --package meshwire-server --bench load --locked -- \
+        --cli "$target/release/meshwire" "${load[@]}" || status=$?
+    clean_up || exit 1
+    exit "$status"
+fi
 
 if ((${#only[@]})); then
     prepare >&2 && start_services >&2 || exit 1

@@ -59,8 +59,9 @@ async fn a_clock_that_is_off(site: &Site, by: &str) {
     let (began, watch) = (Clock::default().now(), Watch::new(by));
     let nodes = [site.node(), site.node_with(watch.environment())];
     let ground = Arc::new(Ground::new(site, &nodes[0].url, SENDERS, 2).await);
-    let expired = token(&*ground.store, |token| token.expires_at = Some(began - MINUTE)).await;
-    let live = token(&*ground.store, |token| token.expires_at = Some(began + 60 * MINUTE)).await;
+    let store = ground.store().await;
+    let expired = token(store, |token| token.expires_at = Some(began - MINUTE)).await;
+    let live = token(store, |token| token.expires_at = Some(began + 60 * MINUTE)).await;
     let load = Load::start(&ground, &[&nodes[0].url, &nodes[1].url], SENDERS);
     load.goes_on_at(0, times(50, 1_000)).await;
     load.goes_on_at(1, times(50, 1_000)).await;

@@ -9,6 +9,7 @@ use meshwire_server::secret;
 use meshwire_server::store::{NewUser, Store, Stored, Stream, TokenMade, TokenRow};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::site::Site;
 
@@ -16,8 +17,9 @@ use crate::site::Site;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Ground {
-    /// The data, without a server in between.
-    pub(crate) store: Arc<dyn Store>,
+    site: Site,
+    /// See [`Self::store`].
+    store: OnceCell<Arc<dyn Store>>,
     pub(crate) mesh: MeshId,
     pub(crate) token: String,
     pub(crate) readers: Vec<AgentId>,
@@ -35,11 +37,27 @@ pub(crate) fn reader_name(number: usize) -> String {
 impl Ground {
     /// An account with a mesh of so many agents; `node` is a server on this site.
     pub(crate) async fn new(site: &Site, node: &str, senders: usize, readers: usize) -> Self {
-        let store = site.open().await;
-        let token = token(&*store, |_| {}).await;
+        let token = token(&*site.open().await, |_| {}).await;
+        Self::with_token(site, token, node, senders, readers).await
+    }
+
+    /// The same with a token that was made before.
+    pub(crate) async fn with_token(
+        site: &Site,
+        token: String,
+        node: &str,
+        senders: usize,
+        readers: usize,
+    ) -> Self {
         let client = Client::builder().no_proxy().build().unwrap();
-        let mut ground =
-            Self { store, mesh: secret::mesh_id(), token, readers: Vec::new(), client };
+        let mut ground = Self {
+            site: site.clone(),
+            store: OnceCell::new(),
+            mesh: secret::mesh_id(),
+            token,
+            readers: Vec::new(),
+            client,
+        };
         ground.mesh = ground.create_mesh(node).await;
         // The last one sends the message that says that there are no more.
         for number in 0..=senders {
@@ -50,6 +68,11 @@ impl Ground {
             ground.readers.push(reader);
         }
         ground
+    }
+
+    /// The data, without a server in between. On SQLite there must be none any more.
+    pub(crate) async fn store(&self) -> &dyn Store {
+        &**self.store.get_or_init(|| self.site.open()).await
     }
 
     pub(crate) fn request(&self, method: Method, node: &str, path: &str) -> RequestBuilder {
@@ -88,9 +111,10 @@ impl Ground {
 
     /// All that is in the log.
     pub(crate) async fn log(&self) -> Vec<Stored> {
+        let store = self.store().await;
         let (mut all, mut after) = (Vec::new(), MessageId::ZERO);
         loop {
-            let page = self.store.read_all(&self.mesh, after, 1_000).await.unwrap().unwrap();
+            let page = store.read_all(&self.mesh, after, 1_000).await.unwrap().unwrap();
             all.extend(page.messages);
             after = page.seen_to;
             if !page.more {

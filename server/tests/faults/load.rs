@@ -51,6 +51,8 @@ struct Shared {
     nodes: Vec<String>,
     tickets: Tickets,
     stop: AtomicBool,
+    /// Of a sender, after each message.
+    rest: Duration,
     counts: watch::Sender<Counts>,
 }
 
@@ -79,6 +81,16 @@ impl Story {
 
 impl Load {
     pub(crate) fn start(ground: &Arc<Ground>, nodes: &[&str], senders: usize) -> Self {
+        Self::paced(ground, nodes, senders, Duration::ZERO)
+    }
+
+    /// The same with senders that rest after each message.
+    pub(crate) fn paced(
+        ground: &Arc<Ground>,
+        nodes: &[&str],
+        senders: usize,
+        rest: Duration,
+    ) -> Self {
         let none = vec![0; nodes.len()];
         let counts = Counts { answered: none.clone(), unavailable: none, hung: 0, tries: 0 };
         let shared = Arc::new(Shared {
@@ -86,6 +98,7 @@ impl Load {
             nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
             tickets: Tickets::default(),
             stop: AtomicBool::new(false),
+            rest,
             counts: watch::Sender::new(counts),
         });
         let readers = (0..ground.readers.len())
@@ -121,6 +134,11 @@ impl Load {
 
     /// Ends the sending, and waits until everyone has read all of it.
     pub(crate) async fn finish(self) -> Story {
+        self.finish_with(|| ()).await
+    }
+
+    /// The same; all is looked at after `end` has let go of the data.
+    pub(crate) async fn finish_with(self, end: impl FnOnce()) -> Story {
         let Self { shared, senders, readers } = self;
         shared.stop.store(true, Ordering::SeqCst);
         let number = senders.len();
@@ -131,14 +149,18 @@ impl Load {
         attempts.push(attempt(&shared, number, 0).await);
         let mut sights = Vec::new();
         for (number, reader) in readers.into_iter().enumerate() {
-            let mut sight = timeout(LIMIT, reader)
+            let sight = timeout(LIMIT, reader)
                 .await
                 .unwrap_or_else(|_| panic!("reader {number} does not come to the end"))
                 .unwrap();
-            let ground = &shared.ground;
-            let kept = ground.store.position(&ground.mesh, &ground.readers[number]).await.unwrap();
-            sight.cursors.push(Cursor::Kept(kept.unwrap().cursor));
             sights.push(sight);
+        }
+        end();
+        let ground = &shared.ground;
+        let store = ground.store().await;
+        for (sight, reader) in sights.iter_mut().zip(&ground.readers) {
+            let kept = store.position(&ground.mesh, reader).await.unwrap();
+            sight.cursors.push(Cursor::Kept(kept.unwrap().cursor));
         }
         let mut everything = vec![Stream::All];
         everything.extend(shared.ground.readers.iter().cloned().map(Stream::Agent));
@@ -156,6 +178,9 @@ async fn send(shared: Arc<Shared>, number: usize) -> Vec<Attempt> {
     let mut attempts = Vec::new();
     while !shared.stop.load(Ordering::SeqCst) {
         attempts.push(attempt(&shared, number, attempts.len()).await);
+        if !shared.rest.is_zero() {
+            sleep(shared.rest).await;
+        }
     }
     attempts
 }

@@ -17,6 +17,11 @@ mod postgres;
 
 /// Makes tests of cases, which are given a new place for their data.
 macro_rules! on_every_engine {
+    // Also where one node alone may be.
+    (sqlite too: $($case:ident),*) => {
+        on_every_engine! { sqlite = crate::site::Site::sqlite(); $($case)* }
+        on_every_engine! { $($case),* }
+    };
     ($($case:ident),* $(,)?) => {
         on_every_engine! { postgres = crate::site::Site::postgres().await; $($case)* }
         on_every_engine! { dynamodb = crate::site::Site::dynamodb(); $($case)* }
@@ -54,6 +59,7 @@ mod raging;
 mod refusals;
 mod rolling;
 mod site;
+mod soak;
 mod tally;
 mod torn;
 mod volume;

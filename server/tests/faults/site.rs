@@ -5,6 +5,7 @@ use std::sync::Arc;
 use meshwire_server::settings::Place;
 use meshwire_server::store::dynamodb::DynamoStore;
 use meshwire_server::store::{self, Store};
+use tempfile::TempDir;
 use url::Url;
 
 use crate::dynamodb_client::{KEY, REGION, config};
@@ -14,18 +15,28 @@ use crate::{dynamodb, postgres};
 #[derive(Clone)]
 pub(crate) struct Site {
     place: Place,
-    /// Of the engine: for DynamoDB its endpoint, for Postgres the URL of the database.
+    /// Of the engine: for DynamoDB its endpoint, for Postgres the URL of the database, for SQLite the setting.
     url: String,
+    /// Of SQLite.
+    _folder: Option<Arc<TempDir>>,
 }
 
 impl Site {
+    /// A file, which one process alone may open at a time.
+    pub(crate) fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("soak.db");
+        let url = format!("sqlite:{}", file.display());
+        Self { place: Place::Sqlite(file), url, _folder: Some(Arc::new(folder)) }
+    }
+
     /// A new schema on the Postgres of the run.
     pub(crate) async fn postgres() -> Self {
         Self::database(postgres::schema().await)
     }
 
     pub(crate) fn database(url: String) -> Self {
-        Self { place: Place::postgres(url.clone()), url }
+        Self { place: Place::postgres(url.clone()), url, _folder: None }
     }
 
     /// A new table on the DynamoDB Local of the run.
@@ -35,7 +46,7 @@ impl Site {
     }
 
     pub(crate) fn table(table: String, endpoint: String) -> Self {
-        Self { place: Place::DynamoDb(table), url: endpoint }
+        Self { place: Place::DynamoDb(table), url: endpoint, _folder: None }
     }
 
     /// The same data, reached at another port.

@@ -90,10 +90,14 @@ impl PostgresStore {
 
     /// A transaction in which everything is read as of one moment.
     async fn snapshot(&self) -> Result<Transaction<'static, Postgres>> {
-        self.pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .await
-            .map_err(store_error)
+        // In a task of its own: when whoever asked has gone while BEGIN was under way, sqlx would hand the connection
+        // back inside the transaction, and the next one who gets it would read what was true then.
+        let pool = self.pool.clone();
+        let task = tokio::spawn(async move {
+            pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+        });
+        let begun = task.await.map_err(|lost| StoreError::Fault(lost.into()))?;
+        begun.map_err(store_error)
     }
 
     /// Runs an act in a transaction of its own; answered when it is committed. An act that the engine has

@@ -14,6 +14,7 @@ WORKDIR /src
 
 # Dependencies first, with an empty program in place of ours: this layer is made again only when they change.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 COPY protocol/Cargo.toml protocol/
 COPY server/Cargo.toml server/
 COPY cli/Cargo.toml cli/

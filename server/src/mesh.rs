@@ -401,12 +401,9 @@ impl Shared {
     async fn roster(&self, mesh: &MeshId) -> Result<Option<Arc<Roster>>> {
         let Some(head) = self.store.head(mesh).await? else { return Ok(None) };
         let state = self.state(mesh);
-        let roster = match state.roster.of_epoch(head.epoch) {
-            Some(roster) => roster,
-            None => match self.store.roster(mesh).await? {
-                Some(roster) => state.roster.keep(roster),
-                None => return Ok(None),
-            },
+        let read = async || self.store.roster(mesh).await;
+        let Some(roster) = state.roster.of_epoch(head.epoch, read).await? else {
+            return Ok(None);
         };
         if let Some(nodes) = self.store.nodes() {
             state.presence.look_around(nodes, &roster, self.clock.now()).await;

@@ -24,15 +24,16 @@ mod tokens;
 mod visitor;
 mod when;
 
+use std::sync::LazyLock;
+
 use askama::Template;
 use axum::Router;
-use axum::extract::{Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
-use axum::middleware::{Next, from_fn};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
@@ -81,10 +82,8 @@ pub fn router() -> Router<App> {
 }
 
 /// Sets the headers that keep other sites, caches and curious browsers out, on every answer. What a handler
-/// has set itself stays. Use it with [`axum::middleware::from_fn_with_state`].
-pub async fn security_headers(State(app): State<App>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+/// has set itself stays.
+pub(crate) fn secure(app: &App, headers: &mut HeaderMap) {
     for (name, value) in [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -99,11 +98,13 @@ pub async fn security_headers(State(app): State<App>, request: Request, next: Ne
     if app.is_https() {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
-    headers.entry(CONTENT_SECURITY_POLICY).or_insert_with(|| content_security_policy("'self'"));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert_with(|| OWN_FORMS.clone());
     headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
 }
+
+/// The policy of a page whose forms lead to pages of ours.
+static OWN_FORMS: LazyLock<HeaderValue> = LazyLock::new(|| content_security_policy("'self'"));
 
 /// The policy of a page whose forms may lead to these places.
 fn content_security_policy(form_action: &str) -> HeaderValue {

@@ -43,14 +43,8 @@ pub fn router(app: App) -> Router {
         .merge(api().into_router().method_not_allowed_fallback(method_not_allowed))
         .merge(mcp::router().method_not_allowed_fallback(method_not_allowed))
         .merge(pages)
-        .layer(middleware::from_fn_with_state(app.clone(), layers::limit_visits))
         .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(middleware::from_fn_with_state(app.clone(), layers::close_when_stopping))
-        .layer(middleware::from_fn(layers::drain_body))
-        .layer(middleware::from_fn(layers::close_when_unread))
-        .layer(middleware::from_fn_with_state(app.clone(), request_log::log_request))
-        .layer(middleware::from_fn_with_state(app.clone(), layers::client))
-        .layer(middleware::from_fn_with_state(app.clone(), pages::security_headers))
+        .layer(middleware::from_fn_with_state(app.clone(), layers::around))
         .with_state(app)
 }
 

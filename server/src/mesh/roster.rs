@@ -10,21 +10,44 @@ use crate::store::{AgentRow, MemberRow, Roster, Visibility};
 /// The roster of the last epoch that was asked for. The head row says which epoch it is now, so an old
 /// roster is never taken for the present one.
 #[derive(Debug, Default)]
-pub(super) struct CachedRoster(Mutex<Option<Arc<Roster>>>);
+pub(super) struct CachedRoster {
+    kept: Mutex<Option<Arc<Roster>>>,
+    /// One reads it for all that ask: a hundred agents that come at once would else hold a hundred copies.
+    reading: tokio::sync::Mutex<()>,
+}
 
 impl CachedRoster {
-    pub(super) fn of_epoch(&self, epoch: i64) -> Option<Arc<Roster>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.clone().filter(|roster| roster.epoch == epoch)
+    /// The roster of this epoch, or of a later one, read when it is not known.
+    pub(super) async fn of_epoch<E>(
+        &self,
+        epoch: i64,
+        read: impl AsyncFnOnce() -> Result<Option<Roster>, E>,
+    ) -> Result<Option<Arc<Roster>>, E> {
+        if let Some(roster) = self.kept(epoch) {
+            return Ok(Some(roster));
+        }
+        let alone = self.reading.try_lock();
+        if alone.is_err() {
+            // Once: when the one who reads gets no answer, the others do not ask one after the other.
+            drop(self.reading.lock().await);
+            if let Some(roster) = self.kept(epoch) {
+                return Ok(Some(roster));
+            }
+        }
+        let roster = read().await?.map(Arc::new);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(roster) = &roster
+            && kept.as_ref().is_none_or(|kept| kept.epoch <= roster.epoch)
+        {
+            *kept = Some(Arc::clone(roster));
+        }
+        drop(kept);
+        Ok(roster)
     }
 
-    pub(super) fn keep(&self, roster: Roster) -> Arc<Roster> {
-        let roster = Arc::new(roster);
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.as_ref().is_none_or(|kept| kept.epoch <= roster.epoch) {
-            *kept = Some(Arc::clone(&roster));
-        }
-        roster
+    fn kept(&self, epoch: i64) -> Option<Arc<Roster>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clone().filter(|roster| roster.epoch == epoch)
     }
 }
 

@@ -14,12 +14,13 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
 use meshwire_protocol::ErrorCode;
 
+use super::request_log::log_request;
 use crate::app::App;
 use crate::client_address::{ClientAddress, network};
-use crate::error::{ApiError, Result as ApiResult};
+use crate::error::ApiError;
 use crate::extract::read_body;
 use crate::listen::Peer;
-use crate::pages::device::too_often;
+use crate::pages::{self, device::too_often};
 
 /// The answer of a handler that panicked; the hook for panics has written where.
 pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
@@ -28,31 +29,53 @@ pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
         .into_response()
 }
 
+/// What is done for every request, whoever answers it. One layer and no more: each further one has a box and a clone of
+/// all that is within it for each request, and each poll that waits would hold them.
+pub(super) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    note_client(&app, &mut request);
+    // In a box: what surrounds it would else have room for it several times.
+    let answer = |request| Box::pin(respond(&app, request, next));
+    let mut response = log_request(&app, request, answer).await;
+    pages::secure(&app, response.headers_mut());
+    response
+}
+
+/// Answers a request, and says that the connection is of no further use when its body was not read to its end, for
+/// what follows on it is the rest of that body (RFC 9112 section 9.6); or when this server is on its way out, so that
+/// clients come back over another one.
+async fn respond(app: &App, request: Request, next: Next) -> Response {
+    let ended = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+    let request = if ended.load(Ordering::Acquire) {
+        request
+    } else {
+        let watched = Arc::clone(&ended);
+        request.map(|body| Body::new(Watched { body, ended: watched }))
+    };
+    let mut response = match drain_body(request).await {
+        Ok(request) => match limit_visits(app, &request) {
+            None => next.run(request).await,
+            Some(refusal) => refusal,
+        },
+        Err(error) => error.into_response(),
+    };
+    if !ended.load(Ordering::Acquire) || app.meshes.is_stopping() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 /// Reads the body of a request that has no use for one, so that half of it does not hold a connection for as
 /// long as the request is held.
-pub(super) async fn drain_body(request: Request, next: Next) -> ApiResult<Response> {
+async fn drain_body(request: Request) -> Result<Request, ApiError> {
     let unused = matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE);
     if !unused || request.body().is_end_stream() {
-        return Ok(next.run(request).await);
+        return Ok(request);
     }
     let (parts, body) = request.into_parts();
     let mut draining = Request::new(body);
     draining.extensions_mut().extend(parts.extensions.clone());
     read_body(draining).await?;
-    Ok(next.run(Request::from_parts(parts, Body::empty())).await)
-}
-
-/// Says that the connection is of no further use when a request was answered before its body had been read: what
-/// follows on it is the rest of that body (RFC 9112 section 9.6).
-pub(super) async fn close_when_unread(request: Request, next: Next) -> Response {
-    let ended = Arc::new(AtomicBool::new(request.body().is_end_stream()));
-    let watched = Arc::clone(&ended);
-    let request = request.map(|body| Body::new(Watched { body, ended: watched }));
-    let mut response = next.run(request).await;
-    if !ended.load(Ordering::Acquire) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
+    Ok(Request::from_parts(parts, Body::empty()))
 }
 
 /// A body of which it is known whether it was read to its end.
@@ -86,22 +109,17 @@ impl HttpBody for Watched {
 }
 
 /// Notes who asks, for limits by address, and how much may be asked.
-pub(super) async fn client(State(app): State<App>, mut request: Request, next: Next) -> Response {
+fn note_client(app: &App, request: &mut Request) {
     if let Some(Peer(peer)) = request.extensions().get().copied() {
         let client = app.settings.trusted_proxies.client(peer.ip(), request.headers());
         request.extensions_mut().insert(ClientAddress(client));
     }
     request.extensions_mut().insert(app.settings.limits.body());
-    next.run(request).await
 }
 
 /// Slows down whoever asks for the pages of sign-in again and again: they need no token, and some of them ask
 /// the store, or GitHub.
-pub(super) async fn limit_visits(
-    State(app): State<App>,
-    request: Request,
-    next: Next,
-) -> ApiResult<Response> {
+fn limit_visits(app: &App, request: &Request) -> Option<Response> {
     let path = request.uri().path();
     let signs_in = ["/login", "/setup", "/device", "/auth/"].iter().any(|at| path.starts_with(at));
     let limit = app.settings.limits.sign_ins_per_minute;
@@ -112,29 +130,16 @@ pub(super) async fn limit_visits(
         let key = (network(address), limit);
         if let Err(seconds) = app.sign_in.visits.take(&[key], app.clock.now()) {
             if path.starts_with("/auth/device/") {
-                return Ok(too_often(seconds));
+                return Some(too_often(seconds));
             }
-            return Err(ApiError::limit(
+            let error = ApiError::limit(
                 ErrorCode::RateLimited,
                 format!("Your address has asked for the sign-in more than {limit} times a minute."),
                 "Wait a moment, then try again.",
                 "MESHWIRE_LIMIT_SIGN_INS_PER_MINUTE",
-            )
-            .retry_after(seconds));
+            );
+            return Some(error.retry_after(seconds).into_response());
         }
     }
-    Ok(next.run(request).await)
-}
-
-/// Tells clients to come back over another connection when this server is on its way out.
-pub(super) async fn close_when_stopping(
-    State(app): State<App>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut response = next.run(request).await;
-    if app.meshes.is_stopping() {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
+    None
 }

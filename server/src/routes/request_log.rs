@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method};
-use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
 use tracing::field::Empty;
@@ -22,7 +21,11 @@ pub(super) struct Waited(pub(super) Duration);
 /// One line a request: which route, how it ended, how long it took, who asked. Nothing that the client wrote:
 /// a token may stand in a path or in place of a method by mistake. User, token and mesh are public ids, noted on
 /// the span as soon as they are known to exist; what is logged meanwhile carries the same span.
-pub(super) async fn log_request(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn log_request<F: Future<Output = Response>>(
+    app: &App,
+    request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
@@ -41,7 +44,7 @@ pub(super) async fn log_request(State(app): State<App>, request: Request, next: 
         let headers = request.headers();
         tracing::info!(authorization = ?headers.get("authorization"), "a request comes");
     }
-    let mut response = id.scope(next.run(request)).instrument(span.clone()).await;
+    let mut response = id.scope(answer(request)).instrument(span.clone()).await;
 
     let waited = response.extensions().get::<Waited>().map(|waited| waited.0);
     let took = started.elapsed().saturating_sub(waited.unwrap_or_default());

@@ -83,37 +83,50 @@ pub(super) enum Together {
     Unknown(sqlx::Error, Vec<Appended>),
 }
 
-/// Appends batches in a transaction of their own, and commits it, when nothing stands in the way. Each statement that
-/// is handed to the connection costs two changes of threads, so all of them are handed over together.
+/// What a row of `appending` means, so that all of an append is one statement and a transaction of its own: each
+/// statement has the connection's thread wake us once more. A key that is in use makes it fail, for `message_id` may not
+/// be null.
+const APPENDING: &str = "
+    CREATE TEMP VIEW appending AS SELECT
+        NULL AS mesh_id, NULL AS id, NULL AS stream, NULL AS batch, NULL AS from_agent, NULL AS from_name,
+        NULL AS from_user, NULL AS from_kind, NULL AS via, NULL AS to_name, NULL AS content, NULL AS metadata,
+        NULL AS hops, NULL AS key, NULL AS fingerprint, NULL AS expires_at, NULL AS now;
+    CREATE TEMP TRIGGER append INSTEAD OF INSERT ON appending BEGIN
+        INSERT INTO sent_key (mesh_id, agent_id, key, fingerprint, message_id, expires_at)
+        SELECT NEW.mesh_id, NEW.from_agent, NEW.key, unhex(NEW.fingerprint), NEW.id, NEW.expires_at
+        WHERE NEW.key IS NOT NULL
+        ON CONFLICT DO UPDATE SET
+            fingerprint = excluded.fingerprint,
+            message_id = CASE WHEN sent_key.expires_at <= NEW.now THEN excluded.message_id END,
+            expires_at = excluded.expires_at;
+        INSERT INTO message (mesh_id, id, stream, batch, from_agent, from_name, from_user, from_kind, via,
+                             to_name, content, metadata, hops)
+        VALUES (NEW.mesh_id, NEW.id, NEW.stream, NEW.batch, NEW.from_agent, NEW.from_name, NEW.from_user,
+                NEW.from_kind, NEW.via, NEW.to_name, NEW.content, NEW.metadata, NEW.hops);
+        UPDATE mesh SET head = NEW.id WHERE id = NEW.mesh_id;
+    END";
+
+/// Prepares a connection for appending.
+pub(super) async fn prepare(conn: &mut SqliteConnection) -> sqlx::Result<()> {
+    sqlx::raw_sql(APPENDING).execute(conn).await.map(drop)
+}
+
+/// Appends batches in a transaction of their own, and commits it, when nothing stands in the way.
 pub(super) async fn append_together(tx: &mut Tx, cache: &Cache, batches: &[Batch]) -> Together {
     let all: Vec<&Batch> = batches.iter().collect();
     let Ok(plan) = plan(tx, cache, &all, &HashMap::new()).await else { return Together::OneByOne };
     if plan.messages.is_empty() {
         return Together::Committed(plan.outcomes);
     }
-    // A key that is in use makes its insertion fail here, for the column may not be null. Parameters go by their order:
-    // those with numbers are counted anew in each statement.
     let done = sqlx::query(
-        "BEGIN IMMEDIATE;
-         INSERT INTO sent_key (mesh_id, agent_id, key, fingerprint, message_id, expires_at)
-         SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3), value ->> 4, value ->> 5
-         FROM json_each(?) WHERE true
-         ON CONFLICT DO UPDATE SET
-             fingerprint = excluded.fingerprint,
-             message_id = CASE WHEN sent_key.expires_at <= ? THEN excluded.message_id END,
-             expires_at = excluded.expires_at;
-         INSERT INTO message (mesh_id, id, stream, batch, from_agent, from_name, from_user, from_kind, via,
-                              to_name, content, metadata, hops)
+        "INSERT INTO appending
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-                value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
-         FROM json_each(?);
-         UPDATE mesh SET head = j.value ->> 1 FROM json_each(?) AS j WHERE mesh.id = j.value ->> 0;
-         COMMIT",
+                value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12,
+                value ->> 13, value ->> 14, value ->> 15, ?2
+         FROM json_each(?1)",
     )
-    .bind(plan.keys())
+    .bind(rows(&plan.messages))
     .bind(earliest(&all))
-    .bind(plan.messages())
-    .bind(plan.heads())
     .execute(&mut tx.conn)
     .await;
     match done {
@@ -122,10 +135,8 @@ pub(super) async fn append_together(tx: &mut Tx, cache: &Cache, batches: &[Batch
             Together::Committed(plan.outcomes)
         }
         Err(error) if is_transient(&error) => Together::Unknown(error, plan.outcomes),
-        Err(_) => match statement(&mut tx.conn, "ROLLBACK").await {
-            Ok(()) => Together::OneByOne,
-            Err(error) => Together::Unknown(error, plan.outcomes),
-        },
+        // Then nothing of it was done.
+        Err(_) => Together::OneByOne,
     }
 }
 
@@ -146,7 +157,7 @@ async fn write(
             return Ok(Written::KeysTaken(taken_keys(conflicts, batches, &plan.outcomes)?));
         }
     }
-    insert_messages(&mut tx.conn, &plan.messages()).await?;
+    insert_messages(&mut tx.conn, &rows(&plan.messages)).await?;
     sqlx::query(
         "UPDATE mesh SET head = j.value ->> 1 FROM json_each(?1) AS j WHERE mesh.id = j.value ->> 0",
     )
@@ -166,10 +177,6 @@ struct Plan {
 }
 
 impl Plan {
-    fn messages(&self) -> String {
-        rows(&self.messages)
-    }
-
     fn keys(&self) -> String {
         rows(&self.keys)
     }
@@ -223,6 +230,7 @@ async fn plan(
         let (follows, first) = (head.head, first_id(batch.now, head.head));
         for (offset, message) in (0..).zip(&batch.messages) {
             let id = first + offset;
+            let key = message.key.as_ref();
             messages.push(json!([
                 batch.mesh,
                 id,
@@ -237,8 +245,11 @@ async fn plan(
                 message.content,
                 Value::String(Value::Object(message.metadata.clone()).to_string()),
                 message.hops,
+                key.map(|key| &key.key),
+                key.map(|key| hex(&key.fingerprint)),
+                key.map(|key| key.expires_at),
             ]));
-            if let Some(key) = &message.key {
+            if let Some(key) = key {
                 keys.push(json!([
                     batch.mesh,
                     message.from_agent,

@@ -129,6 +129,7 @@ impl Writer {
     ) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut conn = options.connect().await?;
         migrator.run(&mut conn).await?;
+        append::prepare(&mut conn).await?;
         let (queue, work) = mpsc::unbounded_channel();
         let tx = Some(Tx { conn, effects: Vec::new() });
         let task = Task { options, cache, work, tx, _lock: lock };
@@ -271,10 +272,12 @@ impl Task {
     }
 
     async fn connection(&mut self) -> sqlx::Result<Tx> {
-        match self.tx.take() {
-            Some(tx) => Ok(tx),
-            None => Ok(Tx { conn: self.options.connect().await?, effects: Vec::new() }),
+        if let Some(tx) = self.tx.take() {
+            return Ok(tx);
         }
+        let mut conn = self.options.connect().await?;
+        append::prepare(&mut conn).await?;
+        Ok(Tx { conn, effects: Vec::new() })
     }
 
     async fn write(
@@ -317,10 +320,13 @@ impl Task {
             }
         };
 
+        // With nothing else in the transaction there is nothing that one of them could undo.
+        let alone = batches.is_empty() && acts.len() == 1;
         let mut finished: Vec<(Box<dyn Act>, Option<StoreError>)> = Vec::with_capacity(acts.len());
         let mut acts = acts.into_iter();
         while let Some(mut act) = acts.next() {
-            let error = match run_alone(tx, act.as_mut()).await {
+            let ran = if alone { act.run(tx).await } else { run_alone(tx, act.as_mut()).await };
+            let error = match ran {
                 Ok(()) => None,
                 Err(error) if is_transient(&error) => {
                     let text = error.to_string();
@@ -332,6 +338,11 @@ impl Task {
                         let _ = reply.send(Err(shared(&text)));
                     }
                     return Err(Broken);
+                }
+                Err(error) if alone => {
+                    act.finish(Some(store_error(error)));
+                    tx.effects.clear();
+                    return statement(&mut tx.conn, "ROLLBACK").await.map_err(|_| Broken);
                 }
                 Err(error) => Some(store_error(error)),
             };

@@ -15,7 +15,7 @@ use crate::ground::Ground;
 use crate::load::Load;
 use crate::local::Local;
 use crate::own::Own;
-use crate::{LIMIT, times};
+use crate::{LIMIT, times, until};
 
 const SENDERS: usize = 6;
 
@@ -145,7 +145,18 @@ async fn a_postgres_that_takes_no_writes_is_not_ready() {
         cluster.stop_at_once().await;
         cluster.set("default_transaction_read_only", setting);
         cluster.start_again().await;
-        let (status, code) = ready().await;
+        // Connections to the one before are found dead by whoever asks first.
+        let path = format!("/mesh/{}/agents", ground.mesh);
+        until("reads are answered", async || {
+            let answer = ground.request(Method::GET, &node.url, &path).send().await.ok()?;
+            (answer.status() == StatusCode::OK).then_some(())
+        })
+        .await;
+        let (status, code) = until("the last connections to the one before are gone", async || {
+            let answer = ready().await;
+            (setting == "on" || answer.0 == expected).then_some(answer)
+        })
+        .await;
         assert_eq!(status, expected);
         assert_eq!(code == "store_unavailable", setting == "on", "{code}");
     }

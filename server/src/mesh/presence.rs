@@ -50,6 +50,8 @@ enum Sign {
 #[derive(Debug, Default)]
 struct Elsewhere {
     looked_at: Micros,
+    /// When `present` was so: a look may fail.
+    present_at: Micros,
     present: HashMap<AgentId, Sign>,
     looked_long_ago_at: Micros,
     seen: HashMap<AgentId, Micros>,
@@ -159,10 +161,10 @@ impl Presence {
         let elsewhere = self.lock_elsewhere();
         let seen = elsewhere.seen.get(&agent.id).copied();
         let sign = elsewhere.present.get(&agent.id).copied();
-        let polls = (sign == Some(Sign::Polls)).then_some(elsewhere.looked_at);
+        let polls = (sign == Some(Sign::Polls)).then_some(elsewhere.present_at);
         let last = agent.last_seen.into_iter().chain(here).chain(seen).chain(polls).max();
         let is_recent = |at: Micros| now - at < micros(ACTIVE_WINDOW);
-        (last, last.is_some_and(is_recent) || (sign.is_some() && is_recent(elsewhere.looked_at)))
+        (last, last.is_some_and(is_recent) || (sign.is_some() && is_recent(elsewhere.present_at)))
     }
 
     fn lock_elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
@@ -201,6 +203,7 @@ impl Presence {
         match answered(nodes, look).await {
             Ok((present, seen)) => {
                 let mut elsewhere = self.lock_elsewhere();
+                elsewhere.present_at = now;
                 elsewhere.present = signs(present);
                 if let Some(seen) = seen {
                     elsewhere.seen = seen.into_iter().collect();

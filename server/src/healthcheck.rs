@@ -38,7 +38,9 @@ fn status_line(address: SocketAddr) -> io::Result<String> {
     let deadline = Instant::now() + PATIENCE;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    // Formatted first: `write!` to a socket sends each piece by itself.
+    let request = format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     while !answer.contains(&b'\n') && answer.len() < MOST {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -69,9 +71,20 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let serving = thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("a connection");
-            let mut request = [0; 1024];
-            let read = stream.read(&mut request).expect("a request");
-            assert!(request[..read].starts_with(b"GET /health HTTP/1.1\r\n"));
+            // The whole request is read: a socket closed over unread bytes resets what it has just answered.
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut part = [0; 1024];
+                let read = stream.read(&mut part).expect("a request");
+                assert_ne!(
+                    read,
+                    0,
+                    "{:?} is not a whole request",
+                    String::from_utf8_lossy(&request)
+                );
+                request.extend_from_slice(&part[..read]);
+            }
+            assert!(request.starts_with(b"GET /health HTTP/1.1\r\n"));
             stream.write_all(answer).expect("written");
         });
         let checked = run(address).map_err(|error| format!("{error:#}"));

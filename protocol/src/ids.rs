@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::whole;
 
@@ -20,9 +20,10 @@ pub struct InvalidId {
 macro_rules! base62_id {
     ($(#[$doc:meta])* $name:ident, $length:literal, $kind:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        // In place: a message and whoever reads it carry many of these, and text of its own is an allocation each.
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name([u8; $length]);
 
         impl $name {
             /// Number of base62 characters.
@@ -30,7 +31,7 @@ macro_rules! base62_id {
 
             /// The identifier as text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                str::from_utf8(&self.0).expect("base62 is ASCII")
             }
         }
 
@@ -38,15 +39,21 @@ macro_rules! base62_id {
             type Err = InvalidId;
 
             fn from_str(value: &str) -> Result<Self, InvalidId> {
-                if value.len() == Self::LENGTH && value.bytes().all(|b| b.is_ascii_alphanumeric()) {
-                    return Ok(Self(value.to_owned()));
+                match value.as_bytes().try_into() {
+                    Ok(bytes) if value.bytes().all(|b| b.is_ascii_alphanumeric()) => Ok(Self(bytes)),
+                    _ => Err(InvalidId {
+                        kind: $kind,
+                        // Long enough to recognise a slip, short enough for an answer and a log line.
+                        value: value.chars().take(64).collect(),
+                        expected: format!("{} characters of a-z A-Z 0-9", Self::LENGTH),
+                    }),
                 }
-                Err(InvalidId {
-                    kind: $kind,
-                    // Long enough to recognise a slip, short enough for an answer and a log line.
-                    value: value.chars().take(64).collect(),
-                    expected: format!("{} characters of a-z A-Z 0-9", Self::LENGTH),
-                })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
             }
         }
 
@@ -59,15 +66,15 @@ macro_rules! base62_id {
             }
         }
 
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.0
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.as_str()).finish()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
     };

@@ -84,16 +84,10 @@ pub fn router() -> Router<App> {
 /// Sets the headers that keep other sites, caches and curious browsers out, on every answer. What a handler
 /// has set itself stays.
 pub(crate) fn secure(app: &App, headers: &mut HeaderMap) {
-    for (name, value) in [
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (
-            HeaderName::from_static("permissions-policy"),
-            "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
-        ),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
+    // With those that the answer has: growing step by step would move them all again and again.
+    headers.reserve(16);
+    for (name, value) in &*ALWAYS {
+        headers.insert(name, value.clone());
     }
     if app.is_https() {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
@@ -102,6 +96,20 @@ pub(crate) fn secure(app: &App, headers: &mut HeaderMap) {
     headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
+
+/// What no handler has anything to say about.
+static ALWAYS: LazyLock<[(HeaderName, HeaderValue); 4]> = LazyLock::new(|| {
+    [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+        ),
+    ]
+    .map(|(name, value)| (name, HeaderValue::from_static(value)))
+});
 
 /// The policy of a page whose forms lead to pages of ours.
 static OWN_FORMS: LazyLock<HeaderValue> = LazyLock::new(|| content_security_policy("'self'"));

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use meshwire_protocol::{MeshId, MessageId};
-use serde_json::{Value, json};
+use meshwire_protocol::{AgentId, AgentKind, MeshId, MessageId, Via};
+use serde::Serialize;
 use sqlx::ConnectOptions as _;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
@@ -90,7 +90,7 @@ const APPENDING: &str = "
     CREATE TEMP VIEW appending AS SELECT
         NULL AS mesh_id, NULL AS id, NULL AS stream, NULL AS batch, NULL AS from_agent, NULL AS from_name,
         NULL AS from_user, NULL AS from_kind, NULL AS via, NULL AS to_name, NULL AS content, NULL AS metadata,
-        NULL AS hops, NULL AS key, NULL AS fingerprint, NULL AS expires_at, NULL AS now;
+        NULL AS hops, NULL AS key, NULL AS fingerprint, NULL AS expires_at, NULL AS is_last, NULL AS now;
     CREATE TEMP TRIGGER append INSTEAD OF INSERT ON appending BEGIN
         INSERT INTO sent_key (mesh_id, agent_id, key, fingerprint, message_id, expires_at)
         SELECT NEW.mesh_id, NEW.from_agent, NEW.key, unhex(NEW.fingerprint), NEW.id, NEW.expires_at
@@ -103,7 +103,7 @@ const APPENDING: &str = "
                              to_name, content, metadata, hops)
         VALUES (NEW.mesh_id, NEW.id, NEW.stream, NEW.batch, NEW.from_agent, NEW.from_name, NEW.from_user,
                 NEW.from_kind, NEW.via, NEW.to_name, NEW.content, NEW.metadata, NEW.hops);
-        UPDATE mesh SET head = NEW.id WHERE id = NEW.mesh_id;
+        UPDATE mesh SET head = NEW.id WHERE id = NEW.mesh_id AND NEW.is_last;
     END";
 
 /// Prepares a connection for appending.
@@ -122,8 +122,8 @@ pub(super) async fn append_together(tx: &mut Tx, cache: &Cache, batches: &[Batch
         "INSERT INTO appending
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
                 value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12,
-                value ->> 13, value ->> 14, value ->> 15, ?2
-         FROM json_each(?1)",
+                value ->> 13, value ->> 14, value ->> 15, value ->> 16, ?2
+         FROM jsonb_each(?1)",
     )
     .bind(rows(&plan.messages))
     .bind(earliest(&all))
@@ -159,7 +159,7 @@ async fn write(
     }
     insert_messages(&mut tx.conn, &rows(&plan.messages)).await?;
     sqlx::query(
-        "UPDATE mesh SET head = j.value ->> 1 FROM json_each(?1) AS j WHERE mesh.id = j.value ->> 0",
+        "UPDATE mesh SET head = j.value ->> 1 FROM jsonb_each(?1) AS j WHERE mesh.id = j.value ->> 0",
     )
     .bind(plan.heads())
     .execute(&mut tx.conn)
@@ -169,21 +169,46 @@ async fn write(
 }
 
 /// What appending some batches means for the tables, one array a row.
-struct Plan {
+struct Plan<'b> {
     outcomes: Vec<Appended>,
-    messages: Vec<Value>,
-    keys: Vec<Value>,
+    messages: Vec<MessageRow<'b>>,
+    keys: Vec<KeyRow<'b>>,
     moved: Vec<(MeshId, Head)>,
 }
 
-impl Plan {
+/// The columns of `appending` in their order, but for `now`.
+#[derive(Serialize)]
+struct MessageRow<'b>(
+    &'b MeshId,
+    i64,
+    String,
+    i64,
+    &'b AgentId,
+    &'b str,
+    &'b str,
+    AgentKind,
+    Via,
+    &'b str,
+    &'b str,
+    String,
+    u32,
+    Option<&'b str>,
+    Option<String>,
+    Option<Micros>,
+    bool,
+);
+
+/// Mesh, agent, key, fingerprint, message, when it expires; which batch, and which message in it.
+#[derive(Serialize)]
+struct KeyRow<'b>(&'b MeshId, &'b AgentId, &'b str, String, i64, Micros, usize, usize);
+
+impl Plan<'_> {
     fn keys(&self) -> String {
         rows(&self.keys)
     }
 
     fn heads(&self) -> String {
-        let heads: Vec<_> =
-            self.moved.iter().map(|(mesh, head)| json!([mesh, head.head])).collect();
+        let heads: Vec<_> = self.moved.iter().map(|(mesh, head)| (mesh, head.head)).collect();
         rows(&heads)
     }
 
@@ -192,8 +217,8 @@ impl Plan {
     }
 }
 
-fn rows(rows: &[Value]) -> String {
-    serde_json::to_string(rows).expect("values make JSON")
+fn rows<R: Serialize>(rows: &[R]) -> String {
+    serde_json::to_string(rows).expect("text and numbers make JSON")
 }
 
 /// Keys that were over by then are free.
@@ -201,12 +226,12 @@ fn earliest(batches: &[&Batch]) -> Micros {
     batches.iter().map(|batch| batch.now).min().unwrap_or_default()
 }
 
-async fn plan(
+async fn plan<'b>(
     tx: &mut Tx,
     cache: &Cache,
-    batches: &[&Batch],
+    batches: &[&'b Batch],
     taken: &HashMap<usize, Vec<usize>>,
-) -> sqlx::Result<Plan> {
+) -> sqlx::Result<Plan<'b>> {
     let mut heads: HashMap<&MeshId, Head> = HashMap::new();
     let mut outcomes = Vec::with_capacity(batches.len());
     let (mut messages, mut keys) = (Vec::new(), Vec::new());
@@ -228,44 +253,50 @@ async fn plan(
             continue;
         }
         let (follows, first) = (head.head, first_id(batch.now, head.head));
-        for (offset, message) in (0..).zip(&batch.messages) {
-            let id = first + offset;
+        for ((offset, id), message) in (0..).zip(first..).zip(&batch.messages) {
             let key = message.key.as_ref();
-            messages.push(json!([
-                batch.mesh,
+            messages.push(MessageRow(
+                &batch.mesh,
                 id,
                 message.stream.to_string(),
                 batch.id,
-                message.from_agent,
-                message.from,
-                message.from_user,
+                &message.from_agent,
+                &message.from,
+                &message.from_user,
                 message.from_kind,
                 message.via,
-                message.to,
-                message.content,
-                Value::String(Value::Object(message.metadata.clone()).to_string()),
+                &message.to,
+                &message.content,
+                serde_json::to_string(&message.metadata).expect("a map of JSON makes JSON"),
                 message.hops,
-                key.map(|key| &key.key),
+                key.map(|key| key.key.as_str()),
                 key.map(|key| hex(&key.fingerprint)),
                 key.map(|key| key.expires_at),
-            ]));
+                false,
+            ));
             if let Some(key) = key {
-                keys.push(json!([
-                    batch.mesh,
-                    message.from_agent,
-                    key.key,
-                    hex(&key.fingerprint),
+                let fingerprint = hex(&key.fingerprint);
+                let (agent, expires_at) = (&message.from_agent, key.expires_at);
+                let key = key.key.as_str();
+                keys.push(KeyRow(
+                    &batch.mesh,
+                    agent,
+                    key,
+                    fingerprint,
                     id,
-                    key.expires_at,
+                    expires_at,
                     place,
                     offset,
-                ]));
+                ));
             }
         }
         let count = i64::try_from(batch.messages.len()).unwrap_or(i64::MAX);
         head.head = message_id(first + count - 1)?;
         heads.insert(&batch.mesh, head);
         outcomes.push(Appended::Written { follows, first: message_id(first)? });
+    }
+    for MessageRow(mesh, id, .., is_last) in &mut messages {
+        *is_last = heads.get(mesh).is_some_and(|head| head.head.get() == *id);
     }
     let moved = heads.into_iter().map(|(mesh, head)| (mesh.clone(), head)).collect();
     Ok(Plan { outcomes, messages, keys, moved })
@@ -300,7 +331,7 @@ async fn insert_keys(conn: &mut SqliteConnection, keys: &str, now: Micros) -> sq
     let done = sqlx::query(
         "INSERT INTO sent_key (mesh_id, agent_id, key, fingerprint, message_id, expires_at)
          SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3), value ->> 4, value ->> 5
-         FROM json_each(?1) WHERE true
+         FROM jsonb_each(?1) WHERE true
          ON CONFLICT DO UPDATE SET
              fingerprint = excluded.fingerprint,
              message_id = excluded.message_id,
@@ -328,7 +359,7 @@ struct Conflict {
 async fn conflicts(conn: &mut SqliteConnection, keys: &str) -> sqlx::Result<Vec<Conflict>> {
     let rows = sqlx::query(
         "SELECT j.value ->> 6, j.value ->> 7, k.message_id
-         FROM json_each(?1) AS j JOIN sent_key AS k
+         FROM jsonb_each(?1) AS j JOIN sent_key AS k
              ON k.mesh_id = j.value ->> 0 AND k.agent_id = j.value ->> 1 AND k.key = j.value ->> 2
          WHERE k.message_id <> j.value ->> 4
          ORDER BY j.value ->> 6, j.value ->> 7",
@@ -384,7 +415,7 @@ async fn insert_messages(conn: &mut SqliteConnection, messages: &str) -> sqlx::R
                               to_name, content, metadata, hops)
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
                 value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
-         FROM json_each(?1)",
+         FROM jsonb_each(?1)",
     )
     .bind(messages)
     .execute(conn)

@@ -37,6 +37,7 @@ pub(crate) use self::members::check_role;
 use self::nodes::{CatchUp, News};
 use self::open_polls::OpenPolls;
 use self::presence::Presence;
+pub use self::presence::Whereabouts;
 pub use self::rates::Quota;
 use self::rates::Rates;
 use self::roster::CachedRoster;
@@ -348,11 +349,6 @@ impl Meshes {
         state.presence.handed(agent, id);
     }
 
-    /// When an agent was last seen, and whether it is active.
-    pub fn presence(&self, mesh: &MeshId, agent: &AgentRow) -> (Option<Micros>, bool) {
-        self.shared.state(mesh).presence.of(agent, self.shared.clock.now())
-    }
-
     /// Acknowledges or rewinds, never beyond the head.
     pub async fn set_cursor(
         &self,
@@ -400,15 +396,8 @@ impl Shared {
 
     async fn roster(&self, mesh: &MeshId) -> Result<Option<Arc<Roster>>> {
         let Some(head) = self.store.head(mesh).await? else { return Ok(None) };
-        let state = self.state(mesh);
         let read = async || self.store.roster(mesh).await;
-        let Some(roster) = state.roster.of_epoch(head.epoch, read).await? else {
-            return Ok(None);
-        };
-        if let Some(nodes) = self.store.nodes() {
-            state.presence.look_around(nodes, &roster, self.clock.now()).await;
-        }
-        Ok(Some(roster))
+        Ok(self.state(mesh).roster.of_epoch(head.epoch, read).await?)
     }
 
     async fn register(

@@ -55,6 +55,7 @@ on_every_engine! {
     a_retry_on_another_node_is_the_same_message,
     a_key_raced_on_two_nodes_gives_one_message,
     who_is_on_one_node_is_active_on_the_other,
+    a_send_looks_who_is_on_other_nodes_and_a_poll_does_not,
     limits_that_can_be_counted_are_exact_on_two_nodes,
     a_paused_mesh_is_paused_on_every_node,
     a_cursor_moves_for_every_node,

@@ -10,6 +10,7 @@ use meshwire_protocol::{AgentId, MeshId, MessageId};
 use tokio::sync::Notify;
 
 use super::nodes::answered;
+use super::{MeshState, Meshes};
 use crate::clock::micros;
 use crate::error::chain;
 use crate::store::{AgentRow, Micros, NodeStore, Present, Result, Roster, Seen};
@@ -151,22 +152,6 @@ impl Presence {
         Parked { here: self.here.clone(), agent: agent.clone() }
     }
 
-    /// When it was last seen, and whether it is active.
-    pub(super) fn of(&self, agent: &AgentRow, now: Micros) -> (Option<Micros>, bool) {
-        let entry = self.with(|entries| entries.get(&agent.id).copied()).unwrap_or_default();
-        if entry.parked > 0 {
-            return (Some(now), true);
-        }
-        let here = (entry.at > 0).then_some(entry.at);
-        let elsewhere = self.lock_elsewhere();
-        let seen = elsewhere.seen.get(&agent.id).copied();
-        let sign = elsewhere.present.get(&agent.id).copied();
-        let polls = (sign == Some(Sign::Polls)).then_some(elsewhere.present_at);
-        let last = agent.last_seen.into_iter().chain(here).chain(seen).chain(polls).max();
-        let is_recent = |at: Micros| now - at < micros(ACTIVE_WINDOW);
-        (last, last.is_some_and(is_recent) || (sign.is_some() && is_recent(elsewhere.present_at)))
-    }
-
     fn lock_elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
         self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -177,7 +162,7 @@ impl Presence {
 
     /// Finds out who is on other nodes, unless that was done a moment ago. Nobody waits for more than one of these
     /// at a time, and when it fails the last answer stands.
-    pub(super) async fn look_around(&self, nodes: &dyn NodeStore, roster: &Roster, now: Micros) {
+    async fn look_around(&self, nodes: &dyn NodeStore, roster: &Roster, now: Micros) {
         let long_ago = {
             let mut elsewhere = self.lock_elsewhere();
             if now < elsewhere.looked_at + micros(LOOK_EVERY) {
@@ -279,6 +264,44 @@ impl Presence {
                 entry.parked == 0 && !entry.dirty && now - entry.at > micros(ACTIVE_WINDOW)
             })
         })
+    }
+}
+
+/// Who is there, as it was known a moment ago.
+pub struct Whereabouts {
+    state: Arc<MeshState>,
+    now: Micros,
+}
+
+impl Meshes {
+    /// Finds out who is there. For answers that tell of it, as the store may have to be asked.
+    pub async fn whereabouts(&self, roster: &Roster) -> Whereabouts {
+        let shared = &self.shared;
+        let state = shared.state(&roster.mesh.id);
+        if let Some(nodes) = shared.store.nodes() {
+            state.presence.look_around(nodes, roster, shared.clock.now()).await;
+        }
+        Whereabouts { state, now: shared.clock.now() }
+    }
+}
+
+impl Whereabouts {
+    /// When an agent of the mesh was last seen, and whether it is active.
+    pub fn of(&self, agent: &AgentRow) -> (Option<Micros>, bool) {
+        let Self { state, now } = self;
+        let presence = &state.presence;
+        let entry = presence.with(|entries| entries.get(&agent.id).copied()).unwrap_or_default();
+        if entry.parked > 0 {
+            return (Some(*now), true);
+        }
+        let here = (entry.at > 0).then_some(entry.at);
+        let elsewhere = presence.lock_elsewhere();
+        let seen = elsewhere.seen.get(&agent.id).copied();
+        let sign = elsewhere.present.get(&agent.id).copied();
+        let polls = (sign == Some(Sign::Polls)).then_some(elsewhere.present_at);
+        let last = agent.last_seen.into_iter().chain(here).chain(seen).chain(polls).max();
+        let is_recent = |at: Micros| now - at < micros(ACTIVE_WINDOW);
+        (last, last.is_some_and(is_recent) || (sign.is_some() && is_recent(elsewhere.present_at)))
     }
 }
 

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::appender::Outcome;
 use super::loop_guard::{Pair, too_many_hops, too_many_replies};
 use super::rates::{Quota, TooFast};
-use super::{ATTEMPTS, Meshes, Shared, Speaker, changing};
+use super::{ATTEMPTS, Meshes, Shared, Speaker, Whereabouts, changing};
 use crate::clock::micros;
 use crate::error::{ApiError, Result, shown};
 use crate::store::{AgentRow, Digest, NewMessage, Roster, SentKey, Stored, Stream};
@@ -97,7 +97,7 @@ impl Meshes {
             };
             let sent_before = async || match (key, fingerprint) {
                 (Some(key), Some(fingerprint)) => {
-                    shared.sent_before(&roster, &sender, key, &fingerprint).await
+                    self.sent_before(&roster, &sender, key, &fingerprint).await
                 }
                 _ => Ok(None),
             };
@@ -124,9 +124,14 @@ impl Meshes {
             });
             let message = draft(request, speaker, &sender, resolved, sent_key);
             state.presence.seen(&sender.id, now);
-            let not_written = match shared.append(&state, roster.epoch, message).await? {
+            // Who is there is for the answer alone, so the append does not wait for it.
+            let (appended, whereabouts) = tokio::join!(
+                shared.append(&state, roster.epoch, message),
+                self.whereabouts(&roster),
+            );
+            let not_written = match appended? {
                 Outcome::Written(stored) => {
-                    let recipients = shared.recipients(&roster, &stored);
+                    let recipients = recipients(&roster, &stored, &whereabouts);
                     return Ok(Delivered { stored, recipients, repeated: false });
                 }
                 // The optimistic way: the key is only looked up when the log says that it is in use.
@@ -142,6 +147,41 @@ impl Meshes {
             }
         }
         Err(changing())
+    }
+
+    /// The first message under this idempotency key.
+    async fn sent_before(
+        &self,
+        roster: &Roster,
+        sender: &AgentRow,
+        key: &str,
+        fingerprint: &Digest,
+    ) -> Result<Option<Delivered>> {
+        let (shared, mesh) = (&self.shared, &roster.mesh.id);
+        let Some(record) = shared.store.sent(mesh, &sender.id, key, shared.clock.now()).await?
+        else {
+            return Ok(None);
+        };
+        if record.fingerprint != *fingerprint {
+            return Err(ApiError::new(
+                ErrorCode::IdempotencyKeyReused,
+                format!("The Idempotency-Key {} was used for another message.", shown(key)),
+            )
+            .hint(
+                "Use a new key for each message, and the same one only to repeat it unchanged.",
+            ));
+        }
+        let (stored, whereabouts) =
+            tokio::join!(shared.store.message(mesh, record.id), self.whereabouts(roster));
+        let Some(stored) = stored? else {
+            // Keys are kept for a day and messages for longer; a clock that was set may turn that around.
+            return Err(ApiError::message_not_found(&record.id.to_string()).hint(
+                "It was sent under this Idempotency-Key and is too old to be kept. To send another one, \
+                 use a new key.",
+            ));
+        };
+        let recipients = recipients(roster, &stored, &whereabouts);
+        Ok(Some(Delivered { stored: Arc::new(stored), recipients, repeated: true }))
     }
 }
 
@@ -285,57 +325,20 @@ impl Shared {
                 .with_field("reply_to", "is not the id of a message that you may see")
         })
     }
+}
 
-    /// The first message under this idempotency key.
-    async fn sent_before(
-        &self,
-        roster: &Roster,
-        sender: &AgentRow,
-        key: &str,
-        fingerprint: &Digest,
-    ) -> Result<Option<Delivered>> {
-        let mesh = &roster.mesh.id;
-        let Some(record) = self.store.sent(mesh, &sender.id, key, self.clock.now()).await? else {
-            return Ok(None);
-        };
-        if record.fingerprint != *fingerprint {
-            return Err(ApiError::new(
-                ErrorCode::IdempotencyKeyReused,
-                format!("The Idempotency-Key {} was used for another message.", shown(key)),
-            )
-            .hint(
-                "Use a new key for each message, and the same one only to repeat it unchanged.",
-            ));
-        }
-        let Some(stored) = self.store.message(mesh, record.id).await? else {
-            // Keys are kept for a day and messages for longer; a clock that was set may turn that around.
-            return Err(ApiError::message_not_found(&record.id.to_string()).hint(
-                "It was sent under this Idempotency-Key and is too old to be kept. To send another one, \
-                 use a new key.",
-            ));
-        };
-        let recipients = self.recipients(roster, &stored);
-        Ok(Some(Delivered { stored: Arc::new(stored), recipients, repeated: true }))
+/// Who a message goes to.
+fn recipients(roster: &Roster, stored: &Stored, whereabouts: &Whereabouts) -> Recipients {
+    let receivers = roster.agents.iter().filter(|agent| match &stored.stream {
+        Stream::All => agent.id != stored.message.from_agent_id,
+        Stream::Agent(receiver) => agent.id == *receiver,
+    });
+    let (mut total, mut active) = (0, 0);
+    for agent in receivers {
+        total += 1;
+        active += u32::from(whereabouts.of(agent).1);
     }
-
-    fn recipients(&self, roster: &Roster, stored: &Stored) -> Recipients {
-        let state = self.state(&roster.mesh.id);
-        let now = self.clock.now();
-        let receivers = roster
-            .agents
-            .iter()
-            .filter(|agent| match &stored.stream {
-                Stream::All => agent.id != stored.message.from_agent_id,
-                Stream::Agent(receiver) => agent.id == *receiver,
-            })
-            .map(|agent| state.presence.of(agent, now).1);
-        let (mut total, mut active) = (0, 0);
-        for is_active in receivers {
-            total += 1;
-            active += u32::from(is_active);
-        }
-        Recipients { total, active }
-    }
+    Recipients { total, active }
 }
 
 fn draft(

@@ -139,7 +139,8 @@ impl Mesh {
     async fn new(app: &App, roster: &Roster, member: &MemberRow) -> Result<Self> {
         let id = &roster.mesh.id;
         let agents = roster.agents.iter().filter(|agent| agent.kind == AgentKind::Agent);
-        let active = agents.clone().filter(|agent| app.meshes.presence(id, agent).1);
+        let whereabouts = app.meshes.whereabouts(roster).await;
+        let active = agents.clone().filter(|agent| whereabouts.of(agent).1);
         let decides = Action::ListRequests.rule().role.is_some_and(|least| member.role >= least);
         Ok(Self {
             name: roster.mesh.name.clone(),

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::clock::timestamp;
 use crate::error::{ApiError, Result};
 use crate::extract::Json;
-use crate::mesh::not_your_agent;
+use crate::mesh::{Whereabouts, not_your_agent};
 use crate::store::{AgentChange, AgentRow};
 
 /// List the agents of a mesh
@@ -33,8 +33,9 @@ use crate::store::{AgentChange, AgentRow};
     )
 )]
 pub(super) async fn list(State(app): State<App>, caller: InMesh) -> Response {
-    let agents =
-        caller.roster.agents.iter().map(|agent| shown_agent(&app, &caller, agent)).collect();
+    let whereabouts = app.meshes.whereabouts(&caller.roster).await;
+    let all = caller.roster.agents.iter();
+    let agents = all.map(|agent| shown_agent(&caller, agent, &whereabouts)).collect();
     answer(&AgentList { agents })
 }
 
@@ -51,7 +52,8 @@ pub(super) async fn list(State(app): State<App>, caller: InMesh) -> Response {
 )]
 pub(super) async fn show(State(app): State<App>, caller: InMesh) -> Result<Response> {
     let agent = caller.agent(&app).await?;
-    Ok(answer(&shown_agent(&app, &caller, &agent)))
+    let whereabouts = app.meshes.whereabouts(&caller.roster).await;
+    Ok(answer(&shown_agent(&caller, &agent, &whereabouts)))
 }
 
 /// Register an agent
@@ -137,7 +139,8 @@ pub(super) async fn change(
     } else {
         app.meshes.change_agent(caller.mesh(), &agent.id, fields).await?
     };
-    Ok(answer(&shown_agent(&app, &caller, &agent)))
+    let whereabouts = app.meshes.whereabouts(&caller.roster).await;
+    Ok(answer(&shown_agent(&caller, &agent, &whereabouts)))
 }
 
 /// Remove an agent
@@ -213,8 +216,8 @@ fn check_fields(fields: &AgentChange) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn shown_agent(app: &App, caller: &InMesh, agent: &AgentRow) -> Agent {
-    let (last_seen, active) = app.meshes.presence(caller.mesh(), agent);
+pub(super) fn shown_agent(caller: &InMesh, agent: &AgentRow, whereabouts: &Whereabouts) -> Agent {
+    let (last_seen, active) = whereabouts.of(agent);
     let own = agent.user == caller.principal.user.id;
     Agent {
         agent_id: agent.id.clone(),

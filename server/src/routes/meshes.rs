@@ -31,16 +31,14 @@ use crate::store::{MeshChange, Roster};
 pub(super) async fn list(State(app): State<App>, account: Account) -> Result<Response> {
     let principal = account.principal;
     let bound = principal.token.mesh.as_ref();
-    let meshes = app
-        .meshes
-        .of_user(&principal.user.id)
-        .await?
-        .iter()
-        .filter(|roster| bound.is_none_or(|bound| roster.mesh.id == *bound))
-        .filter_map(|roster| {
-            Some(shown_mesh(&app, roster, roster.member(&principal.user.id)?.role))
-        })
-        .collect();
+    let mut meshes = Vec::new();
+    for roster in app.meshes.of_user(&principal.user.id).await? {
+        if bound.is_none_or(|bound| roster.mesh.id == *bound)
+            && let Some(member) = roster.member(&principal.user.id)
+        {
+            meshes.push(shown_mesh(&app, &roster, member.role).await);
+        }
+    }
     Ok(answer(&MeshList { meshes }))
 }
 
@@ -64,7 +62,8 @@ pub(super) async fn create(
 ) -> Result<Response> {
     check_name(&request.name)?;
     let roster = app.meshes.create(&account.principal.user, request.name).await?;
-    Ok((StatusCode::CREATED, answer(&shown_mesh(&app, &roster, Role::Owner))).into_response())
+    let mesh = shown_mesh(&app, &roster, Role::Owner).await;
+    Ok((StatusCode::CREATED, answer(&mesh)).into_response())
 }
 
 /// Show a mesh
@@ -79,7 +78,7 @@ pub(super) async fn create(
     )
 )]
 pub(super) async fn show(State(app): State<App>, caller: InMesh) -> Response {
-    answer(&shown_mesh(&app, &caller.roster, caller.member.role))
+    answer(&shown_mesh(&app, &caller.roster, caller.member.role).await)
 }
 
 /// Rename, pause or resume a mesh
@@ -113,7 +112,7 @@ pub(super) async fn change(
     }
     let change = MeshChange { name: request.name, paused: request.paused };
     let roster = app.meshes.update(caller.mesh(), change).await?;
-    Ok(answer(&shown_mesh(&app, &roster, caller.member.role)))
+    Ok(answer(&shown_mesh(&app, &roster, caller.member.role).await))
 }
 
 /// Delete a mesh
@@ -138,11 +137,12 @@ fn check_name(name: &str) -> Result<()> {
     check_mesh_name(name).map_err(|error| ApiError::field("name", error.to_string()))
 }
 
-pub(super) fn shown_mesh(app: &App, roster: &Roster, role: Role) -> Mesh {
+pub(super) async fn shown_mesh(app: &App, roster: &Roster, role: Role) -> Mesh {
+    let whereabouts = app.meshes.whereabouts(roster).await;
     let (mut agents, mut active) = (0, 0);
     for agent in roster.agents.iter().filter(|agent| agent.kind == AgentKind::Agent) {
         agents += 1;
-        active += u32::from(app.meshes.presence(&roster.mesh.id, agent).1);
+        active += u32::from(whereabouts.of(agent).1);
     }
     Mesh {
         mesh_id: roster.mesh.id.clone(),

@@ -22,7 +22,7 @@ pub(crate) async fn park(
     // A parked agent stays active however far the clock runs.
     server.clock.shift(31_000_000);
     let limit = Instant::now() + Duration::from_secs(10);
-    while !server.app.meshes.presence(mesh, &row).1 {
+    while !server.app.meshes.whereabouts(&roster).await.of(&row).1 {
         assert!(Instant::now() < limit, "the poll never arrived");
         tokio::task::yield_now().await;
     }

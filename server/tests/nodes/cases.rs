@@ -249,6 +249,38 @@ pub(crate) async fn who_is_on_one_node_is_active_on_the_other(place: Place) {
     ended(poll).await.expect(200);
 }
 
+/// What a look has found stands for a moment of the node's clock, so one that was of no use hides who comes after it.
+pub(crate) async fn a_send_looks_who_is_on_other_nodes_and_a_poll_does_not(place: Place) {
+    let [first, second] = two(place, &[]).await;
+    let (ada, mesh) = first.mesh_of_two().await;
+    let id = ada.send(&mesh, "b", "a", "from long ago").await;
+    // Both agents have gone, and any look is out of date.
+    first.clock.shift(200_000_000);
+    let page = ada.inbox(&mesh, "a", "").await;
+    assert_eq!(contents(&page), ["from long ago"]);
+    ada.inbox(&mesh, "a", &format!("wait=1&after={id}")).await;
+    let log = format!("/mesh/{mesh}/messages");
+    for path in [log.clone(), format!("{log}/{id}"), format!("/mesh/{mesh}/members")] {
+        ada.get(&path).await.expect(200);
+    }
+    let agent = format!("/mesh/{mesh}/agents/a");
+    ada.post(&format!("{agent}/heartbeat"), json!({})).await.expect(204);
+    ada.put(&format!("{agent}/cursor"), json!({"cursor": "latest"})).await.expect(200);
+
+    let poll = park(&on(&second, &ada), &mesh, "b").await;
+    let nodes = first.app.store.nodes().unwrap();
+    let limit = Instant::now() + LIMIT;
+    while nodes.present(&mesh).await.unwrap().polling.is_empty() {
+        assert!(Instant::now() < limit, "the second never tells of the poll");
+    }
+    // Had there been a look since, the next one would be far off.
+    first.clock.shift(-100_000_000);
+    let body = json!({"from": "a", "to": "b", "content": "to who has just come"});
+    let sent = ada.post(&log, body).await.expect(201);
+    assert_eq!(sent["recipients"], json!({"total": 1, "active": 1}), "{sent}");
+    ended(poll).await.expect(200);
+}
+
 pub(crate) async fn limits_that_can_be_counted_are_exact_on_two_nodes(place: Place) {
     let limits = ["--limit-agents", "5", "--limit-meshes", "3", "--limit-tokens", "6"];
     let nodes = two(place, &limits).await;

@@ -14,6 +14,7 @@ use super::{OneOf, Visit};
 use crate::access::PersonInMesh;
 use crate::app::App;
 use crate::error::Result;
+use crate::mesh::Whereabouts;
 use crate::pages::see_other;
 use crate::pages::visitor::{Posted, session_ticket};
 use crate::pages::when::When;
@@ -94,8 +95,13 @@ pub(super) struct AgentView {
 
 impl AgentsState {
     /// As of now. The list begins after the `first` agents.
-    pub(super) fn new(app: &App, person: &PersonInMesh, traffic: &Traffic, first: usize) -> Self {
-        let mut agents = agents(app, person);
+    pub(super) async fn new(
+        app: &App,
+        person: &PersonInMesh,
+        traffic: &Traffic,
+        first: usize,
+    ) -> Self {
+        let mut agents = agents(person, &app.meshes.whereabouts(&person.roster).await);
         let active = agents.iter().filter(|agent| agent.is_active).count();
         let picture = Picture::new(&agents, traffic);
         let count = agents.len();
@@ -133,13 +139,13 @@ pub(super) fn first_agent(wanted: Option<&str>) -> usize {
 }
 
 /// Everyone; who was there last comes first.
-fn agents(app: &App, person: &PersonInMesh) -> Vec<AgentView> {
+fn agents(person: &PersonInMesh, whereabouts: &Whereabouts) -> Vec<AgentView> {
     let roster = &person.roster;
     let mut agents: Vec<_> = roster
         .agents
         .iter()
         .map(|agent| {
-            let (seen, is_active) = app.meshes.presence(person.mesh(), agent);
+            let (seen, is_active) = whereabouts.of(agent);
             let owner = roster.member(&agent.user);
             AgentView {
                 id: agent.id.clone(),

@@ -207,7 +207,8 @@ impl Live {
         if now >= self.next_agents {
             self.next_agents = now + AGENTS;
             self.person.is_here(&self.app);
-            let state = AgentsState::new(&self.app, &self.person, &self.traffic, self.first_agent);
+            let state =
+                AgentsState::new(&self.app, &self.person, &self.traffic, self.first_agent).await;
             if self.agents.as_ref() != Some(&state) {
                 self.agents = Some(state.clone());
                 let view = state.view(&self.app, &self.person);

@@ -102,7 +102,7 @@ pub(super) async fn view(
         compose: ComposeView::new(app, person, fields, errors).await?,
         newest: messages.first().map_or(MessageId::ZERO, |newest| newest.message.id),
         messages: message::views(app, person, &messages, LARGEST).await?,
-        agents: AgentsState::new(app, person, &traffic, first).view(app, person),
+        agents: AgentsState::new(app, person, &traffic, first).await.view(app, person),
         first_agent: first,
         older,
         is_past: before.is_some(),

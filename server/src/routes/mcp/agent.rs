@@ -204,14 +204,15 @@ impl AgentTools {
         let (_, agent) = self.arrive(Action::ListAgents).await?;
         // Again: the caller's agent may have been made just now.
         let caller = self.enter(Action::ListAgents).await?;
+        let whereabouts = self.app.meshes.whereabouts(&caller.roster).await;
         let all = caller.roster.agents.iter();
-        Ok((all.map(|it| agents::shown_agent(&self.app, &caller, it)).collect(), agent.id))
+        Ok((all.map(|it| agents::shown_agent(&caller, it, &whereabouts)).collect(), agent.id))
     }
 
     async fn here(&self) -> Result<Here> {
         let (_, agent) = self.arrive(Action::ShowMesh).await?;
         let caller = self.enter(Action::ShowMesh).await?;
-        let mesh = meshes::shown_mesh(&self.app, &caller.roster, caller.member.role);
+        let mesh = meshes::shown_mesh(&self.app, &caller.roster, caller.member.role).await;
         Ok(Here {
             server: self.app.url(""),
             mesh_id: mesh.mesh_id.to_string(),

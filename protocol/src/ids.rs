@@ -14,7 +14,7 @@ use crate::whole;
 pub struct InvalidId {
     kind: &'static str,
     value: String,
-    expected: String,
+    expected: &'static str,
 }
 
 macro_rules! base62_id {
@@ -45,7 +45,7 @@ macro_rules! base62_id {
                         kind: $kind,
                         // Long enough to recognise a slip, short enough for an answer and a log line.
                         value: value.chars().take(64).collect(),
-                        expected: format!("{} characters of a-z A-Z 0-9", Self::LENGTH),
+                        expected: concat!(stringify!($length), " characters of a-z A-Z 0-9"),
                     }),
                 }
             }
@@ -158,7 +158,7 @@ impl FromStr for MessageId {
             .ok_or_else(|| InvalidId {
                 kind: "message id",
                 value: value.chars().take(64).collect(),
-                expected: "an integer from 0 to 9007199254740991".to_owned(),
+                expected: "an integer from 0 to 9007199254740991",
             })
     }
 }

@@ -137,6 +137,10 @@ fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
         let detail = "The body is not a JSON object.";
         return Err(ApiError::new(ErrorCode::InvalidRequest, detail));
     }
+    if let Ok(value) = serde_json::from_slice(body) {
+        return Ok(value);
+    }
+    // To keep track of where it is takes longer than to read it; so that is only done when something is wrong.
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -211,6 +215,17 @@ fn data_error(path: &str, message: &str) -> ApiError {
 
 fn join(path: &str, name: &str) -> String {
     if path == "." || path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// The key under which a request may be repeated, if it has one.
+pub struct IdempotencyKey(pub Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        Ok(Self(single_header(&parts.headers, "Idempotency-Key")?.map(str::to_owned)))
+    }
 }
 
 /// The value of a header that may come once.

@@ -43,8 +43,11 @@ pub fn router(app: App) -> Router {
         .merge(api().into_router().method_not_allowed_fallback(method_not_allowed))
         .merge(mcp::router().method_not_allowed_fallback(method_not_allowed))
         .merge(pages)
-        .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(middleware::from_fn_with_state(app.clone(), layers::around))
+        // Together: each layer of its own is a box more around every route, made anew for each request.
+        .layer((
+            middleware::from_fn_with_state(app.clone(), layers::around),
+            CatchPanicLayer::custom(layers::panicked),
+        ))
         .with_state(app)
 }
 

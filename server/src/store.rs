@@ -19,6 +19,7 @@ mod sign_in;
 pub mod sqlite;
 
 use std::error::Error;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
@@ -27,7 +28,7 @@ pub use measured::Measured;
 pub use nodes::{Ended, EndedRow, NodeStore, Present};
 pub use open::{open, open_to_move, put_account_link};
 pub use rows::{
-    AgentChange, AgentRow, Batch, CliCode, Digest, Head, HistoryPage, InviteRow, LogPage,
+    AgentChange, AgentRow, Batch, Bearer, CliCode, Digest, Head, HistoryPage, InviteRow, LogPage,
     MemberRow, MeshChange, MeshRow, Micros, NewAgent, NewMesh, NewMessage, NewUser, Position,
     RemovedMember, RequestRow, Roster, Seen, SentKey, SentRecord, SessionRow, Stored, Stream,
     TokenRow, UserRow, Visibility,
@@ -210,7 +211,7 @@ pub trait LogStore: Send + Sync + 'static {
     ///
     /// The first id is max(now, head + 1), and head + 1 when `now` is more than 60 s ahead of the store's
     /// clock. No reader that has seen an id is later shown a smaller one that it did not see.
-    async fn append(&self, batch: Batch) -> Result<Appended>;
+    async fn append(&self, batch: Arc<Batch>) -> Result<Appended>;
 
     /// How many messages with an idempotency key a batch may have.
     fn most_keys(&self) -> usize {
@@ -442,7 +443,7 @@ pub trait AccountStore: Send + Sync + 'static {
     async fn create_token(&self, token: TokenRow, limit: u32) -> Result<TokenMade>;
 
     /// A token by the hash of its secret, revoked and expired ones too, and its user.
-    async fn token(&self, hash: &Digest) -> Result<Option<(TokenRow, UserRow)>>;
+    async fn token(&self, hash: &Digest) -> Result<Option<Bearer>>;
 
     /// The tokens of a user that are neither revoked nor expired, newest first.
     async fn tokens(&self, user: &UserId, now: Micros) -> Result<Vec<TokenRow>>;

@@ -115,6 +115,7 @@ impl World {
 
     async fn send(&mut self, drafts: &[Draft]) -> Result<()> {
         let speaker = self.speaker();
+        let roster = self.app.meshes.roster(&self.mesh).await?.context("the mesh is there")?;
         let began = self.clock.now();
         let sends = drafts.iter().map(async |draft| {
             let request = SendMessage {
@@ -127,7 +128,7 @@ impl World {
                 ..SendMessage::default()
             };
             let key = draft.key.map(|key| key.to_string());
-            let sent = self.app.meshes.send(&self.mesh, &speaker, request, key.as_deref()).await;
+            let sent = self.app.meshes.send(&roster, &speaker, request, key.as_deref()).await;
             let outcome = sent
                 .map(|sent| (sent.stored.message.id.get(), sent.repeated))
                 .map_err(|error| error.code());

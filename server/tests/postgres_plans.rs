@@ -149,7 +149,7 @@ impl World {
         all
     }
 
-    fn batch(&self, epoch: i64, now: i64) -> Batch {
+    fn batch(&self, epoch: i64, now: i64) -> Arc<Batch> {
         let key = SentKey {
             key: format!("{:x}", rand::random::<u64>()),
             fingerprint: secret::digest("what was sent"),
@@ -169,7 +169,7 @@ impl World {
             key: Some(key),
         };
         let mesh = self.mesh.clone();
-        Batch { mesh, id: rand::random(), epoch, now, messages: vec![message] }
+        Arc::new(Batch { mesh, id: rand::random(), epoch, now, messages: vec![message] })
     }
 }
 

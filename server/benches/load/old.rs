@@ -111,7 +111,7 @@ async fn fill(store: &dyn Store, mesh: &MeshId, count: usize) {
             now: clock.now(),
             messages,
         };
-        let written = store.append(batch).await.expect("it is written");
+        let written = store.append(batch.into()).await.expect("it is written");
         assert!(matches!(written, Appended::Written { .. }), "{written:?}");
     }
 }

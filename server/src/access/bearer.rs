@@ -1,5 +1,7 @@
 //! From the Authorization header to a user with a token.
 
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -16,9 +18,9 @@ use crate::store::{Digest, TokenRow, UserRow};
 #[derive(Debug, Clone)]
 pub struct Principal {
     /// The user.
-    pub user: UserRow,
+    pub user: Arc<UserRow>,
     /// The token.
-    pub token: TokenRow,
+    pub token: Arc<TokenRow>,
     /// How many tokens had been revoked when this one was looked up.
     revocations: u64,
 }
@@ -93,11 +95,11 @@ impl Principal {
 
 /// A bug that can be planted: what was found is believed for 5 s.
 #[cfg(feature = "planted-bugs")]
-async fn token_of_a_moment_ago(app: &App, hash: &Digest) -> Result<Option<(TokenRow, UserRow)>> {
+async fn token_of_a_moment_ago(app: &App, hash: &Digest) -> Result<Option<crate::store::Bearer>> {
     use std::collections::HashMap;
     use std::sync::{Mutex, PoisonError};
     use std::time::{Duration, Instant};
-    type Known = HashMap<Digest, (Instant, Option<(TokenRow, UserRow)>)>;
+    type Known = HashMap<Digest, (Instant, Option<crate::store::Bearer>)>;
     static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
     if !crate::planted::is("token-cached") {
         return Ok(app.store.token(hash).await?);

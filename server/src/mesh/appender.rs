@@ -38,8 +38,10 @@ pub(super) enum Outcome {
 struct Pending {
     epoch: i64,
     message: NewMessage,
-    reply: oneshot::Sender<Result<Outcome>>,
+    reply: Reply,
 }
+
+type Reply = oneshot::Sender<Result<Outcome>>;
 
 /// Sends that wait to be written.
 #[derive(Debug, Default)]
@@ -123,19 +125,18 @@ async fn run(shared: Arc<Shared>, state: Arc<MeshState>) {
 }
 
 async fn write(shared: &Shared, state: &MeshState, epoch: i64, waiting: Vec<Pending>) {
-    let batch = Batch {
-        mesh: state.id.clone(),
-        id: rand::random(),
-        epoch,
-        now: shared.clock.now(),
-        messages: waiting.iter().map(|pending| pending.message.clone()).collect(),
-    };
+    let now = shared.clock.now();
     #[cfg(feature = "planted-bugs")]
-    let waiting = answered_early(state, batch.now, waiting);
-    match shared.store.append(batch).await {
+    let waiting = answered_early(state, now, waiting);
+    let (messages, replies): (Vec<_>, Vec<_>) =
+        waiting.into_iter().map(|pending| (pending.message, pending.reply)).unzip();
+    let mesh = state.id.clone();
+    let batch = Arc::new(Batch { mesh, id: rand::random(), epoch, now, messages });
+    let appended = shared.store.append(Arc::clone(&batch)).await;
+    // The store has let go of it, unless it was given up.
+    let messages = Arc::try_unwrap(batch).unwrap_or_else(|batch| (*batch).clone()).messages;
+    match appended {
         Ok(Appended::Written { follows, first }) => {
-            let (messages, replies): (Vec<_>, Vec<_>) =
-                waiting.into_iter().map(|pending| (pending.message, pending.reply)).unzip();
             let stored: Vec<Arc<Stored>> = std::iter::successors(Some(first), |id| Some(id.next()))
                 .zip(messages)
                 .map(|(id, message): (MessageId, NewMessage)| {
@@ -152,32 +153,33 @@ async fn write(shared: &Shared, state: &MeshState, epoch: i64, waiting: Vec<Pend
                 let _ = reply.send(Ok(Outcome::Written(stored)));
             }
         }
-        Ok(Appended::EpochMoved) => answer_all(waiting, || Ok(Outcome::EpochMoved)),
-        Ok(Appended::NoMesh) => answer_all(waiting, || Ok(Outcome::NoMesh)),
+        Ok(Appended::EpochMoved) => answer_all(replies, || Ok(Outcome::EpochMoved)),
+        Ok(Appended::NoMesh) => answer_all(replies, || Ok(Outcome::NoMesh)),
         Ok(Appended::KeysTaken(places)) => {
-            let mut rest = Vec::with_capacity(waiting.len());
-            for (place, pending) in waiting.into_iter().enumerate() {
+            let mut rest = Vec::with_capacity(replies.len());
+            for (place, (message, reply)) in messages.into_iter().zip(replies).enumerate() {
                 if places.contains(&place) {
-                    let _ = pending.reply.send(Ok(Outcome::KeyTaken));
+                    let _ = reply.send(Ok(Outcome::KeyTaken));
                 } else {
-                    rest.push(pending);
+                    rest.push(Pending { epoch, message, reply });
                 }
             }
             state.queue.put_back(rest);
         }
         // One of them may be at fault: alone, the others go through.
-        Err(StoreError::Fault(_)) if waiting.len() > 1 => {
-            for pending in waiting {
+        Err(StoreError::Fault(_)) if replies.len() > 1 => {
+            for (message, reply) in messages.into_iter().zip(replies) {
+                let pending = Pending { epoch, message, reply };
                 Box::pin(write(shared, state, epoch, vec![pending])).await;
             }
         }
         Err(StoreError::Fault(error)) => {
             let text = error.to_string();
-            answer_all(waiting, || Err(StoreError::Fault(text.clone().into())));
+            answer_all(replies, || Err(StoreError::Fault(text.clone().into())));
         }
         Err(StoreError::Unavailable(error)) => {
             let text = error.to_string();
-            answer_all(waiting, || Err(StoreError::Unavailable(text.clone().into())));
+            answer_all(replies, || Err(StoreError::Unavailable(text.clone().into())));
         }
     }
 }
@@ -200,9 +202,9 @@ fn answered_early(
     waiting
 }
 
-fn answer_all(waiting: Vec<Pending>, answer: impl Fn() -> Result<Outcome>) {
-    for pending in waiting {
+fn answer_all(replies: Vec<Reply>, answer: impl Fn() -> Result<Outcome>) {
+    for reply in replies {
         // Nobody waits any more when the client has hung up.
-        let _ = pending.reply.send(answer());
+        let _ = reply.send(answer());
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Presence {
     here: Here,
     /// On others, as they had written it when this one last looked around.
     elsewhere: Mutex<Elsewhere>,
+    /// Held by the one who looks.
+    looking: tokio::sync::Mutex<()>,
     /// What other nodes were last told of those that are here; `None`: that is not known.
     told: Mutex<Option<HashMap<AgentId, Sign>>>,
 }
@@ -115,7 +117,12 @@ impl Presence {
     /// `arrivals` hears when an agent comes to be there.
     pub(super) fn new(arrivals: Arc<Notify>) -> Self {
         let here = Here { entries: Arc::default(), arrived: Arc::default(), arrivals };
-        Self { here, elsewhere: Mutex::default(), told: Mutex::new(Some(HashMap::new())) }
+        Self {
+            here,
+            elsewhere: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
+            told: Mutex::new(Some(HashMap::new())),
+        }
     }
 
     fn with<R>(&self, change: impl FnOnce(&mut HashMap<AgentId, Entry>) -> R) -> R {
@@ -160,20 +167,16 @@ impl Presence {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds out who is on other nodes, unless that was done a moment ago. Nobody waits for more than one of these
-    /// at a time, and when it fails the last answer stands.
+    /// Finds out who is on other nodes, unless that was done a moment ago; whoever comes meanwhile waits for what is
+    /// found. When it fails the last answer stands.
     async fn look_around(&self, nodes: &dyn NodeStore, roster: &Roster, now: Micros) {
+        let _alone = self.looking.lock().await;
         let long_ago = {
-            let mut elsewhere = self.lock_elsewhere();
+            let elsewhere = self.lock_elsewhere();
             if now < elsewhere.looked_at + micros(LOOK_EVERY) {
                 return;
             }
-            elsewhere.looked_at = now;
-            let long_ago = now >= elsewhere.looked_long_ago_at + micros(LOOK_LONG_AGO);
-            if long_ago {
-                elsewhere.looked_long_ago_at = now;
-            }
-            long_ago
+            now >= elsewhere.looked_long_ago_at + micros(LOOK_LONG_AGO)
         };
         let look = async {
             let present = nodes.present(&roster.mesh.id);
@@ -185,9 +188,14 @@ impl Presence {
             let (present, seen) = tokio::try_join!(present, seen)?;
             Ok((present, Some(seen)))
         };
-        match answered(nodes, look).await {
+        let found = answered(nodes, look).await;
+        let mut elsewhere = self.lock_elsewhere();
+        elsewhere.looked_at = now;
+        if long_ago {
+            elsewhere.looked_long_ago_at = now;
+        }
+        match found {
             Ok((present, seen)) => {
-                let mut elsewhere = self.lock_elsewhere();
                 elsewhere.present_at = now;
                 elsewhere.present = signs(present);
                 if let Some(seen) = seen {

@@ -69,7 +69,7 @@ impl Roster {
 
     /// An agent by id or, when there is none, by name.
     pub fn agent(&self, id_or_name: &str) -> Option<&AgentRow> {
-        let by_id = self.agents.iter().find(|agent| agent.id.as_str() == id_or_name);
+        let by_id = id_or_name.parse().ok().and_then(|id| self.agent_by_id(&id));
         by_id.or_else(|| {
             self.agents.iter().find(|agent| agent.name.eq_ignore_ascii_case(id_or_name))
         })

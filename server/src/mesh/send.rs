@@ -47,20 +47,20 @@ enum Found<T> {
 }
 
 impl Meshes {
-    /// Sends a message; answered when it is durable. A repeat under the same idempotency key answers the
+    /// Sends a message to the mesh of this roster; answered when it is durable. A repeat under the same idempotency key answers the
     /// first message, whatever has become of its address since.
     pub async fn send(
         &self,
-        mesh: &MeshId,
+        roster: &Arc<Roster>,
         speaker: &Speaker,
         request: SendMessage,
         key: Option<&str>,
     ) -> Result<Delivered> {
         check(&request, key)?;
         let started = Instant::now();
-        let rates = &self.shared.rates;
+        let (rates, mesh) = (&self.shared.rates, &roster.mesh.id);
         let charge = rates.charge(&speaker.token, mesh);
-        let sent = self.send_charged(mesh, speaker, &request, key, charge).await;
+        let sent = self.send_charged(roster, speaker, &request, key, charge).await;
         if charge.is_ok() && sent.as_ref().is_ok_and(|sent| sent.repeated) {
             rates.give_back(&speaker.token, mesh);
         }
@@ -78,33 +78,33 @@ impl Meshes {
     /// Sends what was taken out of the buckets, or finds that it was sent before.
     async fn send_charged(
         &self,
-        mesh: &MeshId,
+        roster: &Arc<Roster>,
         speaker: &Speaker,
         request: &SendMessage,
         key: Option<&str>,
         charge: std::result::Result<(), TooFast>,
     ) -> Result<Delivered> {
-        let shared = &self.shared;
+        let (shared, mesh) = (&self.shared, &roster.mesh.id);
         let fingerprint = key.map(|_| fingerprint(request));
-        for _ in 0..ATTEMPTS {
-            let roster = shared
-                .roster(mesh)
-                .await?
-                .ok_or_else(|| ApiError::mesh_not_found(mesh.as_str()))?;
+        for attempt in 0..ATTEMPTS {
+            // The log says when it does not hold any more.
+            let roster =
+                if attempt == 0 { Some(Arc::clone(roster)) } else { shared.roster(mesh).await? };
+            let roster = roster.ok_or_else(|| ApiError::mesh_not_found(mesh.as_str()))?;
             let sender = match shared.sender(&roster, speaker, request.from.as_deref()).await? {
                 Found::This(sender) => sender,
                 Found::Again => continue,
             };
             let sent_before = async || match (key, fingerprint) {
                 (Some(key), Some(fingerprint)) => {
-                    self.sent_before(&roster, &sender, key, &fingerprint).await
+                    self.sent_before(&roster, sender, key, &fingerprint).await
                 }
                 _ => Ok(None),
             };
             if let Err(too_fast) = charge {
                 return sent_before().await?.ok_or_else(|| too_fast.into());
             }
-            let resolved = match shared.resolve(&roster, speaker, &sender, request).await {
+            let resolved = match shared.resolve(&roster, speaker, sender, request).await {
                 Ok(Found::This(resolved)) => resolved,
                 Ok(Found::Again) => continue,
                 Err(refused) => return sent_before().await?.ok_or(refused),
@@ -122,7 +122,7 @@ impl Meshes {
                 fingerprint,
                 expires_at: now + micros(IDEMPOTENCY_WINDOW),
             });
-            let message = draft(request, speaker, &sender, resolved, sent_key);
+            let message = draft(request, speaker, sender, resolved, sent_key);
             state.presence.seen(&sender.id, now);
             // Who is there is for the answer alone, so the append does not wait for it.
             let (appended, whereabouts) = tokio::join!(
@@ -187,12 +187,12 @@ impl Meshes {
 
 impl Shared {
     /// The agent that speaks.
-    async fn sender(
+    async fn sender<'r>(
         &self,
-        roster: &Roster,
+        roster: &'r Roster,
         speaker: &Speaker,
         from: Option<&str>,
-    ) -> Result<Found<AgentRow>> {
+    ) -> Result<Found<&'r AgentRow>> {
         if roster.member(&speaker.user).is_none() {
             return Err(not_a_member(&roster.mesh.id));
         }
@@ -220,7 +220,7 @@ impl Shared {
         {
             return Err(not_your_agent(&agent.name));
         }
-        Ok(Found::This(agent.clone()))
+        Ok(Found::This(agent))
     }
 
     async fn make_person<T>(
@@ -295,7 +295,7 @@ impl Shared {
             return Ok(Found::This(to_agent(agent)));
         };
         // An id wins over a name.
-        if let Some(agent) = roster.agents.iter().find(|agent| agent.id.as_str() == to) {
+        if let Some(agent) = to.parse().ok().and_then(|id| roster.agent_by_id(&id)) {
             return Ok(Found::This(to_agent(agent)));
         }
         match Address::parse(to).map_err(|error| ApiError::field("to", error.to_string()))? {

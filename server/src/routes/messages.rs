@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshwire_protocol::limits::{DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS};
 use meshwire_protocol::{
@@ -17,7 +17,7 @@ use super::request_log::Waited;
 use crate::access::InMesh;
 use crate::app::App;
 use crate::error::{ApiError, Result};
-use crate::extract::{Json, Query, single_header};
+use crate::extract::{IdempotencyKey, Json, Query};
 use crate::mesh::{Poll, Quota, Reader, Step};
 
 /// Send a message
@@ -40,20 +40,20 @@ use crate::mesh::{Poll, Quota, Reader, Step};
 pub(super) async fn send(
     State(app): State<App>,
     caller: InMesh,
-    headers: HeaderMap,
+    IdempotencyKey(key): IdempotencyKey,
     Json(request): Json<SendMessage>,
 ) -> Result<Response> {
-    let key = single_header(&headers, "Idempotency-Key")?;
     let speaker = caller.principal.speaker();
-    let mut response = match app.meshes.send(caller.mesh(), &speaker, request, key).await {
-        Ok(delivered) => {
-            let status = if delivered.repeated { StatusCode::OK } else { StatusCode::CREATED };
-            let message = delivered.stored.message.clone();
-            let body = Sent { message, recipients: delivered.recipients };
-            (status, answer(&body)).into_response()
-        }
-        Err(error) => error.into_response(),
-    };
+    let mut response =
+        match app.meshes.send(&caller.roster, &speaker, request, key.as_deref()).await {
+            Ok(delivered) => {
+                let status = if delivered.repeated { StatusCode::OK } else { StatusCode::CREATED };
+                let message = delivered.stored.message.clone();
+                let body = Sent { message, recipients: delivered.recipients };
+                (status, answer(&body)).into_response()
+            }
+            Err(error) => error.into_response(),
+        };
     state_quotas(&mut response, &app.meshes.quotas(caller.mesh(), &speaker.token));
     Ok(response)
 }

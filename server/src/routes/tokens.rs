@@ -1,5 +1,7 @@
 //! The account and its tokens.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -31,7 +33,8 @@ use crate::tokens::{self, Grantor};
     )
 )]
 pub(super) async fn me(Account { principal }: Account) -> Response {
-    let Principal { user, token, .. } = principal;
+    let user = Arc::unwrap_or_clone(principal.user);
+    let token = Arc::unwrap_or_clone(principal.token);
     answer(&Me {
         user: MeUser { login: user.login, name: user.name },
         token: MeToken {

@@ -8,7 +8,7 @@ use meshwire_protocol::{AgentId, MeshId, MessageId, Role, TokenId, UserId};
 use tokio::time::timeout;
 
 use super::{
-    AccountLink, AccountStore, AgentChange, Appended, Batch, Change, CliCode, ClientStore,
+    AccountLink, AccountStore, AgentChange, Appended, Batch, Bearer, Change, CliCode, ClientStore,
     DeviceCode, DevicePoll, DeviceRequest, Digest, Exchange, Head, HistoryPage, InviteRow, Invited,
     Joining, LinkPurpose, Linked, LogPage, LogStore, MemberStore, MeshChange, MeshStore, Micros,
     Move, NewAccount, NewAgent, NewMember, NewMesh, NewUser, NodeStore, Position, Register,
@@ -77,7 +77,7 @@ measured! { Store {
 
 measured! { LogStore {
     fn head(mesh: &MeshId) -> Result<Option<Head>>;
-    fn append(batch: Batch) -> Result<Appended>;
+    fn append(batch: Arc<Batch>) -> Result<Appended>;
     fn sent(mesh: &MeshId, agent: &AgentId, key: &str, now: Micros) -> Result<Option<SentRecord>>;
     fn read(mesh: &MeshId, streams: &[Stream], after: MessageId, limit: u32) -> Result<Option<LogPage>>;
     fn read_all(mesh: &MeshId, after: MessageId, limit: u32) -> Result<Option<LogPage>>;
@@ -128,7 +128,7 @@ measured! { AccountStore {
     fn sessions(user: &UserId, now: Micros) -> Result<Vec<SessionRow>>;
     fn end_session(user: &UserId, id: &str) -> Result<bool>;
     fn create_token(token: TokenRow, limit: u32) -> Result<TokenMade>;
-    fn token(hash: &Digest) -> Result<Option<(TokenRow, UserRow)>>;
+    fn token(hash: &Digest) -> Result<Option<Bearer>>;
     fn tokens(user: &UserId, now: Micros) -> Result<Vec<TokenRow>>;
     fn revoke_token(user: &UserId, id: &TokenId, now: Micros) -> Result<bool>;
     fn note_used(used: &[(TokenId, Micros)]) -> Result<()>;

@@ -43,7 +43,7 @@ use self::failure::{is_worth_another_try, store_error};
 use self::nodes::Listener;
 use self::session::Silence;
 use self::tx::Tx;
-use super::{Digest, Micros, NodeStore, Result, Store, StoreError, TokenRow, UserRow};
+use super::{Bearer, Digest, Micros, NodeStore, Result, Store, StoreError};
 
 // What the acts in `sql/`, which are compiled for each engine, call their own engine's.
 type Conn = PgConnection;
@@ -116,7 +116,7 @@ impl PostgresStore {
         }
     }
 
-    async fn find_token(&self, hash: &Digest) -> Result<Option<(TokenRow, UserRow)>> {
+    async fn find_token(&self, hash: &Digest) -> Result<Option<Bearer>> {
         let mut conn = self.pool.acquire().await.map_err(store_error)?;
         accounts::token_by_hash(&mut conn, hash).await.map_err(store_error)
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use meshwire_protocol::{
     AgentId, AgentKind, Harness, MeshId, Message, MessageId, Role, Scope, TokenId, UserId, Via,
@@ -495,6 +496,9 @@ pub struct TokenRow {
     /// When it was revoked.
     pub revoked_at: Option<Micros>,
 }
+
+/// A token with its user; shared, because every request with a token asks for them.
+pub type Bearer = (Arc<TokenRow>, Arc<UserRow>);
 
 /// A code that ends a browser sign-in for the command line.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ mod append;
 mod cache;
 #[path = "sql/clients.rs"]
 mod clients;
+mod cursors;
 #[path = "sql/decode.rs"]
 mod decode;
 #[path = "sql/devices.rs"]

@@ -332,7 +332,7 @@ async fn poll_about_to_wait(user: &User<'_>, mesh: &MeshId) -> Reader {
     let speaker = Speaker {
         user: user.row.id.clone(),
         login: user.row.login.clone(),
-        token: token.id,
+        token: token.id.clone(),
         via: Via::Account,
         agent: None,
         expires_at: None,

@@ -47,12 +47,12 @@ pub(crate) async fn fill(store: &dyn Store) -> Filled {
 
     let token = fill.token(&ada, |_| {}).await;
     let revoked = fill.token(&ada, |_| {}).await;
-    let id = store.token(&secret::digest(&revoked)).await.unwrap().unwrap().0.id;
+    let id = store.token(&secret::digest(&revoked)).await.unwrap().unwrap().0.id.clone();
     assert!(store.revoke_token(&ada.id, &id, fill.now).await.unwrap());
     let expired = fill.token(&ada, |row| row.expires_at = Some(fill.now - MINUTE)).await;
     let bound =
         fill.token(&ada, |row| (row.mesh, row.agent) = (Some(mesh.clone()), Some(a.clone()))).await;
-    let id = store.token(&secret::digest(&token)).await.unwrap().unwrap().0.id;
+    let id = store.token(&secret::digest(&token)).await.unwrap().unwrap().0.id.clone();
     store.note_used(&[(id, fill.now)]).await.unwrap();
 
     // What is gone is not carried, but a token that was bound to it says so to its holder.
@@ -297,7 +297,7 @@ impl Fill<'_> {
 
     async fn send(&self, mesh: &MeshId, messages: Vec<NewMessage>, now: Micros) -> MessageId {
         let (mesh, epoch) = (mesh.clone(), self.epoch(mesh).await);
-        let batch = Batch { mesh, id: rand::random(), epoch, now, messages };
+        let batch = Batch { mesh, id: rand::random(), epoch, now, messages }.into();
         match self.store.append(batch).await.unwrap() {
             Appended::Written { first, .. } => first,
             other => panic!("{other:?}"),

@@ -71,7 +71,7 @@ async fn the_command_line_gets_a_token() {
     assert_eq!((user.login.as_str(), token.name.as_str()), ("ann", "cli on laptop"));
     assert_eq!(token.scopes, Scope::ALL);
     assert!(answer.token.ends_with(&token.suffix));
-    assert_eq!((token.expires_at, token.mesh, token.revoked_at), (None, None, None));
+    assert_eq!((token.expires_at, token.mesh.as_ref(), token.revoked_at), (None, None, None));
 
     // A second use ends what the first one got.
     exchange(&browser, &code, VERIFIER).await.assert_error(400, "invalid_grant");

@@ -138,7 +138,7 @@ async fn a_computer_without_a_browser_gets_a_token() {
     let (token, user) = server.app.store.token(&secret::digest(token)).await.unwrap().unwrap();
     assert_eq!((user.login.as_str(), token.name.as_str()), ("ann", "cli on build-7"));
     assert_eq!(token.scopes, Scope::ALL);
-    assert_eq!((token.expires_at, token.mesh, token.revoked_at), (None, None, None));
+    assert_eq!((token.expires_at, token.mesh.as_ref(), token.revoked_at), (None, None, None));
 
     // One success only, and nobody decides again.
     for _ in 0..2 {

@@ -1,5 +1,7 @@
 //! The page on which a person makes and revokes tokens.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use meshwire_protocol::{AgentKind, MeshId, Scope};
 use meshwire_server::secret;
@@ -78,7 +80,7 @@ fn shown_token(answer: &Answer) -> String {
     token.to_owned()
 }
 
-async fn kept(server: &Server, token: &str) -> TokenRow {
+async fn kept(server: &Server, token: &str) -> Arc<TokenRow> {
     server
         .app
         .store
@@ -110,7 +112,7 @@ async fn a_token_is_made_shown_once_and_revoked() {
     assert!(answer.body.contains("meshwire send --mesh MESH_ID"), "{}", answer.body);
     let row = kept(&server, &token).await;
     assert_eq!((row.name.as_str(), &row.scopes[..]), ("CI of the shop", &[Scope::Send][..]));
-    assert_eq!((row.mesh, row.agent), (None, None));
+    assert_eq!((row.mesh.as_ref(), row.agent.as_ref()), (None, None));
     assert_eq!(row.expires_at, Some(row.created_at + 30 * DAY));
 
     let page = browser.get(PAGE).await;
@@ -185,7 +187,7 @@ async fn a_token_is_bound_to_what_is_the_persons_own() {
     let answer = make(&mut browser, &fields).await;
     assert!(answer.body.contains("<code>meshwire send &#34;The build"), "{}", answer.body);
     let row = kept(&server, &shown_token(&answer)).await;
-    assert_eq!((row.mesh.as_ref(), row.agent, row.expires_at), (Some(&ours), None, None));
+    assert_eq!((row.mesh.as_ref(), row.agent.as_ref(), row.expires_at), (Some(&ours), None, None));
     let one = format!("{ours}/{}", worker.id);
     let fields = [("name", "agent"), ("read", "on"), ("for", one.as_str()), ("expires", "7")];
     let answer = make(&mut browser, &fields).await;

@@ -68,7 +68,7 @@ pub(crate) async fn a_login_that_changes_hands_relabels_its_old_holder(
     assert_eq!(old.id, ann.id);
     // Everything that shows the label shows the new one at once.
     let (_, of_token) = world.store.token(&secret::digest("token")).await?.expect("it is there");
-    assert_eq!(of_token, old);
+    assert_eq!(*of_token, old);
     assert_eq!(mesh.find(&person.id).await?.expect("it is there").name, "@ann~1");
     assert_eq!(mesh.find(&program.id).await?.expect("it is there").name, "ann-bot");
     let roster = world.store.roster(&mesh.id).await?.expect("the mesh is there");

@@ -70,8 +70,8 @@ pub(crate) async fn an_approved_code_gives_one_token_of_its_user(world: &mut Wor
     let issued = DevicePoll::Issued("ann".to_owned());
     assert_eq!(poll(world, "code", "token", T0 + 2).await?, issued);
     let (token, user) = world.store.token(&hash("token")).await?.expect("it is there");
-    assert_eq!(user, ann);
-    assert_eq!((token.user, token.name.as_str()), (ann.id, "cli on laptop"));
+    assert_eq!(*user, ann);
+    assert_eq!((token.user.clone(), token.name.as_str()), (ann.id, "cli on laptop"));
     assert_eq!(token.scopes, [Scope::Read, Scope::Send]);
     assert_eq!((token.created_at, token.revoked_at), (T0 + 2, None));
     for now in [T0 + 3, T0 + 10 * MINUTE] {

@@ -148,8 +148,8 @@ impl Mesh {
         }
     }
 
-    pub(crate) fn batch(&self, epoch: i64, now: Micros, messages: Vec<NewMessage>) -> Batch {
-        Batch { mesh: self.id.clone(), id: rand::random(), epoch, now, messages }
+    pub(crate) fn batch(&self, epoch: i64, now: Micros, messages: Vec<NewMessage>) -> Arc<Batch> {
+        Arc::new(Batch { mesh: self.id.clone(), id: rand::random(), epoch, now, messages })
     }
 
     /// Appends under the epoch as it is.

@@ -14,7 +14,7 @@ use crate::fixture::{DAY, T0, World, new_token};
 /// The token with this secret, as the store has it now.
 async fn kept(world: &World, secret: &str) -> Result<TokenRow> {
     let (token, _) = world.store.token(&secret::digest(secret)).await?.expect("it is there");
-    Ok(token)
+    Ok(Arc::unwrap_or_clone(token))
 }
 
 async fn listed(world: &World, user: &UserRow, now: Micros) -> Result<Vec<TokenId>> {
@@ -35,7 +35,7 @@ pub(crate) async fn a_token_is_found_by_the_hash_of_its_secret(world: &mut World
     for _ in 0..2 {
         for _ in 0..2 {
             let found = world.store.token(&token.hash).await?;
-            assert_eq!(found, Some((token.clone(), mesh.owner.clone())));
+            assert_eq!(found, Some((token.clone().into(), mesh.owner.clone().into())));
         }
         world.reopen().await;
     }
@@ -377,8 +377,8 @@ pub(crate) async fn a_code_of_the_command_line_gives_a_token_of_its_user(
     let answer = exchange(world, "code", "challenge", "token", 0, T0 + 99).await?;
     assert_eq!(answer, Exchange::Issued("ann".to_owned()));
     let (token, user) = world.store.token(&secret::digest("token")).await?.expect("it is there");
-    assert_eq!(user, ann);
-    assert_eq!((token.user, token.name.as_str()), (ann.id, "the laptop"));
+    assert_eq!(*user, ann);
+    assert_eq!((token.user.clone(), token.name.as_str()), (ann.id, "the laptop"));
     assert_eq!(token.scopes, [Scope::Read, Scope::Send]);
     assert_eq!((token.created_at, token.revoked_at), (T0 + 99, None));
     Ok(())

@@ -96,7 +96,7 @@ async fn try_send(app: &App, visit: &Visit, fields: &Fields) -> Result<Response>
         .ok_or_else(stale_form)?;
     let speaker = person.speaker()?;
     let sent = match fields.request() {
-        Ok(request) => app.meshes.send(person.mesh(), &speaker, request, Some(&form.key)).await,
+        Ok(request) => app.meshes.send(&person.roster, &speaker, request, Some(&form.key)).await,
         Err(error) => Err(error),
     };
     match sent {

@@ -181,7 +181,7 @@ impl AgentTools {
         let (caller, agent) = self.arrive(Action::Send).await?;
         message.from = Some(agent.id.to_string());
         let speaker = self.principal.speaker();
-        let delivered = self.app.meshes.send(caller.mesh(), &speaker, message, None).await?;
+        let delivered = self.app.meshes.send(&caller.roster, &speaker, message, None).await?;
         Ok(Sent { message: delivered.stored.message.clone(), recipients: delivered.recipients })
     }
 

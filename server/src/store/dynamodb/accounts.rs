@@ -5,8 +5,8 @@ use meshwire_protocol::{TokenId, UserId};
 
 use super::DynamoStore;
 use crate::store::{
-    AccountStore, CliCode, Digest, Exchange, Micros, NewUser, Result, SessionRow, TokenMade,
-    TokenRow, UserRow,
+    AccountStore, Bearer, CliCode, Digest, Exchange, Micros, NewUser, Result, SessionRow,
+    TokenMade, TokenRow, UserRow,
 };
 
 #[async_trait]
@@ -43,7 +43,7 @@ impl AccountStore for DynamoStore {
         self.make_token(&token, limit).await
     }
 
-    async fn token(&self, hash: &Digest) -> Result<Option<(TokenRow, UserRow)>> {
+    async fn token(&self, hash: &Digest) -> Result<Option<Bearer>> {
         self.find_token(hash).await
     }
 

@@ -1,5 +1,7 @@
 //! The log of a mesh, and how far each agent has read it: what is asked for, and where it is answered.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use meshwire_protocol::{AgentId, MeshId, MessageId};
 
@@ -17,7 +19,7 @@ impl LogStore for DynamoStore {
         self.live_head(mesh).await?.map(|head| head.public()).transpose()
     }
 
-    async fn append(&self, batch: Batch) -> Result<Appended> {
+    async fn append(&self, batch: Arc<Batch>) -> Result<Appended> {
         self.append_batch(&batch).await
     }
 

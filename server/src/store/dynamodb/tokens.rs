@@ -17,7 +17,7 @@ use super::retry::Retry;
 use super::roster::{AgentItem, MemberItem};
 use super::transaction::{NEW, THERE, Transacted, Transaction};
 use super::{DynamoStore, db::Range};
-use crate::store::{Digest, Ended, Micros, Result, TokenMade, TokenRow, UserRow};
+use crate::store::{Bearer, Digest, Ended, Micros, Result, TokenMade, TokenRow};
 
 /// A token is known for 30 days after its end, so that its holder is told what is wrong.
 pub(super) const KNOWN: Micros = 30 * 24 * 60 * 60 * 1_000_000;
@@ -247,7 +247,7 @@ impl DynamoStore {
         self.db.get(&keys::token(hash)).await?.as_ref().map(decode).transpose()
     }
 
-    pub(super) async fn find_token(&self, hash: &Digest) -> Result<Option<(TokenRow, UserRow)>> {
+    pub(super) async fn find_token(&self, hash: &Digest) -> Result<Option<Bearer>> {
         let Some(mut token) = self.token_item(hash).await? else { return Ok(None) };
         let mut wanted = token.grounds();
         wanted.push(keys::user(&token.user));
@@ -260,7 +260,7 @@ impl DynamoStore {
             token.revoked_at = Some(grounds.deleted_at.unwrap_or_else(|| self.clock.now()));
         }
         self.tokens.put(token.id.clone(), token.hash);
-        Ok(Some((token.row(), user.row())))
+        Ok(Some((token.row().into(), user.row().into())))
     }
 
     pub(super) async fn live_tokens(&self, user: &UserId, now: Micros) -> Result<Vec<TokenRow>> {

@@ -25,8 +25,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 impl PostgresStore {
     /// Appends a batch. When it is not known whether it was written, the next try finds out under the lock on
     /// the head, which the one before holds for as long as it may still be committed.
-    pub(super) async fn append_batch(&self, batch: Batch) -> Result<Appended> {
-        let batch = Arc::new(batch);
+    pub(super) async fn append_batch(&self, batch: Arc<Batch>) -> Result<Appended> {
         #[cfg(feature = "planted-bugs")]
         if planted::is("keys-looked-up-before")
             && let Some(taken) = self.taken_before(&batch).await?

@@ -1,5 +1,7 @@
 //! Reading the log, and the three numbers of an agent.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use meshwire_protocol::limits::MAX_PAGE_BYTES;
 use meshwire_protocol::{AgentId, MeshId, MessageId, TokenId};
@@ -29,7 +31,7 @@ impl LogStore for PostgresStore {
         decode::head(&mut conn, mesh).await.map_err(store_error)
     }
 
-    async fn append(&self, batch: Batch) -> Result<Appended> {
+    async fn append(&self, batch: Arc<Batch>) -> Result<Appended> {
         self.append_batch(batch).await
     }
 

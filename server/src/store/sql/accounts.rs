@@ -14,8 +14,8 @@ use super::{Conn, SqlStore, Tx, store_error};
 use crate::error::chain;
 use crate::planted;
 use crate::store::{
-    AccountStore, CliCode, Digest, Ended, Exchange, Micros, NewUser, Result, SessionRow, TokenMade,
-    TokenRow, UserRow,
+    AccountStore, Bearer, CliCode, Digest, Ended, Exchange, Micros, NewUser, Result, SessionRow,
+    TokenMade, TokenRow, UserRow,
 };
 
 /// How exactly `last_seen` of a session is kept: it is written at most this often.
@@ -135,7 +135,7 @@ impl AccountStore for SqlStore {
         self.write(move |tx| Box::pin(create_token(tx, token, limit))).await
     }
 
-    async fn token(&self, hash: &Digest) -> Result<Option<(TokenRow, UserRow)>> {
+    async fn token(&self, hash: &Digest) -> Result<Option<Bearer>> {
         self.find_token(hash).await
     }
 
@@ -226,10 +226,7 @@ pub(super) async fn user_by_login(conn: &mut Conn, login: &str) -> sqlx::Result<
         .transpose()
 }
 
-pub(super) async fn token_by_hash(
-    conn: &mut Conn,
-    hash: &Digest,
-) -> sqlx::Result<Option<(TokenRow, UserRow)>> {
+pub(super) async fn token_by_hash(conn: &mut Conn, hash: &Digest) -> sqlx::Result<Option<Bearer>> {
     sqlx::query(concat!(
         "SELECT ",
         token_columns!(),
@@ -240,7 +237,7 @@ pub(super) async fn token_by_hash(
     .bind(hash.as_slice())
     .fetch_optional(conn)
     .await?
-    .map(|row| Ok((decode::token(&row)?, decode::user(&row, TOKEN_COLUMNS)?)))
+    .map(|row| Ok((decode::token(&row)?.into(), decode::user(&row, TOKEN_COLUMNS)?.into())))
     .transpose()
 }
 

@@ -1,6 +1,7 @@
 //! Appending batches of several meshes with a fixed number of statements.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use meshwire_protocol::{AgentId, AgentKind, MeshId, MessageId, Via};
 use serde::Serialize;
@@ -22,12 +23,17 @@ const CLOCK_TOLERANCE: Micros = 60 * 1_000_000;
 pub(super) async fn append_all(
     tx: &mut Tx,
     cache: &Cache,
-    batches: &[Batch],
+    batches: &[Arc<Batch>],
 ) -> sqlx::Result<Vec<Result<Appended>>> {
     if batches.is_empty() {
         return Ok(Vec::new());
     }
-    let all: Vec<&Batch> = batches.iter().collect();
+    match append_together(tx, cache, batches).await {
+        Together::Done(outcomes) => return Ok(outcomes.into_iter().map(Ok).collect()),
+        Together::Unknown(error, _) => return Err(error),
+        Together::OneByOne => {}
+    }
+    let all: Vec<&Batch> = batches.iter().map(Arc::as_ref).collect();
     match try_append(tx, cache, &all).await {
         Ok(outcomes) => Ok(outcomes.into_iter().map(Ok).collect()),
         Err(error) if is_transient(&error) => Err(error),
@@ -74,16 +80,16 @@ enum Written {
     KeysTaken(HashMap<usize, Vec<usize>>),
 }
 
-/// What became of batches that were to be written and committed at once.
+/// What became of batches that were to be written with one statement.
 pub(super) enum Together {
-    Committed(Vec<Appended>),
+    Done(Vec<Appended>),
     /// Nothing is written; tried one by one it will show what stands in the way.
     OneByOne,
     /// Whether they are written as it was meant is not known.
     Unknown(sqlx::Error, Vec<Appended>),
 }
 
-/// What a row of `appending` means, so that all of an append is one statement and a transaction of its own: each
+/// What a row of `appending` means, so that all of an append is one statement, and alone a transaction of its own: each
 /// statement has the connection's thread wake us once more. A key that is in use makes it fail, for `message_id` may not
 /// be null.
 const APPENDING: &str = "
@@ -111,12 +117,16 @@ pub(super) async fn prepare(conn: &mut SqliteConnection) -> sqlx::Result<()> {
     sqlx::raw_sql(APPENDING).execute(conn).await.map(drop)
 }
 
-/// Appends batches in a transaction of their own, and commits it, when nothing stands in the way.
-pub(super) async fn append_together(tx: &mut Tx, cache: &Cache, batches: &[Batch]) -> Together {
-    let all: Vec<&Batch> = batches.iter().collect();
+/// Appends batches with one statement, when nothing stands in the way.
+pub(super) async fn append_together(
+    tx: &mut Tx,
+    cache: &Cache,
+    batches: &[Arc<Batch>],
+) -> Together {
+    let all: Vec<&Batch> = batches.iter().map(Arc::as_ref).collect();
     let Ok(plan) = plan(tx, cache, &all, &HashMap::new()).await else { return Together::OneByOne };
     if plan.messages.is_empty() {
-        return Together::Committed(plan.outcomes);
+        return Together::Done(plan.outcomes);
     }
     let done = sqlx::query(
         "INSERT INTO appending
@@ -132,7 +142,7 @@ pub(super) async fn append_together(tx: &mut Tx, cache: &Cache, batches: &[Batch
     match done {
         Ok(_) => {
             tx.effects.extend(plan.effects());
-            Together::Committed(plan.outcomes)
+            Together::Done(plan.outcomes)
         }
         Err(error) if is_transient(&error) => Together::Unknown(error, plan.outcomes),
         // Then nothing of it was done.

@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use meshwire_protocol::{AgentId, MeshId};
 
-use crate::store::{Digest, Head, Position, TokenRow, UserRow};
+use crate::store::{Bearer, Digest, Head, Position};
 
 /// Entries of each kind before a map is emptied; it fills again from the file.
 const MOST: usize = 100_000;
@@ -25,7 +25,7 @@ pub(super) struct Maps {
     /// `None`: there is no such mesh.
     pub(super) heads: HashMap<MeshId, Option<Head>>,
     pub(super) positions: HashMap<(MeshId, AgentId), Position>,
-    pub(super) tokens: HashMap<Digest, (TokenRow, UserRow)>,
+    pub(super) tokens: HashMap<Digest, Bearer>,
 }
 
 /// What a committed transaction means for the cache.
@@ -35,7 +35,7 @@ pub(super) enum Effect {
     Position(MeshId, AgentId, Position),
     /// Somebody or all have left this mesh.
     LeftMesh(MeshId),
-    Token(Box<(TokenRow, UserRow)>),
+    Token(Bearer),
     /// Some tokens or users changed: forget them all.
     TokensChanged,
 }
@@ -71,7 +71,7 @@ impl Cache {
                 }
                 Effect::Token(found) => {
                     make_room(&mut maps.tokens);
-                    maps.tokens.insert(found.0.hash, *found);
+                    maps.tokens.insert(found.0.hash, found);
                 }
                 Effect::TokensChanged => maps.tokens.clear(),
             }

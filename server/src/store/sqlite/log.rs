@@ -1,5 +1,7 @@
 //! Reading the log, and the three numbers of an agent.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
@@ -10,6 +12,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::cache::Effect;
+use super::cursors::CursorMove;
 use super::decode::{self, message_columns};
 use super::writer::Tx;
 use super::{SqliteStore, retention, store_error};
@@ -46,7 +49,7 @@ impl LogStore for SqliteStore {
         .await
     }
 
-    async fn append(&self, batch: Batch) -> Result<Appended> {
+    async fn append(&self, batch: Arc<Batch>) -> Result<Appended> {
         self.writer.append(batch).await
     }
 
@@ -168,7 +171,7 @@ impl LogStore for SqliteStore {
         how: Move,
     ) -> Result<Option<MessageId>> {
         let (mesh, agent) = (mesh.clone(), agent.clone());
-        self.write(move |tx| Box::pin(move_cursor(tx, mesh, agent, to, how))).await
+        self.writer.move_cursor(CursorMove { mesh, agent, to, how }).await
     }
 
     async fn note_seen(&self, seen: &[Seen]) -> Result<()> {
@@ -390,31 +393,6 @@ pub(super) async fn note_used(tx: &mut Tx, used: &[(TokenId, Micros)]) -> sqlx::
     .execute(&mut tx.conn)
     .await
     .map(drop)
-}
-
-async fn move_cursor(
-    tx: &mut Tx,
-    mesh: MeshId,
-    agent: AgentId,
-    to: MessageId,
-    how: Move,
-) -> sqlx::Result<Option<MessageId>> {
-    let row = sqlx::query(
-        "UPDATE agent SET cursor = CASE WHEN ?4 THEN max(cursor, to_id) ELSE to_id END
-         FROM (SELECT min(?3, head) AS to_id FROM mesh WHERE id = ?1 AND deleted_at IS NULL)
-         WHERE mesh_id = ?1 AND id = ?2
-         RETURNING start, handed, cursor",
-    )
-    .bind(mesh.as_str())
-    .bind(agent.as_str())
-    .bind(to.get())
-    .bind(how == Move::Acknowledge)
-    .fetch_optional(&mut tx.conn)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let position = decode::position(&row)?;
-    tx.effects.push(Effect::Position(mesh, agent, position));
-    Ok(Some(position.cursor))
 }
 
 /// The bytes of content and metadata, as a page counts them.

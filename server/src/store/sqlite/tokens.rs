@@ -3,10 +3,10 @@
 use super::accounts::token_by_hash;
 use super::cache::Effect;
 use super::{SqliteStore, store_error};
-use crate::store::{Digest, Result, TokenRow, UserRow};
+use crate::store::{Bearer, Digest, Result};
 
 impl SqliteStore {
-    pub(super) async fn find_token(&self, hash: &Digest) -> Result<Option<(TokenRow, UserRow)>> {
+    pub(super) async fn find_token(&self, hash: &Digest) -> Result<Option<Bearer>> {
         let cached = self.cache.read().tokens.get(hash).cloned();
         if cached.is_some() {
             return Ok(cached);
@@ -22,7 +22,7 @@ impl SqliteStore {
         self.look(move |tx| {
             Box::pin(async move {
                 let found = token_by_hash(tx.conn(), &hash).await?;
-                tx.effects.extend(found.clone().map(|found| Effect::Token(Box::new(found))));
+                tx.effects.extend(found.clone().map(Effect::Token));
                 Ok(found)
             })
         })

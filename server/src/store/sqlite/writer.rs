@@ -1,23 +1,24 @@
-//! The task that writes.
+//! The way to the task that writes.
+
+mod task;
 
 use std::fs::File;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use meshwire_protocol::{AgentId, MeshId, UserId};
+use meshwire_protocol::{AgentId, MeshId, MessageId, UserId};
+use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{mpsc, oneshot};
 
-use super::append::{self, Together, Unsure};
+use self::task::Task;
+pub(super) use self::task::statement;
 use super::cache::{Cache, Effect};
-use super::{decode, is_transient, store_error};
+use super::cursors::CursorMove;
+use super::{append, decode};
 use crate::store::{Appended, Batch, Ended, Head, Position, Result, StoreError};
-
-/// Most pieces of work in one transaction: bounds how long the first of them waits for its answer.
-const GROUP: usize = 512;
 
 /// A handle to the writing task.
 pub(super) struct Writer {
@@ -25,12 +26,16 @@ pub(super) struct Writer {
 }
 
 enum Work {
-    Append(Batch, oneshot::Sender<Result<Appended>>),
+    Append(Arc<Batch>, oneshot::Sender<Result<Appended>>),
+    Move(CursorMove, oneshot::Sender<Moved>),
     Act(Box<dyn Act>),
     /// Only reads, for the cache.
     Look(Box<dyn Act>),
     Stop(oneshot::Sender<()>),
 }
+
+/// Where the cursor is; `None` when there is no such agent.
+type Moved = Result<Option<MessageId>>;
 
 /// The connection inside a transaction, and what its commit will mean for the cache.
 pub(super) struct Tx {
@@ -131,15 +136,20 @@ impl Writer {
         migrator.run(&mut conn).await?;
         append::prepare(&mut conn).await?;
         let (queue, work) = mpsc::unbounded_channel();
-        let tx = Some(Tx { conn, effects: Vec::new() });
-        let task = Task { options, cache, work, tx, _lock: lock };
-        tokio::spawn(task.run());
+        let tx = Tx { conn, effects: Vec::new() };
+        tokio::spawn(Task::new(options, cache, work, tx, lock).run());
         Ok(Self { queue })
     }
 
-    pub(super) async fn append(&self, batch: Batch) -> Result<Appended> {
+    pub(super) async fn append(&self, batch: Arc<Batch>) -> Result<Appended> {
         let (reply, answer) = oneshot::channel();
         self.hand_in(Work::Append(batch, reply))?;
+        answer.await.map_err(|_| unavailable("the store is closed"))?
+    }
+
+    pub(super) async fn move_cursor(&self, to: CursorMove) -> Moved {
+        let (reply, answer) = oneshot::channel();
+        self.hand_in(Work::Move(to, reply))?;
         answer.await.map_err(|_| unavailable("the store is closed"))?
     }
 
@@ -188,242 +198,4 @@ fn unavailable(why: &'static str) -> StoreError {
 /// An error that several waiters hear of.
 fn shared(error: &str) -> StoreError {
     StoreError::Unavailable(error.to_owned().into())
-}
-
-struct Task {
-    options: SqliteConnectOptions,
-    cache: Arc<Cache>,
-    work: mpsc::UnboundedReceiver<Work>,
-    /// `None` after a failure that leaves the connection in doubt; opened again for the next group.
-    tx: Option<Tx>,
-    /// Says that this process has the database, for as long as anything may be written.
-    _lock: File,
-}
-
-type Append = (Batch, oneshot::Sender<Result<Appended>>);
-
-impl Task {
-    async fn run(mut self) {
-        let mut waiting = Vec::with_capacity(GROUP);
-        loop {
-            if self.work.recv_many(&mut waiting, GROUP).await == 0 {
-                break;
-            }
-            let mut appends = Vec::new();
-            let (mut acts, mut looks) = (Vec::new(), Vec::new());
-            let mut stop = None;
-            for work in waiting.drain(..) {
-                match work {
-                    Work::Append(batch, reply) => appends.push((batch, reply)),
-                    Work::Act(act) => acts.push(act),
-                    Work::Look(act) => looks.push(act),
-                    Work::Stop(reply) => stop = Some(reply),
-                }
-            }
-            for look in looks {
-                self.look(look).await;
-            }
-            if !(appends.is_empty() && acts.is_empty()) {
-                self.group(appends, acts).await;
-            }
-            if let Some(stopped) = stop {
-                if let Some(tx) = self.tx.take() {
-                    let _ = tx.conn.close().await;
-                }
-                // With the lock, so that whoever waits for us may open the file again.
-                drop(self);
-                let _ = stopped.send(());
-                return;
-            }
-        }
-    }
-
-    /// Reads outside of any transaction: nobody else writes, so what is there is as of the last commit.
-    async fn look(&mut self, mut look: Box<dyn Act>) {
-        let mut tx = match self.connection().await {
-            Ok(tx) => tx,
-            Err(error) => return look.finish(Some(store_error(error))),
-        };
-        tx.effects.clear();
-        let failed = match look.run(&mut tx).await {
-            Ok(()) => {
-                self.cache.apply(std::mem::take(&mut tx.effects));
-                self.tx = Some(tx);
-                None
-            }
-            // The connection is not used again.
-            Err(error) => Some(store_error(error)),
-        };
-        look.finish(failed);
-    }
-
-    /// Runs one group in one transaction and answers everyone in it.
-    async fn group(&mut self, appends: Vec<Append>, acts: Vec<Box<dyn Act>>) {
-        let mut tx = match self.connection().await {
-            Ok(tx) => tx,
-            Err(error) => return refuse_all(appends, acts, &error),
-        };
-        if let Err(Broken) = self.write(&mut tx, appends, acts).await {
-            // A failed write or sync leaves the connection in doubt: it is not used again.
-            self.cache.clear();
-            return;
-        }
-        self.tx = Some(tx);
-    }
-
-    async fn connection(&mut self) -> sqlx::Result<Tx> {
-        if let Some(tx) = self.tx.take() {
-            return Ok(tx);
-        }
-        let mut conn = self.options.connect().await?;
-        append::prepare(&mut conn).await?;
-        Ok(Tx { conn, effects: Vec::new() })
-    }
-
-    async fn write(
-        &mut self,
-        tx: &mut Tx,
-        appends: Vec<Append>,
-        acts: Vec<Box<dyn Act>>,
-    ) -> std::result::Result<(), Broken> {
-        tx.effects.clear();
-        let (batches, replies): (Vec<_>, Vec<_>) = appends.into_iter().unzip();
-        if acts.is_empty() {
-            match append::append_together(tx, &self.cache, &batches).await {
-                Together::Committed(outcomes) => {
-                    self.cache.apply(std::mem::take(&mut tx.effects));
-                    for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                        let _ = reply.send(Ok(outcome));
-                    }
-                    return Ok(());
-                }
-                Together::Unknown(error, outcomes) => {
-                    let outcomes = outcomes.into_iter().map(Ok).collect();
-                    self.find_out(&error, &batches, replies, outcomes).await;
-                    return Err(Broken);
-                }
-                Together::OneByOne => {}
-            }
-        }
-        if let Err(error) = statement(&mut tx.conn, "BEGIN IMMEDIATE").await {
-            refuse_all(batches.into_iter().zip(replies).collect(), acts, &error);
-            return Err(Broken);
-        }
-
-        // Appends first: they find the heads as of the last commit in the cache.
-        let appended = match append::append_all(tx, &self.cache, &batches).await {
-            Ok(appended) => appended,
-            Err(error) => {
-                let appends = batches.into_iter().zip(replies).collect();
-                refuse_all(appends, acts, &error);
-                return Err(Broken);
-            }
-        };
-
-        // With nothing else in the transaction there is nothing that one of them could undo.
-        let alone = batches.is_empty() && acts.len() == 1;
-        let mut finished: Vec<(Box<dyn Act>, Option<StoreError>)> = Vec::with_capacity(acts.len());
-        let mut acts = acts.into_iter();
-        while let Some(mut act) = acts.next() {
-            let ran = if alone { act.run(tx).await } else { run_alone(tx, act.as_mut()).await };
-            let error = match ran {
-                Ok(()) => None,
-                Err(error) if is_transient(&error) => {
-                    let text = error.to_string();
-                    let rest = std::iter::once(act).chain(acts);
-                    for act in finished.into_iter().map(|(act, _)| act).chain(rest) {
-                        act.finish(Some(shared(&text)));
-                    }
-                    for reply in replies {
-                        let _ = reply.send(Err(shared(&text)));
-                    }
-                    return Err(Broken);
-                }
-                Err(error) if alone => {
-                    act.finish(Some(store_error(error)));
-                    tx.effects.clear();
-                    return statement(&mut tx.conn, "ROLLBACK").await.map_err(|_| Broken);
-                }
-                Err(error) => Some(store_error(error)),
-            };
-            finished.push((act, error));
-        }
-
-        let Err(error) = statement(&mut tx.conn, "COMMIT").await else {
-            self.cache.apply(std::mem::take(&mut tx.effects));
-            for (reply, outcome) in replies.into_iter().zip(appended) {
-                let _ = reply.send(outcome);
-            }
-            for (act, failed) in finished {
-                act.finish(failed);
-            }
-            return Ok(());
-        };
-
-        self.find_out(&error, &batches, replies, appended).await;
-        for (act, _) in finished {
-            act.finish(Some(shared(&error.to_string())));
-        }
-        Err(Broken)
-    }
-
-    /// Whether the commit was made is not known. For messages we can ask; anything else may be sent again without harm.
-    async fn find_out(
-        &self,
-        error: &sqlx::Error,
-        batches: &[Batch],
-        replies: Vec<oneshot::Sender<Result<Appended>>>,
-        appended: Vec<Result<Appended>>,
-    ) {
-        let text = error.to_string();
-        tracing::error!(error = %text, "a commit failed");
-        let mut unsure = Unsure::new(&self.options).await;
-        for ((reply, outcome), batch) in replies.into_iter().zip(appended).zip(batches) {
-            let outcome = match outcome {
-                Ok(Appended::Written { follows, first }) => {
-                    if unsure.is_there(batch, first).await {
-                        Ok(Appended::Written { follows, first })
-                    } else {
-                        Err(shared(&text))
-                    }
-                }
-                other => other,
-            };
-            let _ = reply.send(outcome);
-        }
-    }
-}
-
-/// The connection must not be used any more.
-struct Broken;
-
-/// Runs one act so that its failure undoes nothing but its own doing.
-async fn run_alone(tx: &mut Tx, act: &mut dyn Act) -> sqlx::Result<()> {
-    let effects = tx.effects.len();
-    statement(&mut tx.conn, "SAVEPOINT act").await?;
-    match act.run(tx).await {
-        Ok(()) => statement(&mut tx.conn, "RELEASE act").await,
-        Err(error) if is_transient(&error) => Err(error),
-        Err(error) => {
-            tx.effects.truncate(effects);
-            statement(&mut tx.conn, "ROLLBACK TO act").await?;
-            statement(&mut tx.conn, "RELEASE act").await?;
-            Err(error)
-        }
-    }
-}
-
-pub(super) async fn statement(conn: &mut SqliteConnection, sql: &'static str) -> sqlx::Result<()> {
-    sqlx::query(sql).execute(conn).await.map(drop)
-}
-
-fn refuse_all(appends: Vec<Append>, acts: Vec<Box<dyn Act>>, error: &sqlx::Error) {
-    let text = error.to_string();
-    tracing::error!(error = %text, "the store refused to write");
-    for (_, reply) in appends {
-        let _ = reply.send(Err(shared(&text)));
-    }
-    for act in acts {
-        act.finish(Some(shared(&text)));
-    }
 }

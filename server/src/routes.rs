@@ -156,8 +156,10 @@ fn member_calls(routes: Routes) -> Routes {
 
 /// A JSON answer.
 fn answer(body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
+    // Enough for most answers: growing into it would copy them several times.
+    let mut written = Vec::with_capacity(1_024);
+    match serde_json::to_writer(&mut written, body) {
+        Ok(()) => ([(CONTENT_TYPE, "application/json")], written).into_response(),
         Err(error) => ApiError::from(StoreError::Fault(error.into())).into_response(),
     }
 }

@@ -7,6 +7,7 @@
 //! the stream, but there the handler that reads it gives the answer.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -165,8 +166,8 @@ impl Guard {
     }
 
     fn poll_socket(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut chunk = [0; READ_CHUNK];
-        let mut buffer = ReadBuf::new(&mut chunk);
+        let mut chunk = [MaybeUninit::uninit(); READ_CHUNK];
+        let mut buffer = ReadBuf::uninit(&mut chunk);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
         self.waiting.extend_from_slice(buffer.filled());
         Poll::Ready(Ok(buffer.filled().len()))

@@ -138,6 +138,7 @@ macro_rules! behaviour_suite {
                     who_is_not_there_has_no_cursor,
                     one_cursor_moves_and_no_other,
                     racing_acknowledgements_end_at_the_largest,
+                    moves_that_come_together_are_each_answered,
                     what_was_seen_is_merged_by_max,
                     what_was_seen_twice_in_one_call_is_merged_too,
                     nobody_is_made_by_being_seen,

@@ -118,6 +118,52 @@ pub(crate) async fn racing_acknowledgements_end_at_the_largest(world: &World) ->
     Ok(())
 }
 
+pub(crate) async fn moves_that_come_together_are_each_answered(world: &World) -> Result<()> {
+    let (one, a) = with_ten(world).await?;
+    let (other, x) = with_ten(world).await?;
+    let (b, c) = (one.agent("agent-b").await?, one.agent("agent-c").await?);
+    moved(&one, &b, T0 + 8, Move::Acknowledge).await?;
+    let (nobody, nowhere) = (secret::agent_id(), secret::mesh_id());
+    let moves = [
+        (&one.id, &a.id, T0 + 3, Move::Acknowledge, Some(T0 + 3)),
+        // Each by its own rule, and not beyond the head of its own mesh.
+        (&one.id, &b.id, T0 + 2, Move::Set, Some(T0 + 2)),
+        (&one.id, &c.id, 0, Move::Acknowledge, Some(T0 + 9)),
+        (&other.id, &x.id, MessageId::MAX.get(), Move::Acknowledge, Some(T0 + 9)),
+        (&one.id, &nobody, T0, Move::Acknowledge, None),
+        (&nowhere, &a.id, T0, Move::Set, None),
+        // The agent of one mesh is nobody in the other.
+        (&other.id, &a.id, T0, Move::Set, None),
+    ];
+    // The first has the store busy while the others gather; with an append in between, too.
+    for append in [false, true] {
+        if append {
+            moved(&one, &a, 0, Move::Set).await?;
+            moved(&one, &b, T0 + 8, Move::Set).await?;
+        }
+        let all = try_join_all(moves.iter().map(async |(mesh, agent, to, how, _)| {
+            world.store.move_cursor(mesh, agent, id(*to), *how).await
+        }));
+        let appended = async {
+            if append {
+                other.write(T0 + 20, vec![to_all(&x, "meanwhile")]).await.map(drop)
+            } else {
+                Ok(())
+            }
+        };
+        let (moved, appended) = tokio::join!(all, appended);
+        appended?;
+        for (cursor, (_, agent, to, _, expected)) in moved?.into_iter().zip(&moves) {
+            let cursor = cursor.map(MessageId::get);
+            let at_head = append && *to == MessageId::MAX.get() && cursor == Some(T0 + 20);
+            assert!(cursor == *expected || at_head, "{agent} to {to}: {cursor:?}");
+        }
+        assert_eq!(position(&one, &a).await?.cursor, id(T0 + 3));
+        assert_eq!(position(&one, &b).await?.cursor, id(T0 + 2));
+    }
+    Ok(())
+}
+
 async fn seen(mesh: &Mesh, seen: &[(&AgentRow, Micros, Micros)]) -> Result<()> {
     let seen: Vec<Seen> = seen
         .iter()

@@ -151,9 +151,9 @@ pub(crate) async fn moves_that_come_together_are_each_answered(world: &World) ->
                 Ok(())
             }
         };
-        let (moved, appended) = tokio::join!(all, appended);
+        let (cursors, appended) = tokio::join!(all, appended);
         appended?;
-        for (cursor, (_, agent, to, _, expected)) in moved?.into_iter().zip(&moves) {
+        for (cursor, (_, agent, to, _, expected)) in cursors?.into_iter().zip(&moves) {
             let cursor = cursor.map(MessageId::get);
             let at_head = append && *to == MessageId::MAX.get() && cursor == Some(T0 + 20);
             assert!(cursor == *expected || at_head, "{agent} to {to}: {cursor:?}");

@@ -5,9 +5,12 @@ use std::collections::{HashMap, HashSet};
 use meshwire_protocol::{AgentId, MeshId, MessageId};
 
 use super::cache::Effect;
-use super::decode;
 use super::writer::Tx;
-use crate::store::{Move, Position};
+use super::{decode, is_transient, store_error};
+use crate::store::{Move, Position, Result};
+
+/// Where a cursor is; `None` when there is no such agent.
+pub(super) type Moved = Result<Option<MessageId>>;
 
 /// Where a cursor is to go.
 #[derive(Debug, Clone)]
@@ -24,37 +27,47 @@ impl CursorMove {
     }
 }
 
-/// Whether no agent is in there twice.
-pub(super) fn once_each<R>(moves: &[(CursorMove, R)]) -> bool {
-    let mut seen = HashSet::with_capacity(moves.len());
-    moves.iter().all(|(to, _)| seen.insert(to.whose()))
-}
-
-/// Moves cursors one after the other where they are of the same agent; where each of them is then.
+/// Moves cursors, one after the other where they are of the same agent; where each of them is then. An error means that
+/// the transaction is of no use any more; a move that fails by itself fails alone.
 pub(super) async fn move_all<R>(
     tx: &mut Tx,
     moves: &[(CursorMove, R)],
-) -> sqlx::Result<Vec<Option<MessageId>>> {
-    let mut moved = vec![None; moves.len()];
+) -> sqlx::Result<Vec<Moved>> {
+    let mut cursors: Vec<Moved> = moves.iter().map(|_| Ok(None)).collect();
     let mut rest: Vec<usize> = (0..moves.len()).collect();
     while !rest.is_empty() {
         let mut seen = HashSet::with_capacity(rest.len());
         let (now, later): (Vec<_>, Vec<_>) =
             rest.into_iter().partition(|&place| seen.insert(moves[place].0.whose()));
         let these: Vec<_> = now.iter().map(|&place| &moves[place].0).collect();
-        for (place, cursor) in now.into_iter().zip(move_together(tx, &these).await?) {
-            moved[place] = cursor;
+        for (place, cursor) in now.into_iter().zip(move_each(tx, &these).await?) {
+            cursors[place] = cursor;
         }
         rest = later;
     }
-    Ok(moved)
+    Ok(cursors)
+}
+
+/// Moves cursors, each of another agent, together if that goes.
+async fn move_each(tx: &mut Tx, moves: &[&CursorMove]) -> sqlx::Result<Vec<Moved>> {
+    match move_together(tx, moves).await {
+        Ok(cursors) => return Ok(cursors.into_iter().map(Ok).collect()),
+        Err(error) if is_transient(&error) => return Err(error),
+        Err(_) => {}
+    }
+    let mut cursors = Vec::with_capacity(moves.len());
+    for one in moves {
+        cursors.push(match move_together(tx, &[one]).await {
+            Ok(mut cursor) => Ok(cursor.remove(0)),
+            Err(error) if is_transient(&error) => return Err(error),
+            Err(error) => Err(store_error(error)),
+        });
+    }
+    Ok(cursors)
 }
 
 /// Moves cursors, each of another agent, never beyond the heads; where they are then.
-pub(super) async fn move_together(
-    tx: &mut Tx,
-    moves: &[&CursorMove],
-) -> sqlx::Result<Vec<Option<MessageId>>> {
+async fn move_together(tx: &mut Tx, moves: &[&CursorMove]) -> sqlx::Result<Vec<Option<MessageId>>> {
     let rows: Vec<_> =
         moves.iter().map(|to| (&to.mesh, &to.agent, to.to, to.how == Move::Acknowledge)).collect();
     let rows = serde_json::to_string(&rows).expect("text and numbers make JSON");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use meshwire_protocol::{AgentId, MeshId, MessageId, UserId};
+use meshwire_protocol::{AgentId, MeshId, UserId};
 use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::task::Task;
 pub(super) use self::task::statement;
 use super::cache::{Cache, Effect};
-use super::cursors::CursorMove;
+use super::cursors::{CursorMove, Moved};
 use super::{append, decode};
 use crate::store::{Appended, Batch, Ended, Head, Position, Result, StoreError};
 
@@ -33,9 +33,6 @@ enum Work {
     Look(Box<dyn Act>),
     Stop(oneshot::Sender<()>),
 }
-
-/// Where the cursor is; `None` when there is no such agent.
-type Moved = Result<Option<MessageId>>;
 
 /// The connection inside a transaction, and what its commit will mean for the cache.
 pub(super) struct Tx {

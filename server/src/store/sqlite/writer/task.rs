@@ -7,10 +7,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Act, Moved, Tx, Work, shared};
+use super::{Act, Tx, Work, shared};
 use crate::store::sqlite::append::{self, Together, Unsure};
 use crate::store::sqlite::cache::Cache;
-use crate::store::sqlite::cursors::{self, CursorMove};
+use crate::store::sqlite::cursors::{self, CursorMove, Moved};
 use crate::store::sqlite::{is_transient, store_error};
 use crate::store::{Appended, Batch, Result, StoreError};
 
@@ -133,7 +133,7 @@ impl Task {
         let only_moves = group.appends.is_empty() && group.acts.is_empty();
         let written = if only_appends {
             self.append(&mut tx, group).await
-        } else if only_moves && cursors::once_each(&group.moves) {
+        } else if only_moves {
             self.move_cursors(&mut tx, group).await
         } else {
             self.write(&mut tx, group).await
@@ -179,21 +179,18 @@ impl Task {
         }
     }
 
-    /// Moves cursors with one statement, which is a transaction of its own.
+    /// Moves cursors with one statement, which is a transaction of its own; or a few, where some are of the same agent.
     async fn move_cursors(&mut self, tx: &mut Tx, group: Group) -> std::result::Result<(), Broken> {
-        let (moves, replies): (Vec<_>, Vec<_>) = group.moves.into_iter().unzip();
-        let moves: Vec<_> = moves.iter().collect();
-        match cursors::move_together(tx, &moves).await {
-            Ok(moved) => {
+        match cursors::move_all(tx, &group.moves).await {
+            Ok(cursors) => {
                 self.cache.apply(std::mem::take(&mut tx.effects));
-                for (reply, cursor) in replies.into_iter().zip(moved) {
-                    let _ = reply.send(Ok(cursor));
+                for ((_, reply), cursor) in group.moves.into_iter().zip(cursors) {
+                    let _ = reply.send(cursor);
                 }
                 Ok(())
             }
             Err(error) => {
-                let moves = moves.into_iter().cloned().zip(replies).collect();
-                Group { moves, ..Group::default() }.refuse(&error);
+                group.refuse(&error);
                 Err(Broken)
             }
         }
@@ -216,8 +213,8 @@ impl Task {
                 return Err(Broken);
             }
         };
-        let moved = match cursors::move_all(tx, &moves).await {
-            Ok(moved) => moved,
+        let cursors = match cursors::move_all(tx, &moves).await {
+            Ok(cursors) => cursors,
             Err(error) => {
                 let appends = batches.into_iter().zip(replies).collect();
                 Group { appends, moves, acts }.refuse(&error);
@@ -251,12 +248,13 @@ impl Task {
         }
 
         let Err(error) = statement(&mut tx.conn, "COMMIT").await else {
+            drop(batches);
             self.cache.apply(std::mem::take(&mut tx.effects));
             for (reply, outcome) in replies.into_iter().zip(appended) {
                 let _ = reply.send(outcome);
             }
-            for ((_, reply), cursor) in moves.into_iter().zip(moved) {
-                let _ = reply.send(Ok(cursor));
+            for ((_, reply), cursor) in moves.into_iter().zip(cursors) {
+                let _ = reply.send(cursor);
             }
             for (act, failed) in finished {
                 act.finish(failed);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use meshwire_protocol::limits::ACTIVE_WINDOW;
 use meshwire_protocol::{AgentId, MeshId, MessageId};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::nodes::answered;
 use super::{MeshState, Meshes};
@@ -18,6 +19,8 @@ use crate::store::{AgentRow, Micros, NodeStore, Present, Result, Roster, Seen};
 /// The least time between two looks at who is on other nodes: what is said of them is at most a second old, with the
 /// time in which they tell.
 const LOOK_EVERY: Duration = Duration::from_millis(700);
+/// How long anybody waits for a look: a message that is written is not to wait for who is there.
+const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 /// The least time between two looks at when the others were seen, which tells of nobody who is there.
 const LOOK_LONG_AGO: Duration = Duration::from_secs(3);
 /// Between two polls an agent is still said to poll for so long: telling costs a write.
@@ -168,9 +171,12 @@ impl Presence {
     }
 
     /// Finds out who is on other nodes, unless that was done a moment ago; whoever comes meanwhile waits for what is
-    /// found. When it fails the last answer stands.
+    /// found. When it fails or takes too long the last answer stands.
     async fn look_around(&self, nodes: &dyn NodeStore, roster: &Roster, now: Micros) {
-        let _alone = self.looking.lock().await;
+        let Ok(_alone) = self.looking.try_lock() else {
+            drop(self.looking.lock().await);
+            return;
+        };
         let long_ago = {
             let elsewhere = self.lock_elsewhere();
             if now < elsewhere.looked_at + micros(LOOK_EVERY) {
@@ -188,7 +194,10 @@ impl Presence {
             let (present, seen) = tokio::try_join!(present, seen)?;
             Ok((present, Some(seen)))
         };
-        let found = answered(nodes, look).await;
+        let Ok(found) = timeout(LOOK_PATIENCE, answered(nodes, look)).await else {
+            self.lock_elsewhere().looked_at = now + micros(LOOK_PATIENCE);
+            return;
+        };
         let mut elsewhere = self.lock_elsewhere();
         elsewhere.looked_at = now;
         if long_ago {

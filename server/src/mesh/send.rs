@@ -87,13 +87,19 @@ impl Meshes {
         let (shared, mesh) = (&self.shared, &roster.mesh.id);
         let fingerprint = key.map(|_| fingerprint(request));
         for attempt in 0..ATTEMPTS {
-            // The log says when it does not hold any more.
+            // That of the caller, first: the log says when it does not hold any more. A refusal asks, for the caller
+            // may have changed something since, and its body may have been long on its way.
             let roster =
                 if attempt == 0 { Some(Arc::clone(roster)) } else { shared.roster(mesh).await? };
             let roster = roster.ok_or_else(|| ApiError::mesh_not_found(mesh.as_str()))?;
-            let sender = match shared.sender(&roster, speaker, request.from.as_deref()).await? {
-                Found::This(sender) => sender,
-                Found::Again => continue,
+            let moved = async || -> Result<bool> {
+                Ok(attempt == 0 && shared.head(mesh).await?.epoch != roster.epoch)
+            };
+            let sender = match shared.sender(&roster, speaker, request.from.as_deref()).await {
+                Ok(Found::This(sender)) => sender,
+                Ok(Found::Again) => continue,
+                Err(_) if moved().await? => continue,
+                Err(refused) => return Err(refused),
             };
             let sent_before = async || match (key, fingerprint) {
                 (Some(key), Some(fingerprint)) => {
@@ -102,11 +108,15 @@ impl Meshes {
                 _ => Ok(None),
             };
             if let Err(too_fast) = charge {
+                if moved().await? {
+                    continue;
+                }
                 return sent_before().await?.ok_or_else(|| too_fast.into());
             }
             let resolved = match shared.resolve(&roster, speaker, sender, request).await {
                 Ok(Found::This(resolved)) => resolved,
                 Ok(Found::Again) => continue,
+                Err(_) if moved().await? => continue,
                 Err(refused) => return sent_before().await?.ok_or(refused),
             };
             let (state, now) = (shared.state(mesh), shared.clock.now());

@@ -70,6 +70,23 @@ async fn the_five_tools_are_offered_with_strict_schemas() {
 }
 
 #[tokio::test]
+async fn the_first_call_of_an_agent_may_be_a_send() {
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    let mesh = ada.mesh().await;
+    // Both are made by the call itself: an agent of that name, and the person's own.
+    for (path, from) in
+        [(format!("/mcp?mesh={mesh}&agent=new"), "new"), (format!("/mcp?mesh={mesh}"), "@ada")]
+    {
+        let sent = tool(&ada, &path, "send_message", json!({"content": "first"})).await;
+        assert_eq!(sent["isError"], false, "{}", text(&sent));
+        let id = &sent["structuredContent"]["id"];
+        let message = ada.get(&format!("/mesh/{mesh}/messages/{id}")).await.expect(200);
+        assert_eq!(message["from"], from);
+    }
+}
+
+#[tokio::test]
 async fn two_hosted_agents_converse_and_see_each_message_once() {
     let server = Server::start().await;
     let ada = server.user("ada").await;

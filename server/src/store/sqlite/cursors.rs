@@ -27,6 +27,12 @@ impl CursorMove {
     }
 }
 
+/// Whether no agent is in there twice.
+pub(super) fn once_each<R>(moves: &[(CursorMove, R)]) -> bool {
+    let mut seen = HashSet::with_capacity(moves.len());
+    moves.iter().all(|(to, _)| seen.insert(to.whose()))
+}
+
 /// Moves cursors, one after the other where they are of the same agent; where each of them is then. An error means that
 /// the transaction is of no use any more; a move that fails by itself fails alone.
 pub(super) async fn move_all<R>(

@@ -130,7 +130,8 @@ impl Task {
         };
         tx.effects.clear();
         let only_appends = group.moves.is_empty() && group.acts.is_empty();
-        let only_moves = group.appends.is_empty() && group.acts.is_empty();
+        let only_moves =
+            group.appends.is_empty() && group.acts.is_empty() && cursors::once_each(&group.moves);
         let written = if only_appends {
             self.append(&mut tx, group).await
         } else if only_moves {
@@ -179,7 +180,7 @@ impl Task {
         }
     }
 
-    /// Moves cursors with one statement, which is a transaction of its own; or a few, where some are of the same agent.
+    /// Moves cursors, each of another agent, with one statement, which is a transaction of its own.
     async fn move_cursors(&mut self, tx: &mut Tx, group: Group) -> std::result::Result<(), Broken> {
         match cursors::move_all(tx, &group.moves).await {
             Ok(cursors) => {
@@ -190,6 +191,7 @@ impl Task {
                 Ok(())
             }
             Err(error) => {
+                self.cache.clear();
                 group.refuse(&error);
                 Err(Broken)
             }
@@ -276,6 +278,8 @@ impl Task {
         replies: Vec<oneshot::Sender<Result<Appended>>>,
         appended: Vec<Result<Appended>>,
     ) {
+        // Before anyone is answered: what it says may be older than what is in the file.
+        self.cache.clear();
         let text = error.to_string();
         tracing::error!(error = %text, "a commit failed");
         let mut unsure = Unsure::new(&self.options).await;

@@ -70,7 +70,7 @@ measured! { Store {
     }
 
     fn nodes(&self) -> Option<&dyn NodeStore> {
-        // Housekeeping, of which no request waits.
+        // What nodes tell each other has limits of its own, where it is waited for.
         self.store.nodes()
     }
 } }

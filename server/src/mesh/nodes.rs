@@ -113,8 +113,7 @@ impl Shared {
     async fn sweep(self: &Arc<Self>, nodes: &dyn NodeStore) -> Result<(), StoreError> {
         for waited in self.waited_for().chunks(HEADS_AT_ONCE) {
             let ids: Vec<MeshId> = waited.iter().map(|(state, _)| state.id.clone()).collect();
-            let heads: HashMap<_, _> =
-                answered(nodes, nodes.heads(&ids)).await?.into_iter().collect();
+            let heads = answered(nodes, nodes.heads(&ids)).await?;
             for (state, from) in waited {
                 match heads.get(&state.id) {
                     Some(head) if head.head > *from => {

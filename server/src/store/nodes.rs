@@ -1,5 +1,6 @@
 //! What nodes on one store tell each other.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,7 +49,7 @@ pub trait NodeStore: Send + Sync + 'static {
     fn sweep(&self) -> Duration;
 
     /// The heads of some meshes; those that are gone are missing.
-    async fn heads(&self, meshes: &[MeshId]) -> Result<Vec<(MeshId, Head)>>;
+    async fn heads(&self, meshes: &[MeshId]) -> Result<HashMap<MeshId, Head>>;
 
     /// Tells the other nodes how far appends on this one have moved some heads.
     async fn hint(&self, heads: &[(MeshId, MessageId)]) -> Result<()>;

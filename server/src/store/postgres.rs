@@ -16,6 +16,7 @@ mod devices;
 #[path = "sql/export.rs"]
 mod export;
 mod failure;
+mod gather;
 #[path = "sql/import.rs"]
 mod import;
 #[path = "sql/links.rs"]
@@ -30,20 +31,23 @@ mod nodes;
 mod purge;
 mod retention;
 mod session;
+mod tokens;
 mod tx;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use meshwire_protocol::MeshId;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{Postgres, Transaction};
 
 pub use self::failure::OpenError;
 use self::failure::{is_worth_another_try, store_error};
+use self::gather::Gather;
 use self::nodes::Listener;
 use self::session::Silence;
 use self::tx::Tx;
-use super::{Bearer, Digest, Micros, NodeStore, Result, Store, StoreError};
+use super::{Bearer, Digest, Head, Micros, NodeStore, Result, Store, StoreError};
 
 // What the acts in `sql/`, which are compiled for each engine, call their own engine's.
 type Conn = PgConnection;
@@ -60,6 +64,8 @@ const ATTEMPTS: usize = 8;
 pub struct PostgresStore {
     pool: PgPool,
     silence: Silence,
+    tokens: Gather<Digest, Bearer>,
+    heads: Gather<MeshId, Head>,
     /// Random: tells this node's hints from those of others.
     node: i64,
     listener: Listener,
@@ -81,7 +87,17 @@ impl PostgresStore {
         // Takes an advisory lock, so that of several nodes that start together one does it.
         MIGRATOR.run(&pool).await.map_err(|cause| failed(cause.into()))?;
         let listener = Listener::new(pool.clone());
-        Ok(Self { pool, silence, node: rand::random(), listener })
+        let (mine, hushed) = (pool.clone(), silence.clone());
+        let tokens = Gather::new(move |hashes: Vec<Digest>| {
+            let (pool, silence) = (mine.clone(), hushed.clone());
+            Box::pin(async move { silence.limit(tokens::by_hash(&pool, &hashes)).await })
+        });
+        let (mine, hushed) = (pool.clone(), silence.clone());
+        let heads = Gather::new(move |meshes: Vec<MeshId>| {
+            let (pool, silence) = (mine.clone(), hushed.clone());
+            Box::pin(async move { silence.limit(log::heads(&pool, &meshes)).await })
+        });
+        Ok(Self { pool, silence, tokens, heads, node: rand::random(), listener })
     }
 
     fn pool(&self) -> &PgPool {
@@ -117,8 +133,7 @@ impl PostgresStore {
     }
 
     async fn find_token(&self, hash: &Digest) -> Result<Option<Bearer>> {
-        let mut conn = self.pool.acquire().await.map_err(store_error)?;
-        accounts::token_by_hash(&mut conn, hash).await.map_err(store_error)
+        self.tokens.find(*hash).await
     }
 }
 

@@ -257,7 +257,7 @@ async fn nodes_tell_each_other_of_heads_and_polls_and_of_what_has_ended() -> Res
     assert_eq!(ended, [Ended::Token(token.id), Ended::Mesh(mesh.id.clone())]);
     assert!(world.store.delete_mesh(&mesh.id, T0).await?);
     assert_eq!(two.ended().await?.len(), 3);
-    assert_eq!(two.heads(std::slice::from_ref(&mesh.id)).await?, []);
+    assert!(two.heads(std::slice::from_ref(&mesh.id)).await?.is_empty());
     Ok(())
 }
 

@@ -166,14 +166,14 @@ impl NodeStore for DynamoStore {
         SWEEP
     }
 
-    async fn heads(&self, meshes: &[MeshId]) -> Result<Vec<(MeshId, Head)>> {
+    async fn heads(&self, meshes: &[MeshId]) -> Result<HashMap<MeshId, Head>> {
         let found = self.db.get_many(meshes.iter().map(keys::head).collect()).await?;
-        let mut heads = Vec::with_capacity(found.len());
+        let mut heads = HashMap::with_capacity(found.len());
         for mesh in meshes {
             let Some(item) = found.get(&keys::head(mesh)) else { continue };
             let head: HeadRow = decode(item)?;
             if head.deleted_at.is_none() {
-                heads.push((mesh.clone(), head.public()?));
+                heads.insert(mesh.clone(), head.public()?);
             }
         }
         Ok(heads)

@@ -1,5 +1,6 @@
 //! Reading the log, and the three numbers of an agent.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,8 +28,7 @@ const PAGE_BYTES: i64 = MAX_PAGE_BYTES as i64;
 #[async_trait]
 impl LogStore for PostgresStore {
     async fn head(&self, mesh: &MeshId) -> Result<Option<Head>> {
-        let mut conn = self.pool.acquire().await.map_err(store_error)?;
-        decode::head(&mut conn, mesh).await.map_err(store_error)
+        self.heads.find(mesh.clone()).await
     }
 
     async fn append(&self, batch: Arc<Batch>) -> Result<Appended> {
@@ -156,6 +156,21 @@ impl LogStore for PostgresStore {
         let mesh = mesh.clone();
         self.write(move |tx| Box::pin(retention::delete_trimmed(tx, mesh))).await
     }
+}
+
+/// The head rows of some meshes; those that are gone are missing.
+pub(super) async fn heads(
+    pool: &sqlx::PgPool,
+    meshes: &[MeshId],
+) -> sqlx::Result<HashMap<MeshId, Head>> {
+    let ids: Vec<&str> = meshes.iter().map(MeshId::as_str).collect();
+    let rows = sqlx::query(
+        "SELECT epoch, head, trimmed, id FROM mesh WHERE id = ANY($1) AND deleted_at IS NULL",
+    )
+    .bind(ids)
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(|row| Ok((decode::parsed(row, 3)?, decode::head_row(row)?))).collect()
 }
 
 /// The head row of a mesh with what follows in each stream: one statement, and so one moment. A mesh without

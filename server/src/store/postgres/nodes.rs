@@ -1,5 +1,6 @@
 //! What nodes on one database tell each other: hints by NOTIFY, the rest in tables.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use super::{PostgresStore, decode, store_error};
+use super::{PostgresStore, decode, log, store_error};
 use crate::planted;
 use crate::store::{Ended, EndedRow, Head, Micros, NodeStore, Present, Result};
 
@@ -83,18 +84,8 @@ impl NodeStore for PostgresStore {
         SWEEP
     }
 
-    async fn heads(&self, meshes: &[MeshId]) -> Result<Vec<(MeshId, Head)>> {
-        let ids: Vec<&str> = meshes.iter().map(MeshId::as_str).collect();
-        sqlx::query(
-            "SELECT epoch, head, trimmed, id FROM mesh WHERE id = ANY($1) AND deleted_at IS NULL",
-        )
-        .bind(ids)
-        .fetch_all(&self.pool)
-        .await
-        .and_then(|rows| {
-            rows.iter().map(|row| Ok((decode::parsed(row, 3)?, decode::head_row(row)?))).collect()
-        })
-        .map_err(store_error)
+    async fn heads(&self, meshes: &[MeshId]) -> Result<HashMap<MeshId, Head>> {
+        log::heads(&self.pool, meshes).await.map_err(store_error)
     }
 
     async fn hint(&self, heads: &[(MeshId, MessageId)]) -> Result<()> {

@@ -5,9 +5,7 @@ use meshwire_protocol::{AgentId, MeshId, TokenId, UserId, person_name};
 use serde_json::json;
 use sqlx::Row as _;
 
-use super::decode::{
-    self, SESSION_COLUMNS, TOKEN_COLUMNS, session_columns, token_columns, user_columns,
-};
+use super::decode::{self, SESSION_COLUMNS, session_columns, token_columns, user_columns};
 use super::log;
 use super::meshes::raise_epoch;
 use super::{Conn, SqlStore, Tx, store_error};
@@ -224,21 +222,6 @@ pub(super) async fn user_by_login(conn: &mut Conn, login: &str) -> sqlx::Result<
         .await?
         .map(|row| decode::user(&row, 0))
         .transpose()
-}
-
-pub(super) async fn token_by_hash(conn: &mut Conn, hash: &Digest) -> sqlx::Result<Option<Bearer>> {
-    sqlx::query(concat!(
-        "SELECT ",
-        token_columns!(),
-        ", ",
-        user_columns!(),
-        " FROM token JOIN account ON account.id = token.user_id WHERE token.hash = $1"
-    ))
-    .bind(hash.as_slice())
-    .fetch_optional(conn)
-    .await?
-    .map(|row| Ok((decode::token(&row)?.into(), decode::user(&row, TOKEN_COLUMNS)?.into())))
-    .transpose()
 }
 
 pub(super) async fn insert_user(tx: &mut Tx, user: &NewUser) -> sqlx::Result<()> {

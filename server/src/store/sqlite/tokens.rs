@@ -1,7 +1,9 @@
 //! Finding tokens: from memory, where the writer has put them.
 
-use super::accounts::token_by_hash;
+use sqlx::sqlite::SqliteConnection;
+
 use super::cache::Effect;
+use super::decode::{self, TOKEN_COLUMNS, token_columns, user_columns};
 use super::{SqliteStore, store_error};
 use crate::store::{Bearer, Digest, Result};
 
@@ -28,4 +30,19 @@ impl SqliteStore {
         })
         .await
     }
+}
+
+async fn token_by_hash(conn: &mut SqliteConnection, hash: &Digest) -> sqlx::Result<Option<Bearer>> {
+    sqlx::query(concat!(
+        "SELECT ",
+        token_columns!(),
+        ", ",
+        user_columns!(),
+        " FROM token JOIN account ON account.id = token.user_id WHERE token.hash = $1"
+    ))
+    .bind(hash.as_slice())
+    .fetch_optional(conn)
+    .await?
+    .map(|row| Ok((decode::token(&row)?.into(), decode::user(&row, TOKEN_COLUMNS)?.into())))
+    .transpose()
 }

@@ -18,8 +18,9 @@ use crate::world::{Site, World};
 const AGENTS: usize = 100;
 /// Files that are no connections of polls, of the server or of this tool: more than enough.
 const OTHER_FILES: usize = 200;
-/// What was begun for a poll has ended by then: presence is written every 5 s.
-const SETTLED: Duration = Duration::from_secs(7);
+/// What was begun for a poll has ended by then: presence is written every 5 s, and the deadline for the header of a
+/// connection's first request, which passes unheeded beside its answer, is 10 s.
+const SETTLED: Duration = Duration::from_secs(12);
 /// How long is looked at what idle polls take. All ends before the first poll does, after 60 s.
 const LOOKED: Duration = Duration::from_secs(10);
 

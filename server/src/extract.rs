@@ -1,7 +1,5 @@
 //! Reading a request: bodies, queries and headers, with one kind of error for all of them.
 
-use std::collections::HashMap;
-
 use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::HeaderMap;
@@ -80,20 +78,33 @@ impl<S: Send + Sync> FromRequestParts<S> for PathVariable {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let variables = path_variables(parts, state).await?;
-        Ok(Self(variables.into_values().next().unwrap_or_default()))
+        let PathVariables(variables) = PathVariables::from_request_parts(parts, state).await?;
+        let mut all = variables.iter().flat_map(RawPathParams::iter);
+        Ok(Self(all.next().map_or_else(String::new, |(_, value)| value.to_owned())))
     }
 }
 
 /// The variables of a path, decoded.
-pub async fn path_variables<S: Send + Sync>(
-    parts: &mut Parts,
-    state: &S,
-) -> Result<HashMap<String, String>> {
-    let params = RawPathParams::from_request_parts(parts, state)
-        .await
-        .map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "The path is not valid UTF-8."))?;
-    Ok(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+#[derive(Debug, Default)]
+pub struct PathVariables(Option<RawPathParams>);
+
+impl PathVariables {
+    /// One of them; empty when there is none of this name.
+    pub fn get(&self, name: &str) -> &str {
+        let mut all = self.0.iter().flat_map(RawPathParams::iter);
+        all.find(|(of, _)| *of == name).map_or("", |(_, value)| value)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathVariables {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let variables = RawPathParams::from_request_parts(parts, state).await;
+        variables
+            .map(|variables| Self(Some(variables)))
+            .map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "The path is not valid UTF-8."))
+    }
 }
 
 /// The whole body, within the limits that came along with the request.
@@ -265,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_form_that_is_no_utf_8_is_refused_by_its_field() {
-        type Fields = HashMap<String, String>;
+        type Fields = std::collections::HashMap<String, String>;
         for (text, field) in [
             (&b"name=%ff"[..], "name"),
             (b"other=x&name=caf%E9", "name"),

@@ -51,8 +51,8 @@ use crate::metrics::MeshMetrics;
 use crate::secret;
 use crate::settings::{Limits, Retention};
 use crate::store::{
-    AgentChange, AgentRow, Change, MeshChange, Micros, Move, NewAgent, NewMesh, Register, Roster,
-    Seen, Store, UserRow,
+    AgentChange, AgentRow, Change, Head, MeshChange, Micros, Move, NewAgent, NewMesh, Register,
+    Roster, Seen, Store, UserRow,
 };
 
 /// How often something is tried anew because the mesh has changed under it.
@@ -233,6 +233,16 @@ impl Meshes {
         self.shared.roster(mesh).await
     }
 
+    /// The head of a mesh; `None` when there is no such mesh.
+    pub async fn head(&self, mesh: &MeshId) -> Result<Option<Head>> {
+        Ok(self.shared.store.head(mesh).await?)
+    }
+
+    /// The same as [`Self::roster`], when the head is known.
+    pub async fn roster_at(&self, mesh: &MeshId, head: &Head) -> Result<Option<Arc<Roster>>> {
+        self.shared.roster_at(mesh, head).await
+    }
+
     /// The meshes that a user is in, oldest first.
     pub async fn of_user(&self, user: &UserId) -> Result<Vec<Arc<Roster>>> {
         let mut rosters = Vec::new();
@@ -395,7 +405,13 @@ impl Shared {
     }
 
     async fn roster(&self, mesh: &MeshId) -> Result<Option<Arc<Roster>>> {
-        let Some(head) = self.store.head(mesh).await? else { return Ok(None) };
+        match self.store.head(mesh).await? {
+            Some(head) => self.roster_at(mesh, &head).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn roster_at(&self, mesh: &MeshId, head: &Head) -> Result<Option<Arc<Roster>>> {
         let read = async || self.store.roster(mesh).await;
         Ok(self.state(mesh).roster.of_epoch(head.epoch, read).await?)
     }

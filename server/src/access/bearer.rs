@@ -28,6 +28,16 @@ pub struct Principal {
 impl Principal {
     /// Reads and checks the token of a request.
     pub(super) async fn of(app: &App, parts: &Parts) -> Result<Self> {
+        Self::of_beside(app, parts, async {}).await.map(|(principal, ())| principal)
+    }
+
+    /// The same, while something else is looked up for the request: on a store that is somewhere else, what does not wait
+    /// for each other is one round trip. Not begun for what can be no token.
+    pub(super) async fn of_beside<T>(
+        app: &App,
+        parts: &Parts,
+        beside: impl Future<Output = T>,
+    ) -> Result<(Self, T)> {
         let token = bearer(&parts.headers)?;
         // Form and checksum first: a typing error or a probe costs no look-up.
         check_token(token).map_err(|_| unknown_token().because("no token of this form"))?;
@@ -35,7 +45,8 @@ impl Principal {
         let address = parts.extensions.get().map(|ClientAddress(address)| *address);
         let now = app.clock.now();
         app.strangers.check(address, &hash, now)?;
-        let Some(principal) = Self::look_up(app, &hash).await? else {
+        let (principal, beside) = tokio::join!(Self::look_up(app, &hash), beside);
+        let Some(principal) = principal? else {
             app.strangers.unknown(address, now);
             return Err(unknown_token().because("no such token"));
         };
@@ -43,7 +54,7 @@ impl Principal {
         tracing::Span::current()
             .record("user", principal.user.id.as_str())
             .record("token", principal.token.id.as_str());
-        principal.check(app)
+        Ok((principal.check(app)?, beside))
     }
 
     /// Checks a token again that a request came with.

@@ -1,6 +1,5 @@
 //! The extractors through which a handler gets its caller.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -10,9 +9,9 @@ use meshwire_protocol::{AgentId, MeshId, Role};
 use super::{Action, Principal};
 use crate::app::App;
 use crate::error::{ApiError, Result};
-use crate::extract::path_variables;
+use crate::extract::PathVariables;
 use crate::mesh::{check_role, not_a_member, not_your_agent};
-use crate::store::{AgentRow, Digest, MemberRow, Roster, Visibility};
+use crate::store::{AgentRow, Digest, Head, MemberRow, Roster, Visibility};
 
 /// A caller of something that is not in a mesh.
 pub struct Account {
@@ -28,8 +27,8 @@ pub struct InMesh {
     pub roster: Arc<Roster>,
     /// The membership of the user.
     pub member: MemberRow,
-    /// The other variables of the path.
-    pub path: HashMap<String, String>,
+    /// The variables of the path.
+    pub path: PathVariables,
     action: Action,
     hash: Digest,
 }
@@ -62,10 +61,12 @@ impl FromRequestParts<App> for InMesh {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let action = action(parts);
-        let principal = Principal::of(app, parts).await?;
-        let mut path = path_variables(parts, app).await?;
-        let mesh = path.remove("mesh").unwrap_or_default();
-        Ok(Self { path, ..Self::enter(app, principal, &mesh, action).await? })
+        let path = PathVariables::from_request_parts(parts, app).await;
+        let mesh = path.as_ref().map_or("", |path| path.get("mesh"));
+        let (principal, at) = Principal::of_beside(app, parts, look(app, mesh)).await?;
+        let path = path?;
+        let entered = Self::enter_at(app, principal, path.get("mesh"), at?, action).await?;
+        Ok(Self { path, ..entered })
     }
 }
 
@@ -74,22 +75,33 @@ impl FromRequestParts<App> for AtMesh {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let principal = Principal::of(app, parts).await?;
-        let path = path_variables(parts, app).await?;
-        let mesh = path.get("mesh").map_or("", String::as_str);
-        let mesh = find(app, &principal, mesh).await?.mesh.id.clone();
+        let path = PathVariables::from_request_parts(parts, app).await?;
+        let mesh = path.get("mesh");
+        let at = look(app, mesh).await?;
+        let mesh = find(app, &principal, mesh, at).await?.mesh.id.clone();
         action(parts).check_token(&principal)?;
         Ok(Self { principal, mesh })
     }
 }
 
-/// The mesh, unless the token is bound to another one.
-async fn find(app: &App, principal: &Principal, mesh: &str) -> Result<Arc<Roster>> {
+/// A mesh as it is now.
+type At = (MeshId, Head);
+
+/// The mesh that a path names; `None` when there is no such mesh.
+async fn look(app: &App, mesh: &str) -> Result<Option<At>> {
+    let Ok(id) = mesh.parse() else { return Ok(None) };
+    let head = app.meshes.head(&id).await?;
+    Ok(head.map(|head| (id, head)))
+}
+
+/// The mesh with everyone in it, unless the token is bound to another one.
+async fn find(app: &App, principal: &Principal, mesh: &str, at: Option<At>) -> Result<Arc<Roster>> {
     let not_found = || ApiError::mesh_not_found(mesh);
-    let id: MeshId = mesh.parse().map_err(|_| not_found())?;
+    let (id, head) = at.ok_or_else(not_found)?;
     if principal.token.mesh.as_ref().is_some_and(|bound| *bound != id) {
         return Err(not_found());
     }
-    let roster = app.meshes.roster(&id).await?.ok_or_else(not_found)?;
+    let roster = app.meshes.roster_at(&id, &head).await?.ok_or_else(not_found)?;
     tracing::Span::current().record("mesh", roster.mesh.id.as_str());
     Ok(roster)
 }
@@ -98,9 +110,10 @@ async fn admit(
     app: &App,
     principal: &Principal,
     mesh: &str,
+    at: Option<At>,
     action: Action,
 ) -> Result<(Arc<Roster>, MemberRow)> {
-    let roster = find(app, principal, mesh).await?;
+    let roster = find(app, principal, mesh, at).await?;
     let member =
         roster.member(&principal.user.id).ok_or_else(|| not_a_member(&roster.mesh.id))?.clone();
     action.check_token(principal)?;
@@ -118,9 +131,20 @@ impl InMesh {
         mesh: &str,
         action: Action,
     ) -> Result<Self> {
+        let at = look(app, mesh).await?;
+        Self::enter_at(app, principal, mesh, at, action).await
+    }
+
+    async fn enter_at(
+        app: &App,
+        principal: Principal,
+        mesh: &str,
+        at: Option<At>,
+        action: Action,
+    ) -> Result<Self> {
         let hash = principal.token.hash;
-        let (roster, member) = admit(app, &principal, mesh, action).await?;
-        Ok(Self { principal, roster, member, path: HashMap::new(), action, hash })
+        let (roster, member) = admit(app, &principal, mesh, at, action).await?;
+        Ok(Self { principal, roster, member, path: PathVariables::default(), action, hash })
     }
 
     /// The mesh.
@@ -130,7 +154,7 @@ impl InMesh {
 
     /// A variable of the path.
     pub fn variable(&self, name: &str) -> &str {
-        self.path.get(name).map_or("", String::as_str)
+        self.path.get(name)
     }
 
     /// The agent that the path names, by id or by name; made when it is the caller's own person's agent.
@@ -179,8 +203,10 @@ impl InMesh {
     /// Checks again, when something that the access rests on may have ended while a request was held; the
     /// epoch for which it holds now.
     pub async fn check_again(&self, app: &App, agent: &AgentId) -> Result<i64> {
-        let principal = Principal::by_hash(app, &self.hash).await?;
-        let (roster, _) = admit(app, &principal, self.mesh().as_str(), self.action).await?;
+        let mesh = self.mesh().as_str();
+        let (principal, at) = tokio::join!(Principal::by_hash(app, &self.hash), look(app, mesh));
+        let principal = principal?;
+        let (roster, _) = admit(app, &principal, mesh, at?, self.action).await?;
         let agent =
             roster.agent_by_id(agent).ok_or_else(|| ApiError::agent_not_found(agent.as_str()))?;
         self.check_own(agent)?;

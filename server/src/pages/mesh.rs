@@ -14,8 +14,6 @@ mod settings;
 mod stream;
 mod thread;
 
-use std::collections::HashMap;
-
 use askama::Template;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -29,7 +27,7 @@ use serde::Deserialize;
 use crate::access::{Action, PersonInMesh};
 use crate::app::App;
 use crate::error::{Refusal, Result};
-use crate::extract::path_variables;
+use crate::extract::PathVariables;
 use crate::pages::errors::wants_html;
 use crate::pages::frame::{Frame, Here};
 use crate::pages::html;
@@ -70,8 +68,8 @@ pub(crate) struct Visit {
     person: PersonInMesh,
     /// Whether the page is shown to somebody: the answer to a HEAD has none.
     is_shown: bool,
-    /// The other variables of the path.
-    path: HashMap<String, String>,
+    /// The variables of the path.
+    path: PathVariables,
 }
 
 impl FromRequestParts<App> for Visit {
@@ -93,15 +91,17 @@ impl FromRequestParts<App> for Visit {
             }
             Err(error) => return Err(error.into_response()),
         };
-        let mut path = path_variables(parts, app).await.map_err(IntoResponse::into_response)?;
-        let mesh = path.remove("mesh").unwrap_or_default();
-        match PersonInMesh::enter(app, signed_in, &mesh, action).await {
+        let path = PathVariables::from_request_parts(parts, app)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        let mesh = path.get("mesh");
+        match PersonInMesh::enter(app, signed_in, mesh, action).await {
             Ok(person) => {
                 Ok(Self { visitor, person, is_shown: parts.method != Method::HEAD, path })
             }
             Err(error) if error.code() == ErrorCode::NotAMember && for_people => {
                 let frame = Frame::new(app, &visitor, Here::Home);
-                let mut page = html(StatusCode::FORBIDDEN, &Stranger { frame, mesh: &mesh });
+                let mut page = html(StatusCode::FORBIDDEN, &Stranger { frame, mesh });
                 page.extensions_mut().insert(Refusal { code: error.code(), reason: None });
                 Err(page)
             }

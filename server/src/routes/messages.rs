@@ -216,7 +216,7 @@ pub(super) async fn history(
     )
 )]
 pub(super) async fn show(State(app): State<App>, caller: InMesh) -> Result<Response> {
-    let wanted = caller.path.get("message").map_or("", String::as_str);
+    let wanted = caller.variable("message");
     let id = wanted.parse().map_err(|_| ApiError::message_not_found(wanted))?;
     let status = app.meshes.receipts(&caller.roster, &caller.visible(), id).await?;
     Ok(answer(&status))

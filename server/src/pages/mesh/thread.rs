@@ -57,7 +57,7 @@ struct Whole {
 /// `GET /meshes/{mesh}/messages/{message}`
 pub(super) async fn page(State(app): State<App>, visit: Visit) -> Result<Response> {
     let person = &visit.person;
-    let wanted = visit.path.get("message").map_or("", String::as_str);
+    let wanted = visit.path.get("message");
     let not_found = || ApiError::message_not_found(wanted);
     let id = wanted.parse().map_err(|_| not_found())?;
     let stored = seen(&app, person, id).await?.ok_or_else(not_found)?;

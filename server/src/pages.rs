@@ -81,11 +81,14 @@ pub fn router() -> Router<App> {
         .route_layer(from_fn(html_errors))
 }
 
+/// More header fields than an answer has.
+pub(crate) const HEADERS: usize = 16;
+
 /// Sets the headers that keep other sites, caches and curious browsers out, on every answer. What a handler
 /// has set itself stays.
 pub(crate) fn secure(app: &App, headers: &mut HeaderMap) {
     // With those that the answer has: growing step by step would move them all again and again.
-    headers.reserve(16);
+    headers.reserve(HEADERS);
     for (name, value) in &*ALWAYS {
         headers.insert(name, value.clone());
     }

@@ -2,6 +2,7 @@
 //! with the handlers.
 
 mod agents;
+mod calls;
 mod document;
 mod guide;
 mod layers;
@@ -14,10 +15,11 @@ mod request_log;
 mod service;
 mod tokens;
 
-use axum::extract::Request;
+use std::sync::Arc;
+
+use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, Uri};
-use axum::middleware::Next;
+use axum::http::{HeaderValue, Method, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Router, middleware};
 use meshwire_protocol::ErrorCode;
@@ -29,7 +31,7 @@ use self::document::{Routes, optional_body};
 pub(crate) use self::service::openapi_document;
 use crate::access::Action;
 use crate::app::App;
-use crate::error::{ApiError, Result, shown};
+use crate::error::{ApiError, shown};
 use crate::pages;
 use crate::store::StoreError;
 
@@ -39,13 +41,15 @@ pub fn router(app: App) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(pages::html_errors));
+    let (api, calls) = api().into_parts();
+    let around = layers::Around { app: app.clone(), calls: Arc::new(calls) };
     Router::new()
-        .merge(api().into_router().method_not_allowed_fallback(method_not_allowed))
+        .merge(api.method_not_allowed_fallback(method_not_allowed))
         .merge(mcp::router().method_not_allowed_fallback(method_not_allowed))
         .merge(pages)
         // Together: each layer of its own is a box more around every route, made anew for each request.
         .layer((
-            middleware::from_fn_with_state(app.clone(), layers::around),
+            middleware::from_fn_with_state(around, layers::around),
             CatchPanicLayer::custom(layers::panicked),
         ))
         .with_state(app)
@@ -159,17 +163,16 @@ fn answer(body: &impl Serialize) -> Response {
     // Enough for most answers: growing into it would copy them several times.
     let mut written = Vec::with_capacity(1_024);
     match serde_json::to_writer(&mut written, body) {
-        Ok(()) => ([(CONTENT_TYPE, "application/json")], written).into_response(),
+        Ok(()) => {
+            let mut response = Response::new(Body::from(written));
+            // At once for all that will be there: growing would move them.
+            response.headers_mut().reserve(pages::HEADERS);
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
         Err(error) => ApiError::from(StoreError::Fault(error.into())).into_response(),
-    }
-}
-
-/// A query that nobody reads is a slip of the caller's.
-async fn refuse_query(request: Request, next: Next) -> Result<Response> {
-    let query = request.uri().query().unwrap_or_default();
-    match url::form_urlencoded::parse(query.as_bytes()).next() {
-        None => Ok(next.run(request).await),
-        Some((name, _)) => Err(ApiError::field(&name, "is not known here; this takes no query")),
     }
 }
 

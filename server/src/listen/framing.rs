@@ -13,6 +13,9 @@ const MAX_CHUNK_LINE: usize = 256;
 /// Most bytes in the trailer section.
 const MAX_TRAILER_BYTES: usize = 4096;
 
+/// As long as most heads are, in bytes.
+const USUAL_HEAD: usize = 512;
+
 /// Follows one connection from request to request.
 #[derive(Debug)]
 pub(super) struct Framing {
@@ -194,6 +197,9 @@ impl Framing {
     fn end_head_line(&mut self, line: &[u8], cleared: &mut BytesMut) -> Result<bool, Refusal> {
         if !line.is_empty() {
             if self.head.line(line, self.max_fields)? == Keep::Yes {
+                if self.lines.is_empty() {
+                    self.lines.reserve(USUAL_HEAD);
+                }
                 self.lines.extend_from_slice(line);
                 self.lines.extend_from_slice(b"\r\n");
             }

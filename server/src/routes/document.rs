@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use axum::{Extension, Router, middleware};
+use axum::Router;
+use axum::http::Method;
 use meshwire_protocol::{ErrorCode, Problem, Role, schemas};
 use serde_json::json;
 use utoipa::ToSchema as _;
@@ -18,7 +19,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::refuse_query;
+use super::calls::{Call, Calls};
 use crate::access::Action;
 use crate::app::App;
 
@@ -51,7 +52,10 @@ const TAGS: [(&str, &str); 6] = [
 
 /// The routes of the API with their document. There are only two ways to add one: with the action that access
 /// asks for, or as open to everyone.
-pub(super) struct Routes(OpenApiRouter<App>);
+pub(super) struct Routes {
+    router: OpenApiRouter<App>,
+    calls: Calls,
+}
 
 impl Routes {
     /// No routes yet.
@@ -84,7 +88,8 @@ impl Routes {
             .servers(Some([Server::new("/")]))
             .components(Some(components.build()))
             .tags(Some(tags));
-        Self(OpenApiRouter::with_openapi(document.build()))
+        let router = OpenApiRouter::with_openapi(document.build());
+        Self { router, calls: Calls::default() }
     }
 
     /// Adds a call that needs a token: its action, and the errors that it gives besides those that follow from
@@ -95,15 +100,14 @@ impl Routes {
         errors: &[ErrorCode],
         mut routes: UtoipaMethodRouter<App>,
     ) -> Self {
-        each_operation(&mut routes, |path, operation| {
+        each_operation(&mut routes, |path, _, operation| {
             state_access(operation, action);
             let mut codes = common_errors(operation);
             codes.extend(errors);
             codes.extend(access_errors(path, action));
             self.state_errors(operation, codes);
         });
-        routes.2 = routes.2.layer(Extension(action));
-        self.add(routes)
+        self.add(Some(action), routes)
     }
 
     /// Adds a call that everyone may make, with the errors that it gives.
@@ -112,18 +116,18 @@ impl Routes {
         errors: &[ErrorCode],
         mut routes: UtoipaMethodRouter<App>,
     ) -> Self {
-        each_operation(&mut routes, |_, operation| {
+        each_operation(&mut routes, |_, _, operation| {
             operation.security = Some(Vec::new());
             let mut codes = common_errors(operation);
             codes.extend(errors);
             self.state_errors(operation, codes);
         });
-        self.add(routes)
+        self.add(None, routes)
     }
 
     /// Writes the errors into the operation: each answer stands in the document once.
     fn state_errors(&mut self, operation: &mut Operation, codes: Vec<ErrorCode>) {
-        let components = self.0.get_openapi_mut().components.get_or_insert_default();
+        let components = self.router.get_openapi_mut().components.get_or_insert_default();
         for (status, name, codes) in by_status(codes) {
             let answer = RefOr::Ref(Ref::from_response_name(&name));
             components.responses.entry(name).or_insert_with(|| RefOr::T(problem(&codes)));
@@ -131,32 +135,29 @@ impl Routes {
         }
     }
 
-    fn add(self, mut routes: UtoipaMethodRouter<App>) -> Self {
-        let mut refuses_query = true;
-        each_operation(&mut routes, |path, operation| {
+    fn add(mut self, action: Option<Action>, mut routes: UtoipaMethodRouter<App>) -> Self {
+        each_operation(&mut routes, |path, method, operation| {
             // RFC 6749 section 3.2 and RFC 8628 section 3.1: what is not known there is ignored.
-            refuses_query &= !path.starts_with("/auth/") && !takes_query(operation);
+            let takes_query = path.starts_with("/auth/") || takes_query(operation);
+            self.calls.add(path, method, Call { action, takes_query });
         });
-        if refuses_query {
-            routes.2 = routes.2.layer(middleware::from_fn(refuse_query));
-        }
-        Self(self.0.routes(routes))
+        Self { router: self.router.routes(routes), ..self }
     }
 
-    /// The routes alone.
-    pub(super) fn into_router(self) -> Router<App> {
-        self.0.into()
+    /// The routes, and what is asked of those who call them.
+    pub(super) fn into_parts(self) -> (Router<App>, Calls) {
+        (self.router.into(), self.calls)
     }
 
     /// The document alone.
     pub(super) fn into_document(self) -> OpenApi {
-        self.0.into_openapi()
+        self.router.into_openapi()
     }
 }
 
 /// A call whose body may be left out.
 pub(super) fn optional_body(mut routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
-    each_operation(&mut routes, |_, operation| {
+    each_operation(&mut routes, |_, _, operation| {
         if let Some(RefOr::T(body)) = &mut operation.request_body {
             body.required = Some(Required::False);
         }
@@ -164,15 +165,24 @@ pub(super) fn optional_body(mut routes: UtoipaMethodRouter<App>) -> UtoipaMethod
     routes
 }
 
-/// Shows each operation with its path.
+/// Shows each operation with its path and method.
 fn each_operation(
     routes: &mut UtoipaMethodRouter<App>,
-    mut visit: impl FnMut(&str, &mut Operation),
+    mut visit: impl FnMut(&str, Method, &mut Operation),
 ) {
     for (path, item) in &mut routes.1.paths {
         let PathItem { get, put, post, patch, delete, .. } = item;
-        for operation in [get, put, post, patch, delete].into_iter().flatten() {
-            visit(path, operation);
+        let operations = [
+            (Method::GET, get),
+            (Method::PUT, put),
+            (Method::POST, post),
+            (Method::PATCH, patch),
+            (Method::DELETE, delete),
+        ];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                visit(path, method, operation);
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
 use meshwire_protocol::ErrorCode;
 
+use super::calls::{Call, Calls};
 use super::request_log::log_request;
 use crate::app::App;
 use crate::client_address::{ClientAddress, network};
@@ -29,12 +30,27 @@ pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
         .into_response()
 }
 
+/// What [`around`] goes by.
+#[derive(Clone)]
+pub(super) struct Around {
+    pub(super) app: App,
+    pub(super) calls: Arc<Calls>,
+}
+
 /// What is done for every request, whoever answers it. One layer and no more: each further one has a box and a clone of
 /// all that is within it for each request, and each poll that waits would hold them.
-pub(super) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub(super) async fn around(
+    State(Around { app, calls }): State<Around>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     note_client(&app, &mut request);
+    let call = calls.of(&request);
+    if let Some(action) = call.and_then(|call| call.action) {
+        request.extensions_mut().insert(action);
+    }
     // In a box: what surrounds it would else have room for it several times.
-    let answer = |request| Box::pin(respond(&app, request, next));
+    let answer = |request| Box::pin(respond(&app, call, request, next));
     let mut response = log_request(&app, request, answer).await;
     pages::secure(&app, response.headers_mut());
     response
@@ -43,7 +59,7 @@ pub(super) async fn around(State(app): State<App>, mut request: Request, next: N
 /// Answers a request, and says that the connection is of no further use when its body was not read to its end, for
 /// what follows on it is the rest of that body (RFC 9112 section 9.6); or when this server is on its way out, so that
 /// clients come back over another one.
-async fn respond(app: &App, request: Request, next: Next) -> Response {
+async fn respond(app: &App, call: Option<Call>, request: Request, next: Next) -> Response {
     let ended = Arc::new(AtomicBool::new(request.body().is_end_stream()));
     let request = if ended.load(Ordering::Acquire) {
         request
@@ -53,7 +69,10 @@ async fn respond(app: &App, request: Request, next: Next) -> Response {
     };
     let mut response = match drain_body(request).await {
         Ok(request) => match limit_visits(app, &request) {
-            None => next.run(request).await,
+            None => match call.map_or(Ok(()), |call| call.check_query(&request)) {
+                Ok(()) => next.run(request).await,
+                Err(error) => error.into_response(),
+            },
             Some(refusal) => refusal,
         },
         Err(error) => error.into_response(),

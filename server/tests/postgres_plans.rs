@@ -10,6 +10,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use meshwire_protocol::{AgentId, AgentKind, MeshId, MessageId, Scope, Via};
 use meshwire_server::secret;
 use meshwire_server::settings::Place;
@@ -115,6 +116,9 @@ impl World {
             read_at: Some(now),
             handed: MessageId::ZERO,
         };
+        // Those that come together are asked for together.
+        let hashes: Vec<_> = (0..64).map(|n| secret::digest(&n.to_string())).collect();
+        let meshes: Vec<_> = (0..64).map(|_| secret::mesh_id()).collect();
         let present = Present { polling: vec![agent.clone()], recent: Vec::new() };
         let mut all = Vec::new();
         macro_rules! hot {
@@ -125,6 +129,8 @@ impl World {
         hot! {
             "a token": store.token(&token.hash);
             "the head": store.head(mesh);
+            "tokens of many requests": try_join_all(hashes.iter().map(|hash| store.token(hash)));
+            "heads of many requests": try_join_all(meshes.iter().map(|mesh| store.head(mesh)));
             "a poll at the head": store.read(mesh, &streams, head.head, 100);
             "what another node has written": store.read_all(mesh, head.head, 100);
             "a send": store.append(self.batch(head.epoch, now));

@@ -27,8 +27,7 @@ pub struct InMesh {
     pub roster: Arc<Roster>,
     /// The membership of the user.
     pub member: MemberRow,
-    /// The variables of the path.
-    pub path: PathVariables,
+    path: PathVariables,
     action: Action,
     hash: Digest,
 }
@@ -42,7 +41,8 @@ pub struct AtMesh {
 }
 
 fn action(parts: &Parts) -> Action {
-    // Routes that ask for a caller are only made together with their action, see `Routes::api`.
+    // Routes that ask for a caller are only made together with their action, see `Routes::api`; the layer around all
+    // of them puts it here.
     *parts.extensions.get::<Action>().expect("every route of the API has an action")
 }
 
@@ -65,8 +65,9 @@ impl FromRequestParts<App> for InMesh {
         let mesh = path.as_ref().map_or("", |path| path.get("mesh"));
         let (principal, at) = Principal::of_beside(app, parts, look(app, mesh)).await?;
         let path = path?;
-        let entered = Self::enter_at(app, principal, path.get("mesh"), at?, action).await?;
-        Ok(Self { path, ..entered })
+        let (roster, member) = admit(app, &principal, path.get("mesh"), at?, action).await?;
+        let hash = principal.token.hash;
+        Ok(Self { principal, roster, member, path, action, hash })
     }
 }
 
@@ -132,19 +133,9 @@ impl InMesh {
         action: Action,
     ) -> Result<Self> {
         let at = look(app, mesh).await?;
-        Self::enter_at(app, principal, mesh, at, action).await
-    }
-
-    async fn enter_at(
-        app: &App,
-        principal: Principal,
-        mesh: &str,
-        at: Option<At>,
-        action: Action,
-    ) -> Result<Self> {
-        let hash = principal.token.hash;
         let (roster, member) = admit(app, &principal, mesh, at, action).await?;
-        Ok(Self { principal, roster, member, path: PathVariables::default(), action, hash })
+        let (path, hash) = (PathVariables::default(), principal.token.hash);
+        Ok(Self { principal, roster, member, path, action, hash })
     }
 
     /// The mesh.

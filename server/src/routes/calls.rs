@@ -14,15 +14,15 @@ use crate::error::{ApiError, Result};
 pub(super) struct Call {
     /// What it does, for access; `None` when everyone may make it.
     pub(super) action: Option<Action>,
-    /// A query that nobody reads is a slip of the caller's.
+    /// Whether it reads its query: one that nobody reads is a slip of the caller's.
     pub(super) takes_query: bool,
 }
 
 /// All calls, by the templates of their paths.
 #[derive(Debug, Default)]
-pub(super) struct Calls(HashMap<String, Vec<(Method, Call)>>);
+pub(super) struct CallTable(HashMap<String, Vec<(Method, Call)>>);
 
-impl Calls {
+impl CallTable {
     pub(super) fn add(&mut self, path: &str, method: Method, call: Call) {
         self.0.entry(path.to_owned()).or_default().push((method, call));
     }
@@ -39,11 +39,12 @@ impl Calls {
 }
 
 impl Call {
+    /// Refuses a query that nobody would read.
     pub(super) fn check_query(self, request: &Request) -> Result<()> {
-        let query = request.uri().query().unwrap_or_default();
         if self.takes_query {
             return Ok(());
         }
+        let query = request.uri().query().unwrap_or_default();
         match url::form_urlencoded::parse(query.as_bytes()).next() {
             None => Ok(()),
             Some((name, _)) => {

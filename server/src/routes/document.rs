@@ -19,7 +19,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::calls::{Call, Calls};
+use super::calls::{Call, CallTable};
 use crate::access::Action;
 use crate::app::App;
 
@@ -54,7 +54,7 @@ const TAGS: [(&str, &str); 6] = [
 /// asks for, or as open to everyone.
 pub(super) struct Routes {
     router: OpenApiRouter<App>,
-    calls: Calls,
+    calls: CallTable,
 }
 
 impl Routes {
@@ -89,7 +89,7 @@ impl Routes {
             .components(Some(components.build()))
             .tags(Some(tags));
         let router = OpenApiRouter::with_openapi(document.build());
-        Self { router, calls: Calls::default() }
+        Self { router, calls: CallTable::default() }
     }
 
     /// Adds a call that needs a token: its action, and the errors that it gives besides those that follow from
@@ -145,7 +145,7 @@ impl Routes {
     }
 
     /// The routes, and what is asked of those who call them.
-    pub(super) fn into_parts(self) -> (Router<App>, Calls) {
+    pub(super) fn into_parts(self) -> (Router<App>, CallTable) {
         (self.router.into(), self.calls)
     }
 

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
 use meshwire_protocol::ErrorCode;
 
-use super::calls::{Call, Calls};
+use super::calls::{Call, CallTable};
 use super::request_log::log_request;
 use crate::app::App;
 use crate::client_address::{ClientAddress, network};
@@ -34,7 +34,7 @@ pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 #[derive(Clone)]
 pub(super) struct Around {
     pub(super) app: App,
-    pub(super) calls: Arc<Calls>,
+    pub(super) calls: Arc<CallTable>,
 }
 
 /// What is done for every request, whoever answers it. One layer and no more: each further one has a box and a clone of

@@ -7,6 +7,7 @@
 #[path = "sql/accounts.rs"]
 mod accounts;
 mod append;
+mod ask;
 #[path = "sql/clients.rs"]
 mod clients;
 #[path = "sql/decode.rs"]
@@ -87,16 +88,10 @@ impl PostgresStore {
         // Takes an advisory lock, so that of several nodes that start together one does it.
         MIGRATOR.run(&pool).await.map_err(|cause| failed(cause.into()))?;
         let listener = Listener::new(pool.clone());
-        let (mine, hushed) = (pool.clone(), silence.clone());
-        let tokens = Gather::new(move |hashes: Vec<Digest>| {
-            let (pool, silence) = (mine.clone(), hushed.clone());
-            Box::pin(async move { silence.limit(tokens::by_hash(&pool, &hashes)).await })
-        });
-        let (mine, hushed) = (pool.clone(), silence.clone());
-        let heads = Gather::new(move |meshes: Vec<MeshId>| {
-            let (pool, silence) = (mine.clone(), hushed.clone());
-            Box::pin(async move { silence.limit(log::heads(&pool, &meshes)).await })
-        });
+        let tokens =
+            ask::together(&pool, &silence, |conn, hashes| Box::pin(tokens::by_hash(conn, hashes)));
+        let heads =
+            ask::together(&pool, &silence, |conn, meshes| Box::pin(log::heads(conn, meshes)));
         Ok(Self { pool, silence, tokens, heads, node: rand::random(), listener })
     }
 

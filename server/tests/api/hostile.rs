@@ -29,7 +29,11 @@ async fn a_query_that_nobody_reads_is_refused() {
         ada.get(&format!("{path}?")).await.expect(200);
         let problem = ada.get(&format!("{path}?limit=1")).await.problem(400, "invalid_request");
         assert!(problem["errors"]["limit"].is_string(), "{path}: {problem}");
+        let head = Answer::of(ada.request(Method::HEAD, &format!("{path}?limit=1"))).await;
+        assert_eq!(head.status, 400, "{path}");
     }
+    ada.post("/mesh?limit=1", json!({"name": "x"})).await.problem(400, "invalid_request");
+    ada.delete("/health?limit=1").await.problem(405, "method_not_allowed");
 }
 
 #[tokio::test]

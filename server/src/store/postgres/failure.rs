@@ -61,7 +61,7 @@ pub(super) fn is_worth_another_try(failed: &Failed) -> bool {
 const STOOD_STILL: &str = "25P03";
 
 /// Whether the connection is gone.
-fn is_lost(error: &sqlx::Error) -> bool {
+pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         // What makes no sense is cut short: sqlx takes the end of a connection that was asked for TLS for an answer.
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,

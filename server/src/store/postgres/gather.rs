@@ -56,16 +56,18 @@ where
     /// What belongs to a key.
     pub(super) async fn find(&self, key: K) -> Result<Option<V>> {
         let (reply, answer) = oneshot::channel();
-        {
+        let begins = {
             let mut line = self.0.line();
             line.waiting.entry(key).or_default().push(reply);
-            if line.asking < AT_ONCE {
-                line.asking += 1;
-                // A task of its own: whoever hangs up takes the answer from nobody else.
-                tokio::spawn(Arc::clone(&self.0).ask_while_some_wait());
-            }
+            let begins = line.asking < AT_ONCE;
+            line.asking += usize::from(begins);
+            begins
+        };
+        if begins {
+            // A task of its own: whoever hangs up takes the answer from nobody else.
+            tokio::spawn(Arc::clone(&self.0).ask_while_some_wait());
         }
-        answer.await.unwrap_or_else(|lost| Err(StoreError::Fault(lost.into())))
+        answer.await.unwrap_or_else(|_| Err(StoreError::Fault("a question was given up".into())))
     }
 }
 
@@ -78,17 +80,27 @@ where
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for all that wait, again and again, until nobody does.
+    /// Asks for all that wait, again and again, until nobody does. (In a box, as it may have another one begin.)
     fn ask_while_some_wait(self: Arc<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let mut turn = Turn { inner: self, over: false };
             while let Some(asked) = turn.take() {
                 let mut answer = (turn.inner.ask)(asked.keys().cloned().collect());
-                if let Ok(found) = timeout(PATIENCE, &mut answer).await {
-                    tell(asked, &found);
+                let found = if let Ok(found) = timeout(PATIENCE, &mut answer).await {
+                    found
                 } else {
                     turn.pass_on();
-                    tell(asked, &answer.await);
+                    answer.await
+                };
+                if matches!(found, Err(StoreError::Fault(_))) && asked.len() > 1 {
+                    // Something is wrong with what belongs to one of them: alone, the others are answered.
+                    turn.pass_on();
+                    for (key, replies) in asked {
+                        let found = (turn.inner.ask)(vec![key.clone()]).await;
+                        tell(HashMap::from([(key, replies)]), &found);
+                    }
+                } else {
+                    tell(asked, &found);
                 }
             }
         })
@@ -97,10 +109,15 @@ where
     /// Hands a turn over to a new task when some wait. (When the runtime is gone, nobody does.)
     fn end_turn(self: &Arc<Self>) {
         let mut line = self.line();
-        if line.waiting.is_empty() {
-            line.asking -= 1;
-        } else if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(Arc::clone(self).ask_while_some_wait());
+        match Handle::try_current() {
+            Ok(runtime) if !line.waiting.is_empty() => {
+                drop(line);
+                runtime.spawn(Arc::clone(self).ask_while_some_wait());
+            }
+            _ => {
+                line.asking -= 1;
+                line.waiting.clear();
+            }
         }
     }
 }
@@ -176,6 +193,7 @@ mod tests {
 
     use futures_util::future::join_all;
     use tokio::sync::{Semaphore, mpsc};
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -201,10 +219,10 @@ mod tests {
         (Arc::new(gather), keys_asked)
     }
 
-    fn find(
-        gather: &Arc<Gather<u32, usize>>,
+    fn find<V: Clone + Send + 'static>(
+        gather: &Arc<Gather<u32, V>>,
         key: u32,
-    ) -> tokio::task::JoinHandle<Result<Option<usize>>> {
+    ) -> tokio::task::JoinHandle<Result<Option<V>>> {
         let gather = Arc::clone(gather);
         tokio::spawn(async move { gather.find(key).await })
     }
@@ -236,16 +254,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_long_for_the_questions_of_others() {
-        let let_go = Arc::new(Semaphore::new(0));
-        let (gather, mut keys) = asked(let_go);
-        // More than may be under way, and none of them is answered.
-        let _silent: Vec<_> = (1..=10).map(|key| find(&gather, key)).collect();
-        let mut asked = Vec::new();
-        while asked.len() < 10 {
-            asked.extend(keys.recv().await.expect("it goes on"));
+        let (gather, mut keys) = asked(Arc::new(Semaphore::new(0)));
+        let mut silent = Vec::new();
+        for _ in 0..AT_ONCE {
+            silent.push(find(&gather, 1));
+            assert_eq!(keys.recv().await, Some(vec![1]));
         }
-        let _late = find(&gather, 11);
-        assert_eq!(keys.recv().await, Some(vec![11]));
+        for key in 2..10 {
+            let began = Instant::now();
+            silent.push(find(&gather, key));
+            let asked = timeout(PATIENCE * 2, keys.recv()).await;
+            assert_eq!(asked.expect("it is asked for"), Some(vec![key]));
+            assert!(began.elapsed() <= PATIENCE + Duration::from_millis(1), "{key}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -267,9 +288,43 @@ mod tests {
                 Ok(keys.into_iter().map(|key| (key, key)).collect())
             })
         });
+        let limit = Duration::from_secs(10);
         for _ in 0..=AT_ONCE {
-            assert!(matches!(gather.find(0).await, Err(StoreError::Fault(_))));
+            let lost = timeout(limit, gather.find(0)).await.expect("it is answered");
+            assert!(matches!(lost, Err(StoreError::Fault(_))));
         }
-        assert_eq!(gather.find(1).await.unwrap(), Some(1));
+        let found = timeout(limit, gather.find(1)).await.expect("it is answered");
+        assert_eq!(found.unwrap(), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_wrong_with_one_key_fails_no_other() {
+        let gate = Arc::new(Semaphore::new(0));
+        let wait = Arc::clone(&gate);
+        let (told, mut asked) = mpsc::unbounded_channel();
+        let gather: Arc<Gather<u32, u32>> = Arc::new(Gather::new(move |keys: Vec<u32>| {
+            let wait = Arc::clone(&wait);
+            let _ = told.send(keys.len());
+            Box::pin(async move {
+                let _open = wait.acquire().await.expect("it is never closed");
+                if keys.contains(&0) {
+                    return Err(StoreError::Fault("it cannot be read".into()));
+                }
+                Ok(keys.into_iter().map(|key| (key, key)).collect())
+            })
+        }));
+        let mut under_way = Vec::new();
+        for _ in 0..AT_ONCE {
+            under_way.push(find(&gather, 1));
+            assert_eq!(asked.recv().await, Some(1));
+        }
+        let together = [0, 1, 2].map(|key| find(&gather, key));
+        while gather.0.line().waiting.len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(1);
+        let answers = join_all(together).await.into_iter().map(|answer| answer.unwrap().ok());
+        assert_eq!(answers.collect::<Vec<_>>(), [None, Some(Some(1)), Some(Some(2))]);
+        assert_eq!(asked.recv().await, Some(3));
     }
 }

@@ -160,7 +160,7 @@ impl LogStore for PostgresStore {
 
 /// The head rows of some meshes; those that are gone are missing.
 pub(super) async fn heads(
-    pool: &sqlx::PgPool,
+    conn: &mut PgConnection,
     meshes: &[MeshId],
 ) -> sqlx::Result<HashMap<MeshId, Head>> {
     let ids: Vec<&str> = meshes.iter().map(MeshId::as_str).collect();
@@ -168,7 +168,7 @@ pub(super) async fn heads(
         "SELECT epoch, head, trimmed, id FROM mesh WHERE id = ANY($1) AND deleted_at IS NULL",
     )
     .bind(ids)
-    .fetch_all(pool)
+    .fetch_all(conn)
     .await?;
     rows.iter().map(|row| Ok((decode::parsed(row, 3)?, decode::head_row(row)?))).collect()
 }

@@ -85,7 +85,8 @@ impl NodeStore for PostgresStore {
     }
 
     async fn heads(&self, meshes: &[MeshId]) -> Result<HashMap<MeshId, Head>> {
-        log::heads(&self.pool, meshes).await.map_err(store_error)
+        let mut conn = self.pool.acquire().await.map_err(store_error)?;
+        log::heads(&mut conn, meshes).await.map_err(store_error)
     }
 
     async fn hint(&self, heads: &[(MeshId, MessageId)]) -> Result<()> {

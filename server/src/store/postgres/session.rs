@@ -8,16 +8,13 @@ use std::time::{Duration, Instant};
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
-use super::{OpenError, store_error};
+use super::OpenError;
 use crate::planted;
-use crate::store::StoreError;
 
 /// How long a request waits for one of them.
 const ACQUIRE: Duration = Duration::from_secs(5);
 /// How long a connection that is tried may take.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How long a question may take. The engine's own limits are shorter.
-const LIMIT: Duration = Duration::from_secs(9);
 /// How long all connections are tried after one was silent.
 const SUSPECTED: Duration = Duration::from_mins(1);
 /// A connection that was unused for this long is tried before it is used.
@@ -58,20 +55,6 @@ impl Silence {
     fn is_suspected(&self) -> bool {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.is_some_and(|at| at.elapsed() < SUSPECTED)
-    }
-
-    /// The answer to a question, unless it takes longer than any that gets an answer from the server.
-    pub(super) async fn limit<T>(
-        &self,
-        answer: impl Future<Output = sqlx::Result<T>>,
-    ) -> Result<T, StoreError> {
-        tokio::time::timeout(LIMIT, answer).await.map_or_else(
-            |late| {
-                self.note();
-                Err(StoreError::Unavailable(late.into()))
-            },
-            |answer| answer.map_err(store_error),
-        )
     }
 
     /// Whether a connection that answers is broken.

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use sqlx::postgres::PgPool;
+use sqlx::postgres::PgConnection;
 
 use super::decode::{self, TOKEN_COLUMNS, token_columns, user_columns};
 use crate::store::{Bearer, Digest};
 
 /// The tokens with some hashes, and their users; what is no token's is missing.
 pub(super) async fn by_hash(
-    pool: &PgPool,
+    conn: &mut PgConnection,
     hashes: &[Digest],
 ) -> sqlx::Result<HashMap<Digest, Bearer>> {
     let hashes: Vec<&[u8]> = hashes.iter().map(Digest::as_slice).collect();
@@ -21,7 +21,7 @@ pub(super) async fn by_hash(
         " FROM token JOIN account ON account.id = token.user_id WHERE token.hash = ANY($1)"
     ))
     .bind(hashes)
-    .fetch_all(pool)
+    .fetch_all(conn)
     .await?;
     rows.iter()
         .map(|row| {

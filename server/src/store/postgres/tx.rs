@@ -12,9 +12,9 @@ use sqlx::postgres::{PgConnection, PgPool};
 use super::decode;
 use crate::store::{Ended, Head, Position};
 
-/// How long a transaction may take. The engine's own limits are shorter; this one is for when its answers do
+/// How long a transaction, or a question, may take. The engine's own limits are shorter; this one is for when its answers do
 /// not come.
-const LIMIT: Duration = Duration::from_secs(9);
+pub(super) const LIMIT: Duration = Duration::from_secs(9);
 
 /// A connection inside a transaction.
 pub(super) struct Tx {

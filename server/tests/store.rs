@@ -45,6 +45,8 @@ mod meshes;
 mod model;
 #[path = "store_suite/paging.rs"]
 mod paging;
+#[path = "store_suite/postgres_only.rs"]
+mod postgres_only;
 #[path = "support/postgres.rs"]
 mod postgres_server;
 #[path = "store_suite/retention.rs"]

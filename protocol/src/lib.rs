@@ -28,6 +28,7 @@ pub mod schemas;
 mod token;
 #[cfg(feature = "tools")]
 pub mod tools;
+mod unique;
 mod whole;
 
 pub use account::{

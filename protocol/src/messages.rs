@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 #[cfg(feature = "openapi")]
 use crate::schemas;
-use crate::{AgentId, AgentKind, InvalidId, MeshId, MessageId, whole};
+use crate::{AgentId, AgentKind, InvalidId, MeshId, MessageId, unique, whole};
 
 /// What kind of credential sent a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,8 +57,8 @@ pub struct SendMessage {
     /// The message that this one answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
-    /// An object of at most 4,096 bytes when written compactly; it may not contain `reply_to`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// An object of at most 4,096 bytes when written compactly; it may not contain `reply_to`, and no key twice.
+    #[serde(default, deserialize_with = "unique::object", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schemas::Metadata>))]
     pub metadata: Option<Map<String, Value>>,
 }

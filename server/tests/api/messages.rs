@@ -167,6 +167,10 @@ async fn content_and_metadata_have_limits() {
         let problem = ada.post(&path, body).await.problem(400, "invalid_request");
         assert!(problem["errors"]["metadata"].is_string());
     }
+    let twice = r#"{"content":"x","metadata":{"a":{"k":1,"k":2}}}"#;
+    let twice = Answer::of(ada.request(Method::POST, &path).body(twice)).await;
+    let problem = twice.problem(400, "invalid_request");
+    assert_eq!(problem["errors"], json!({"metadata.a.k": "is given twice"}));
 }
 
 #[tokio::test]

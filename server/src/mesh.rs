@@ -233,11 +233,6 @@ impl Meshes {
         self.shared.roster(mesh).await
     }
 
-    /// The head of a mesh; `None` when there is no such mesh.
-    pub async fn head(&self, mesh: &MeshId) -> Result<Option<Head>> {
-        Ok(self.shared.store.head(mesh).await?)
-    }
-
     /// The same as [`Self::roster`], when the head is known.
     pub async fn roster_at(&self, mesh: &MeshId, head: &Head) -> Result<Option<Arc<Roster>>> {
         self.shared.roster_at(mesh, head).await

@@ -61,11 +61,8 @@ impl FromRequestParts<App> for InMesh {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let action = action(parts);
-        let path = PathVariables::from_request_parts(parts, app).await;
-        let mesh = path.as_ref().map_or("", |path| path.get("mesh"));
-        let (principal, at) = Principal::of_beside(app, parts, look(app, mesh)).await?;
-        let path = path?;
-        let (roster, member) = admit(app, &principal, path.get("mesh"), at?, action).await?;
+        let (principal, path, at) = arrive(app, parts).await?;
+        let (roster, member) = admit(app, &principal, path.get("mesh"), at, action).await?;
         let hash = principal.token.hash;
         Ok(Self { principal, roster, member, path, action, hash })
     }
@@ -75,11 +72,8 @@ impl FromRequestParts<App> for AtMesh {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let principal = Principal::of(app, parts).await?;
-        let path = PathVariables::from_request_parts(parts, app).await?;
-        let mesh = path.get("mesh");
-        let at = look(app, mesh).await?;
-        let mesh = find(app, &principal, mesh, at).await?.mesh.id.clone();
+        let (principal, path, at) = arrive(app, parts).await?;
+        let mesh = find(app, &principal, path.get("mesh"), at).await?.mesh.id.clone();
         action(parts).check_token(&principal)?;
         Ok(Self { principal, mesh })
     }
@@ -91,8 +85,16 @@ type At = (MeshId, Head);
 /// The mesh that a path names; `None` when there is no such mesh.
 async fn look(app: &App, mesh: &str) -> Result<Option<At>> {
     let Ok(id) = mesh.parse() else { return Ok(None) };
-    let head = app.meshes.head(&id).await?;
+    let head = app.store.head(&id).await?;
     Ok(head.map(|head| (id, head)))
+}
+
+/// Who asks, and for which mesh: both are looked up at the same time.
+async fn arrive(app: &App, parts: &mut Parts) -> Result<(Principal, PathVariables, Option<At>)> {
+    let path = PathVariables::from_request_parts(parts, app).await;
+    let mesh = path.as_ref().map_or("", |path| path.get("mesh"));
+    let (principal, at) = Principal::of_beside(app, parts, look(app, mesh)).await?;
+    Ok((principal, path?, at?))
 }
 
 /// The mesh with everyone in it, unless the token is bound to another one.

@@ -105,21 +105,6 @@ where
             }
         })
     }
-
-    /// Hands a turn over to a new task when some wait. (When the runtime is gone, nobody does.)
-    fn end_turn(self: &Arc<Self>) {
-        let mut line = self.line();
-        match Handle::try_current() {
-            Ok(runtime) if !line.waiting.is_empty() => {
-                drop(line);
-                runtime.spawn(Arc::clone(self).ask_while_some_wait());
-            }
-            _ => {
-                line.asking -= 1;
-                line.waiting.clear();
-            }
-        }
-    }
 }
 
 /// One of those who may ask at a time.
@@ -151,10 +136,21 @@ where
         Some(std::mem::take(&mut line.waiting))
     }
 
-    /// Lets another one ask for those who wait.
+    /// Has another task ask for those who wait, if there are any. (When the runtime is gone, nobody does.)
     fn pass_on(&mut self) {
-        if !std::mem::replace(&mut self.over, true) {
-            self.inner.end_turn();
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        let mut line = self.inner.line();
+        match Handle::try_current() {
+            Ok(runtime) if !line.waiting.is_empty() => {
+                drop(line);
+                runtime.spawn(Arc::clone(&self.inner).ask_while_some_wait());
+            }
+            _ => {
+                line.asking -= 1;
+                line.waiting.clear();
+            }
         }
     }
 }

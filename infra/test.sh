@@ -111,6 +111,17 @@ attend() {
     wait "$!"
 }
 
+# Runs what fetches something, up to three times: a registry may be away for a moment.
+again() {
+    local pause
+    for pause in 10 30; do
+        attend "$@" && return
+        echo "Trying again in $pause s" >&2
+        attend sleep "$pause" || return
+    done
+    attend "$@"
+}
+
 # Services and tests have this in their environment, and so has whatever they start.
 mark=MESHWIRE_TEST_RUN=$$-$RANDOM$RANDOM
 
@@ -151,7 +162,7 @@ work=$(mktemp -d)
 # A second signal must not cut this short.
 # A folder of its own, which the user that runs Postgres can reach.
 postgres=$(mktemp -d)
-trap 'trap "" HUP INT TERM; clean_up || true; rm -rf "$work" "$postgres"' EXIT
+trap 'trap "" HUP INT TERM; clean_up || true; rm -rf "$work" "$postgres" || true' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -180,6 +191,7 @@ install_packages() {
     needs unshare util-linux                    # small disks that can be filled, as root or in a user namespace
     needs nsenter util-linux                    # the database on one of them
     needs mount mount
+    needs pgrep procps                          # who has outlived whom
     needs tmux tmux                             # the terminal of interactive clients
     needs git git                               # clients look for a repository
     needs prlimit util-linux                    # files that may not grow
@@ -202,9 +214,9 @@ install_packages() {
         }
     fi
     {
-        "${as_root[@]}" apt-get update &&
+        "${as_root[@]}" apt-get --option Acquire::Retries=5 update &&
             "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-                apt-get install --yes --no-install-recommends "${missing[@]}"
+                apt-get --option Acquire::Retries=5 install --yes --no-install-recommends "${missing[@]}"
     } </dev/null >"$work/apt.log" 2>&1 || {
         cat "$work/apt.log" >&2
         return 1
@@ -216,7 +228,7 @@ fetch_package() {
     [[ -d $5 ]] && return
     echo "Fetching $1 $2"
     local archive=$work/$1-$2.tgz aside
-    attend npm pack --silent --pack-destination "$work" "$1@$2" || return
+    again npm pack --silent --pack-destination "$work" "$1@$2" || return
     echo "$3  $archive" | sha512sum --check --quiet || return
     # Unpacked aside, so that the folder is there whole or not at all; another run may be faster.
     mkdir -p "$tools" || return
@@ -245,7 +257,7 @@ fetch_page_checks() {
     local aside
     aside=$(mktemp -d "$tools/unpack.XXXXXX") || return
     cp infra/pages/package.json infra/pages/package-lock.json "$aside" || return
-    attend env --chdir="$aside" npm ci --silent --no-audit --no-fund || {
+    again env --chdir="$aside" npm ci --silent --no-audit --no-fund || {
         rm -rf "$aside"
         return 1
     }
@@ -263,7 +275,7 @@ fetch_python() {
     aside=$(mktemp -d "$tools/unpack.XXXXXX") || return
     {
         python3 -m venv "$aside" &&
-            attend "$aside/bin/python" -m pip install --quiet --disable-pip-version-check \
+            again "$aside/bin/python" -m pip install --quiet --disable-pip-version-check \
                 --requirement "$3"
     } || {
         rm -rf "$aside"

@@ -5,10 +5,13 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 import venv
 
-# Longest time that one installation may take, in seconds.
-LIMIT = 600
+# Longest time that one try may take, in seconds.
+LIMIT = 400
+# Pauses before it is tried again, in seconds: a registry may be away for a moment.
+PAUSES = [10, 30]
 
 
 class Tools:
@@ -47,7 +50,16 @@ class Tools:
 
 
 def run(command, path):
-    done = subprocess.run([str(part) for part in command], env=os.environ | {"PATH": path}, text=True, timeout=LIMIT,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(str(part) for part in command)} failed:\n{done.stdout[-3000:]}")
+    command = [str(part) for part in command]
+    for pause in [*PAUSES, None]:
+        try:
+            done = subprocess.run(command, env=os.environ | {"PATH": path}, text=True, timeout=LIMIT,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if not done.returncode:
+                return
+            said = done.stdout[-3000:]
+        except subprocess.TimeoutExpired as error:
+            said = str(error)
+        if pause:
+            time.sleep(pause)
+    raise RuntimeError(f"{' '.join(command)} failed:\n{said}")

@@ -10,11 +10,11 @@ from stand_in_model import ANSWER, CONTENT, Model
 
 TOOLS = ["send_message", "reply_to_message", "get_messages", "list_agents", "status"]
 # Longest time from a send to the model of an idle session, in seconds. (Codex looks into its queue every 10 s.)
-PUSH_LIMIT = 15
+PUSH_LIMIT = 60
 # The same from a send during a turn. (What a turn does not take waits for its end.)
 BUSY_LIMIT = 40
 # Longest time for which our programs may outlive a session, in seconds.
-END_LIMIT = 20
+END_LIMIT = 60
 
 
 def set_up(place, name, folder, **model):

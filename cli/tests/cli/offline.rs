@@ -5,11 +5,8 @@ use std::process::Stdio;
 
 use crate::support::{Computer, MESH, Reply, Server, me, token};
 
-/// An address where nobody listens.
-fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-}
+/// An address where nobody listens: no program is given this port by chance.
+const NOBODY: &str = "http://127.0.0.1:1";
 
 const IN_A_MESH: &[&[&str]] = &[
     &["whoami"],
@@ -42,7 +39,7 @@ const IN_A_MESH: &[&[&str]] = &[
 
 #[test]
 fn wrong_usage_is_2() {
-    let computer = Computer::new().signed_in("http://127.0.0.1:1");
+    let computer = Computer::new().signed_in(NOBODY);
     for args in [
         &["nonsense"][..],
         &[],
@@ -76,7 +73,7 @@ fn wrong_usage_is_2() {
 
 #[test]
 fn input_that_is_no_text_is_2() {
-    let computer = Computer::new().signed_in("http://127.0.0.1:1");
+    let computer = Computer::new().signed_in(NOBODY);
     assert_eq!(computer.run_with_input(&["send", "-"], &[0xFF, 0xFE]).code, Some(2));
     assert_eq!(computer.run_with_input(&["send", "-"], &vec![b'x'; 2_000_000]).code, Some(2));
     assert_eq!(computer.run_with_input(&["send", "-"], b"\n").code, Some(2));
@@ -108,14 +105,13 @@ fn what_cannot_be_a_token_is_3_and_is_not_sent() {
 
 #[test]
 fn out_of_reach_is_5() {
-    let url = nobody();
     std::thread::scope(|scope| {
         for args in [&["send", "hello"][..], &["whoami"], &["status"], &["logout"], &["login"]] {
-            let computer = Computer::new().signed_in(&url);
+            let computer = Computer::new().signed_in(NOBODY);
             scope.spawn(move || {
                 let done = computer.run(args);
                 assert_eq!(done.code, Some(5), "{args:?}: {done:?}");
-                assert!(done.err.contains("http://127.0.0.1:"), "{done:?}");
+                assert!(done.err.contains(NOBODY), "{done:?}");
             });
         }
     });
@@ -127,7 +123,7 @@ fn a_cloned_project_cannot_lure_a_token() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let file = format!("{{\"mesh_id\":\"{MESH}\",\"url\":\"{url}\"}}");
     let with_token = Computer::new().env("MESHWIRE_TOKEN", &token()).mesh_file(&file);
-    let signed_in = Computer::new().signed_in("http://127.0.0.1:1").mesh_file(&file);
+    let signed_in = Computer::new().signed_in(NOBODY).mesh_file(&file);
     for args in IN_A_MESH {
         assert_eq!(with_token.run(args).code, Some(3), "{args:?}");
         if *args != ["status"] {
@@ -152,7 +148,7 @@ fn a_redirect_is_not_followed() {
 
 #[test]
 fn broken_files_are_named() {
-    let computer = Computer::new().signed_in("http://127.0.0.1:1");
+    let computer = Computer::new().signed_in(NOBODY);
     std::fs::write(computer.home(".meshwire/credentials.json"), "{\"profiles\":").unwrap();
     let done = computer.run(&["whoami"]);
     assert_eq!(done.code, Some(1), "{done:?}");

@@ -145,6 +145,8 @@ fn messages_agents_and_what_became_of_them_appear_live() {
     let listener = computer.start("meshwire listen --agent worker");
     listener.says("Press Ctrl+C to stop");
     says_by_itself(browser, "#agents", "worker");
+    // A sign of life: the last one may be long ago.
+    computer.does("meshwire inbox --agent builder");
     browser.wait_until("return document.querySelectorAll('#agents svg .node.on').length > 1", "");
 
     // What is written here goes to one agent, and its way can be seen.

@@ -16,7 +16,7 @@ use crate::program::{Computer, signed_in};
 use crate::service::{LIMIT, Service, programs};
 
 /// How soon sends go on when there is room again.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 
 /// A mesh with the agents `a` and `b` on a service, as seen by a program.
 struct Sender<'s> {

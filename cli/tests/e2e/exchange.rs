@@ -244,7 +244,8 @@ fn sigterm_ends_the_server_quickly_with_a_poll_open() {
     computer.does("meshwire init --harness generic --agent agent-b");
     let listening = computer.start("meshwire listen");
     listening.says("agent-b");
-    assert!(service.terminate().as_secs() < 10);
+    // The poll would wait for a minute.
+    assert!(service.terminate().as_secs() < 30);
 }
 
 #[test]

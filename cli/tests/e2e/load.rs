@@ -137,8 +137,18 @@ impl Http {
     pub(crate) fn register(&self, name: &str) {
         let url = format!("{}/mesh/{}/agents", self.nodes[0], self.mesh);
         let body = json!({"name": name}).to_string();
-        let answer = self.client.post(url).bearer_auth(&self.token).body(body).send().unwrap();
-        assert_eq!(answer.status(), 201);
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let request = self.client.post(&url).bearer_auth(&self.token).body(body.clone());
+            let answer = request.send();
+            // A store that was away for a moment, or an agent that is there although nobody was told.
+            let status = answer.map(|answer| answer.status().as_u16());
+            if matches!(status, Ok(200 | 201)) {
+                return;
+            }
+            assert!(matches!(status, Err(_) | Ok(503)), "{status:?}");
+            assert!(Instant::now() < deadline, "{name} cannot be made: {status:?}");
+        }
     }
 
     pub(crate) fn send(&self, letter: &Letter<'_>) -> MessageId {

@@ -253,7 +253,10 @@ fn a_new_name_is_seen_at_once() {
     assert_eq!(here["agent"], "eve");
     let (mesh, agent) = (here["mesh_id"].as_str().unwrap(), here["agent_id"].as_str().unwrap());
     let token = computer.does("meshwire token create rename");
-    let renamed = reqwest::blocking::Client::new()
+    let renamed = reqwest::blocking::Client::builder()
+        .no_proxy()
+        .build()
+        .unwrap()
         .patch(format!("{}/mesh/{mesh}/agents/{agent}", service.url))
         .bearer_auth(token.trim())
         .body(r#"{"name":"eva"}"#)
@@ -272,7 +275,10 @@ fn an_agent_that_was_removed_is_back_with_its_next_message() {
     let here = client.tool("status", &json!({}))["structuredContent"].clone();
     let (mesh, agent) = (here["mesh_id"].as_str().unwrap(), here["agent_id"].as_str().unwrap());
     let token = computer.does("meshwire token create remove");
-    let removed = reqwest::blocking::Client::new()
+    let removed = reqwest::blocking::Client::builder()
+        .no_proxy()
+        .build()
+        .unwrap()
         .delete(format!("{}/mesh/{mesh}/agents/{agent}", service.url))
         .bearer_auth(token.trim())
         .send()

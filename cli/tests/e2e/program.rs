@@ -92,10 +92,16 @@ impl Computer {
     /// Runs a command line to its end with this on its input; what it printed, when it succeeded.
     #[track_caller]
     pub(crate) fn does_with(&self, line: &str, input: &str) -> String {
-        let mut running = self.start_spoken_to(line);
-        running.write_line(input);
-        running.close_input();
-        running.wait().0
+        use std::io::{Seek as _, Write as _};
+        // A file, which is there whole when the program starts: a hook waits for its input only for a moment.
+        let mut file = tempfile::tempfile().unwrap();
+        writeln!(file, "{input}").unwrap();
+        file.rewind().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec {line}")]);
+        self.prepare(&mut command);
+        command.stdin(file);
+        Running::new(command.spawn().unwrap()).wait().0
     }
 
     /// Makes `$BROWSER` a program that writes down the address that it shall open.

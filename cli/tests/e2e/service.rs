@@ -1,8 +1,10 @@
 //! The server as a process.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,19 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 /// The folder of the programs that were built together with these tests.
 pub(crate) fn programs() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_meshwire")).parent().unwrap().to_owned()
+}
+
+/// An address that is free and stays it while a server restarts: it is below the ports that the system gives to
+/// clients, below those of `infra/test.sh`, and no other test of this process gets the same.
+fn own_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(131) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let address = (Ipv4Addr::LOCALHOST, 10_000 + u16::try_from(number % 10_000).unwrap());
+        if TcpListener::bind(address).is_ok() {
+            return format!("{}:{}", address.0, address.1);
+        }
+    }
 }
 
 /// A running server; killed when it is dropped.
@@ -34,7 +49,7 @@ impl Service {
 
     /// The same with further settings in its environment.
     pub(crate) fn with(home: &Path, environment: Vec<(&'static str, String)>) -> Self {
-        Self::start_on(home, "127.0.0.1:0", environment)
+        Self::start_on(home, &own_address(), environment)
     }
 
     fn start_on(home: &Path, bind: &str, environment: Vec<(&'static str, String)>) -> Self {
@@ -49,7 +64,7 @@ impl Service {
         home: &Path,
         environment: Vec<(&'static str, String)>,
     ) -> Self {
-        Self::run_on(program, home, "127.0.0.1:0", environment)
+        Self::run_on(program, home, &own_address(), environment)
     }
 
     fn run_on(

@@ -91,7 +91,8 @@ fn a_token_of_the_page_works_until_it_is_revoked_there() {
     revoke(browser, "CI of the shop");
     let revoked = Instant::now();
     assert_eq!(listener.exit_code(), 3);
-    assert!(revoked.elapsed() < Duration::from_secs(2), "{:?}", revoked.elapsed());
+    let took = revoked.elapsed();
+    assert!(took < Duration::from_secs(30), "{took:?}, as if its poll had come to its end");
     let refused = ci.run(&command);
     assert_eq!(refused.status.code(), Some(3), "{refused:?}");
     let found = ci.run("meshwire doctor");

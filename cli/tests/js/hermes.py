@@ -39,8 +39,10 @@ plugin.register(context)
 say({"hooks": sorted(context.hooks)})
 for line in sys.stdin:
     for name, value in json.loads(line).items():
-        if name == "hook":
-            context.hooks[value](session_id="s")
-        elif name == "refuse":
-            context.refuses = value
-        say({name: None})
+        # What comes of it is said after this.
+        with writing:
+            if name == "hook":
+                context.hooks[value](session_id="s")
+            elif name == "refuse":
+                context.refuses = value
+            print(json.dumps({name: None}), flush=True)

@@ -118,6 +118,6 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let started = Instant::now();
         run(listener.local_addr().expect("an address")).expect_err("silent");
-        assert!(started.elapsed() < 2 * PATIENCE, "{:?}", started.elapsed());
+        assert!(started.elapsed() < 10 * PATIENCE, "{:?}", started.elapsed());
     }
 }

@@ -24,6 +24,16 @@ async fn tool(user: &User<'_>, path: &str, name: &str, arguments: Value) -> Valu
     rpc(user, path, "tools/call", params).await["result"].clone()
 }
 
+/// Waits until so many polls of a server wait.
+async fn polls_wait(server: &Server, polls: usize) {
+    let line = format!("\nmeshwire_open_polls {polls}\n");
+    let limit = tokio::time::Instant::now() + Duration::from_secs(30);
+    while !server.app.metrics.text().contains(&line) {
+        assert!(tokio::time::Instant::now() < limit, "they never wait");
+        tokio::task::yield_now().await;
+    }
+}
+
 fn text(result: &Value) -> &str {
     result["content"][0]["text"].as_str().unwrap()
 }
@@ -164,13 +174,8 @@ async fn a_wait_ends_with_a_message() {
     let path = format!("/mcp?mesh={mesh}&agent=a");
     let waiting = tool(&ada, &path, "get_messages", json!({"wait_seconds": 50}));
     let sending = async {
-        // Only once it waits: an agent with a parked poll is active.
-        let limit = tokio::time::Instant::now() + Duration::from_secs(30);
-        let path = format!("/mesh/{mesh}/agents/a");
-        while ada.get(&path).await.expect(200)["active"] != true {
-            assert!(tokio::time::Instant::now() < limit, "it never waits");
-            tokio::task::yield_now().await;
-        }
+        // Only once it waits.
+        polls_wait(&server, 1).await;
         ada.send(&mesh, "b", "a", "wake up").await;
     };
     let (got, ()) = tokio::join!(waiting, sending);
@@ -222,11 +227,7 @@ async fn a_call_that_is_called_off_hands_nothing_out() {
     let path = format!("/mcp?mesh={mesh}&agent=a");
     let waiting = tool(&ada, &path, "get_messages", json!({"wait_seconds": 50}));
     let calling_off = async {
-        let limit = tokio::time::Instant::now() + Duration::from_secs(30);
-        while ada.get(&format!("/mesh/{mesh}/agents/a")).await.expect(200)["active"] != true {
-            assert!(tokio::time::Instant::now() < limit, "it never waits");
-            tokio::task::yield_now().await;
-        }
+        polls_wait(&server, 1).await;
         // Another one's, another URL's, another call's.
         tell(&ada, "/mcp", "notifications/cancelled", json!({"requestId": 7})).await;
         tell(&ada, &path, "notifications/cancelled", json!({"requestId": "7"})).await;
@@ -250,11 +251,7 @@ async fn a_call_that_may_be_another_clients_goes_on() {
     let path = format!("/mcp?mesh={mesh}&agent=a");
     let wait = || tool(&ada, &path, "get_messages", json!({"wait_seconds": 50}));
     let calling_off = async {
-        let limit = tokio::time::Instant::now() + Duration::from_secs(30);
-        while !server.app.metrics.text().contains("\nmeshwire_open_polls 2\n") {
-            assert!(tokio::time::Instant::now() < limit, "they never wait");
-            tokio::task::yield_now().await;
-        }
+        polls_wait(&server, 2).await;
         tell(&ada, &path, "notifications/cancelled", json!({"requestId": 7})).await;
         ada.send(&mesh, "b", "a", "for both").await;
     };

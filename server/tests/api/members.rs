@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::inbox::park;
+use crate::meshes::count;
 use crate::server::{Answer, Server, User, contents};
 
 const HOUR: i64 = 3_600_000_000;
@@ -292,7 +293,7 @@ async fn a_removal_ends_all_access_and_open_polls() {
     ada.delete(&format!("/mesh/{mesh}/members/bob")).await.expect(204);
     let mut ended = Vec::new();
     for poll in polls {
-        ended.push(tokio::time::timeout(Duration::from_secs(5), poll).await.unwrap().unwrap());
+        ended.push(tokio::time::timeout(Duration::from_secs(20), poll).await.unwrap().unwrap());
     }
     ended.pop().unwrap().problem(401, "token_revoked");
     for answer in ended {
@@ -301,7 +302,7 @@ async fn a_removal_ends_all_access_and_open_polls() {
     // The poll of who stays goes on, and gets what is sent.
     assert!(!going_on.is_finished());
     ada.post(&format!("/mesh/{mesh}/messages"), json!({"content": "hello"})).await.expect(201);
-    let page = tokio::time::timeout(Duration::from_secs(5), going_on).await.unwrap().unwrap();
+    let page = tokio::time::timeout(Duration::from_secs(20), going_on).await.unwrap().unwrap();
     assert_eq!(contents(&page.expect(200)), ["hello"]);
 
     bound.get("/me").await.problem(401, "token_revoked");
@@ -363,7 +364,7 @@ async fn a_removal_or_a_revocation_just_before_a_poll_waits_ends_it_too() {
 
     ada.post(&format!("/mesh/{mesh}/messages"), json!({"content": "secret"})).await.expect(201);
     for reader in [&mut of_removed, &mut of_revoked] {
-        let step = tokio::time::timeout(Duration::from_secs(5), reader.next()).await.unwrap();
+        let step = tokio::time::timeout(Duration::from_secs(20), reader.next()).await.unwrap();
         assert!(matches!(step, Ok(Step::Ended)), "it asks access again before it reads");
     }
 }
@@ -392,13 +393,11 @@ async fn nothing_that_a_member_sends_arrives_after_their_removal() {
             tokio::task::yield_now().await;
         }
         ada.delete(&format!("/mesh/{mesh}/members/bob")).await.expect(204);
-        ada.get(&format!("{messages}?limit=1000")).await.expect(200)
+        count(&ada, &mesh).await
     };
     let (one, two, three, seen) = tokio::join!(send(), send(), send(), remove);
-    let seen = seen["messages"].as_array().unwrap().len();
     assert_eq!(one + two + three, seen, "all that was answered, and nothing after the removal");
-    let after = ada.get(&format!("{messages}?limit=1000")).await.expect(200);
-    assert_eq!(after["messages"].as_array().unwrap().len(), seen);
+    assert_eq!(count(&ada, &mesh).await, seen);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::{times, until};
 
 const SENDERS: usize = 6;
 /// How soon sends go on when there is room again.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_room_for_tables_sends_are_refused_and_reads_go_on() {

@@ -1,7 +1,7 @@
 //! F7: the engine is restarted or killed under load, or away for a while.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use meshwire_server::settings::Place;
 use meshwire_server::store::postgres::PostgresStore;
@@ -75,6 +75,7 @@ async fn while_it_is_away_sends_are_refused_and_polls_wait(mut engine: impl Own)
             let poll = ground.request(Method::GET, &node.url, &path).timeout(LIMIT);
             tokio::spawn(poll.send())
         };
+        let parked_at = Instant::now();
         let poll = parked();
         // By then it is parked.
         load.goes_on(40).await;
@@ -82,7 +83,9 @@ async fn while_it_is_away_sends_are_refused_and_polls_wait(mut engine: impl Own)
         engine.stop_at_once().await;
         let refused = load.counts().unavailable[0] + 2 * SENDERS;
         load.until("sends are refused", |counts| counts.unavailable[0] >= refused).await;
-        assert!(!poll.is_finished(), "a poll waits");
+        // On a slow machine its minute may be over.
+        let is_over = parked_at.elapsed() > Duration::from_secs(55);
+        assert!(!poll.is_finished() || is_over, "a poll waits");
         engine.start_again().await;
         load.goes_on(50).await;
 

@@ -125,7 +125,8 @@ async fn malformed_requests_are_refused() {
             let code = if status == 431 { "headers_too_large" } else { "invalid_request" };
             assert!(answer.body.contains(&format!(r#""code":"{code}""#)), "{}", answer.body);
         }
-        assert!(begun.elapsed() < Duration::from_secs(2), "{shown} took {:?}", begun.elapsed());
+        // The connection ends by the refusal, not by the header deadline of 10 s.
+        assert!(begun.elapsed() < Duration::from_secs(8), "{shown} took {:?}", begun.elapsed());
         assert_eq!(server.send(GOOD).await.answer().await.body, "hello", "after {shown}");
     }
 }

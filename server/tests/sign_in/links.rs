@@ -10,7 +10,8 @@ use crate::browser::{Answer, Browser, PASSWORD, Server};
 use crate::github::StandIn;
 
 const NEW_PASSWORD: &str = "another battery of horses";
-const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+const MINUTE: i64 = 60 * 1_000_000;
+const DAY: i64 = 24 * 60 * MINUTE;
 
 /// The path of a link, as `meshwire-server user` makes it.
 async fn link(server: &Server, purpose: LinkPurpose) -> String {
@@ -102,9 +103,9 @@ async fn a_link_ends_after_a_day_or_with_the_next_one() {
         server.browser().get(&first).await.assert_error(400, "invalid_grant");
         let answer = choose(&mut server.browser(), &page, "bob", PASSWORD).await;
         answer.assert_error(400, "invalid_grant");
-        server.app.clock.shift(DAY - 1_000_000);
+        server.app.clock.shift(DAY - MINUTE);
         assert_eq!(server.browser().get(&second).await.status, StatusCode::OK);
-        server.app.clock.shift(1_000_000);
+        server.app.clock.shift(MINUTE);
         server.browser().get(&second).await.assert_error(400, "invalid_grant");
     }
     assert!(server.app.store.user_by_login("bob").await.unwrap().is_none());

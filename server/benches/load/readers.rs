@@ -63,8 +63,11 @@ pub(crate) struct Poller {
 
 /// Between two attempts of a poll that was refused.
 const AGAIN: Duration = Duration::from_millis(200);
-/// Connections from one address of loopback: fewer than it has ports.
+/// Connections from one address of loopback, each from a port of its own: to look for a free one takes the longer the
+/// more are in use, and opening must end long before the first poll does.
 const PER_ADDRESS: usize = 10_000;
+/// The first of these ports, below those that the system gives to clients.
+const FIRST_PORT: usize = 10_000;
 
 impl Poller {
     /// The one with this number of all that there are.
@@ -76,9 +79,12 @@ impl Poller {
         number: usize,
     ) -> Self {
         let host = u8::try_from(number / PER_ADDRESS).expect("there are no more addresses");
-        let source = SocketAddr::from((Ipv4Addr::new(127, 0, 1, host + 1), 0));
+        let port = u16::try_from(FIRST_PORT + number % PER_ADDRESS).expect("it is a port");
         let socket = TcpSocket::new_v4().expect("a socket");
-        socket.bind(source).expect("a port is free");
+        // The last run's connections may linger.
+        socket.set_reuseaddr(true).expect("an option of sockets");
+        let source = SocketAddr::from((Ipv4Addr::new(127, 0, 1, host + 1), port));
+        socket.bind(source).expect("the port is free");
         let stream = socket.connect(server.address).await.expect("the server listens");
         let connection = Connection::over(stream);
         Self { connection, world: Rc::clone(world), mesh, agent, cursor: None, refused: 0 }

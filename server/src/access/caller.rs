@@ -158,7 +158,8 @@ impl InMesh {
         }
         let login = &self.principal.user.login;
         if wanted.strip_prefix('@').is_some_and(|wanted| wanted.eq_ignore_ascii_case(login)) {
-            return app.meshes.person(self.mesh(), &self.principal.user.id, login).await;
+            // In a box: each poll would else have room for what is done once.
+            return Box::pin(app.meshes.person(self.mesh(), &self.principal.user.id, login)).await;
         }
         Err(ApiError::agent_not_found(wanted))
     }

@@ -296,7 +296,8 @@ impl Meshes {
         let shared = &self.shared;
         let state = shared.state(&roster.mesh.id);
         if let Some(nodes) = shared.store.nodes() {
-            state.presence.look_around(nodes, roster, shared.clock.now()).await;
+            // In a box, which only those need that have other nodes.
+            Box::pin(state.presence.look_around(nodes, roster, shared.clock.now())).await;
         }
         Whereabouts { state, now: shared.clock.now() }
     }

@@ -101,9 +101,10 @@ impl Meshes {
                 Err(_) if moved().await? => continue,
                 Err(refused) => return Err(refused),
             };
+            // In a box, as other things here that are rare: each send would else have room for it.
             let sent_before = async || match (key, fingerprint) {
                 (Some(key), Some(fingerprint)) => {
-                    self.sent_before(&roster, sender, key, &fingerprint).await
+                    Box::pin(self.sent_before(&roster, sender, key, &fingerprint)).await
                 }
                 _ => Ok(None),
             };
@@ -239,7 +240,7 @@ impl Shared {
         user: &meshwire_protocol::UserId,
         login: &str,
     ) -> Result<Found<T>> {
-        self.person(&roster.mesh.id, user, login).await?;
+        Box::pin(self.person(&roster.mesh.id, user, login)).await?;
         Ok(Found::Again)
     }
 
@@ -258,7 +259,7 @@ impl Shared {
             .hint("An admin of the mesh can resume it: `meshwire mesh resume`."));
         }
         let answered = match request.reply_to {
-            Some(id) => Some(self.answered(roster, speaker, id).await?),
+            Some(id) => Some(Box::pin(self.answered(roster, speaker, id)).await?),
             None => None,
         };
         let hops = match (&answered, sender.kind) {

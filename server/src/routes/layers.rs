@@ -15,7 +15,7 @@ use hyper::body::{Frame, SizeHint};
 use meshwire_protocol::ErrorCode;
 
 use super::calls::{Call, CallTable};
-use super::request_log::log_request;
+use super::request_log::Line;
 use crate::app::App;
 use crate::client_address::{ClientAddress, network};
 use crate::error::ApiError;
@@ -38,63 +38,88 @@ pub(super) struct Around {
 }
 
 /// What is done for every request, whoever answers it. One layer and no more: each further one has a box and a clone of
-/// all that is within it for each request, and each poll that waits would hold them.
-pub(super) async fn around(
+/// all that is within it for each request, and each poll that waits would hold them. For the same reason what comes
+/// before the answer is done at once and not in the future, which then has no room for the request.
+pub(super) fn around(
     State(Around { app, calls }): State<Around>,
     mut request: Request,
     next: Next,
-) -> Response {
+) -> impl Future<Output = Response> {
     note_client(&app, &mut request);
     let call = calls.of(&request);
     if let Some(action) = call.and_then(|call| call.action) {
         request.extensions_mut().insert(action);
     }
-    // In a box: what surrounds it would else have room for it several times.
-    let answer = |request| Box::pin(respond(&app, call, request, next));
-    let mut response = log_request(&app, request, answer).await;
-    pages::secure(&app, response.headers_mut());
-    response
+    let line = Line::begin(&request);
+    let answer = line.follow(Box::pin(respond(app.clone(), call, request, next)));
+    async move {
+        let mut response = answer.await;
+        line.end(&app, &mut response);
+        pages::secure(&app, response.headers_mut());
+        response
+    }
 }
 
 /// Answers a request, and says that the connection is of no further use when its body was not read to its end, for
 /// what follows on it is the rest of that body (RFC 9112 section 9.6); or when this server is on its way out, so that
 /// clients come back over another one.
-async fn respond(app: &App, call: Option<Call>, request: Request, next: Next) -> Response {
+async fn respond(app: App, call: Option<Call>, request: Request, next: Next) -> Response {
     let ended = Arc::new(AtomicBool::new(request.body().is_end_stream()));
-    let request = if ended.load(Ordering::Acquire) {
-        request
-    } else {
-        let watched = Arc::clone(&ended);
-        request.map(|body| Body::new(Watched { body, ended: watched }))
-    };
-    let mut response = match drain_body(request).await {
-        Ok(request) => match limit_visits(app, &request) {
-            None => match call.map_or(Ok(()), |call| call.check_query(&request)) {
-                Ok(()) => next.run(request).await,
-                Err(error) => error.into_response(),
-            },
-            Some(refusal) => refusal,
-        },
-        Err(error) => error.into_response(),
-    };
+    let mut response = answer(&app, call, watch(request, &ended), next).await;
     if !ended.load(Ordering::Acquire) || app.meshes.is_stopping() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
+/// In a box, as small as the way of this request allows: what surrounds it would else have room for all ways, several
+/// times.
+fn answer<'a>(
+    app: &'a App,
+    call: Option<Call>,
+    request: Request,
+    next: Next,
+) -> Pin<Box<dyn Future<Output = Response> + Send + 'a>> {
+    if has_unused_body(&request) {
+        return Box::pin(async move {
+            match drain_body(request).await {
+                Ok(request) => answer(app, call, request, next).await,
+                Err(error) => error.into_response(),
+            }
+        });
+    }
+    match refusal(app, call, &request) {
+        Some(refusal) => Box::pin(std::future::ready(refusal)),
+        None => Box::pin(next.run(request)),
+    }
+}
+
+/// What a request gets that does not come to its handler.
+fn refusal(app: &App, call: Option<Call>, request: &Request) -> Option<Response> {
+    limit_visits(app, request).or_else(|| Some(call?.check_query(request).err()?.into_response()))
+}
+
+fn has_unused_body(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE)
+        && !request.body().is_end_stream()
+}
+
 /// Reads the body of a request that has no use for one, so that half of it does not hold a connection for as
 /// long as the request is held.
 async fn drain_body(request: Request) -> Result<Request, ApiError> {
-    let unused = matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE);
-    if !unused || request.body().is_end_stream() {
-        return Ok(request);
-    }
     let (parts, body) = request.into_parts();
     let mut draining = Request::new(body);
     draining.extensions_mut().extend(parts.extensions.clone());
     read_body(draining).await?;
     Ok(Request::from_parts(parts, Body::empty()))
+}
+
+/// Has it known in the end whether the body of a request was read.
+fn watch(request: Request, ended: &Arc<AtomicBool>) -> Request {
+    if ended.load(Ordering::Acquire) {
+        return request;
+    }
+    request.map(|body| Body::new(Watched { body, ended: Arc::clone(ended) }))
 }
 
 /// A body of which it is known whether it was read to its end.

@@ -130,7 +130,7 @@ pub(super) async fn begin(
     let begun = app.meshes.reader(caller.mesh(), agent, &speaker, poll).await;
     if begun.as_ref().is_err_and(|error| error.code() == ErrorCode::AgentNotFound) {
         // It was there a moment ago: gone, perhaps, with the membership or the token, which says more.
-        caller.check_again(app, agent).await?;
+        Box::pin(caller.check_again(app, agent)).await?;
     }
     begun
 }
@@ -145,7 +145,7 @@ pub(super) async fn read(
     loop {
         match reader.next().await? {
             Step::Page(page) => return Ok(page),
-            Step::Ended => reader.admitted(caller.check_again(app, agent).await?),
+            Step::Ended => reader.admitted(Box::pin(caller.check_again(app, agent)).await?),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio::time::sleep;
 
 use crate::Load;
@@ -41,9 +42,12 @@ pub(crate) async fn run(load: &Load, report: &mut Report) {
 
     let began = Instant::now();
     let mut waiting = Waiting::new();
-    for number in 0..polls {
-        let (mesh, agent) = (number / AGENTS, number % AGENTS);
-        waiting.add(Poller::open(&server, &world, mesh, agent, number).await);
+    for mesh in 0..meshes {
+        // Together, for all must be open long before the first one ends, and an idle processor takes its time to wake.
+        let open = |agent| Poller::open(&server, &world, mesh, agent, mesh * AGENTS + agent);
+        for poller in join_all((0..AGENTS).map(open)).await {
+            waiting.add(poller);
+        }
     }
     server.until_open(real(polls)).await;
     let opened = began.elapsed();

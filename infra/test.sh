@@ -159,9 +159,9 @@ clean_up() {
 }
 
 work=$(mktemp -d)
-# A second signal must not cut this short.
 # A folder of its own, which the user that runs Postgres can reach.
 postgres=$(mktemp -d)
+# A second signal must not cut this short, and what cannot be removed yet is no failure of what was run.
 trap 'trap "" HUP INT TERM; clean_up || true; rm -rf "$work" "$postgres" || true' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT

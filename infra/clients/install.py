@@ -3,13 +3,14 @@
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
 import venv
 
 # Longest time that one try may take, in seconds.
-LIMIT = 400
+LIMIT = 300
 # Pauses before it is tried again, in seconds: a registry may be away for a moment.
 PAUSES = [10, 30]
 
@@ -52,14 +53,16 @@ class Tools:
 def run(command, path):
     command = [str(part) for part in command]
     for pause in [*PAUSES, None]:
+        process = subprocess.Popen(command, env=os.environ | {"PATH": path}, text=True, start_new_session=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
-            done = subprocess.run(command, env=os.environ | {"PATH": path}, text=True, timeout=LIMIT,
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            if not done.returncode:
+            said = process.communicate(timeout=LIMIT)[0]
+            if not process.returncode:
                 return
-            said = done.stdout[-3000:]
-        except subprocess.TimeoutExpired as error:
-            said = str(error)
+        except subprocess.TimeoutExpired:
+            # With its children, which would go on in the folder of the next try.
+            os.killpg(process.pid, signal.SIGKILL)
+            said = f"{process.communicate()[0]}\nIt took more than {LIMIT} s."
         if pause:
             time.sleep(pause)
-    raise RuntimeError(f"{' '.join(command)} failed:\n{said}")
+    raise RuntimeError(f"{' '.join(command)} failed:\n{said[-3000:]}")

@@ -9,12 +9,14 @@ from session import Session
 from stand_in_model import ANSWER, CONTENT, Model
 
 TOOLS = ["send_message", "reply_to_message", "get_messages", "list_agents", "status"]
+# All of these are shorter than a poll, which lasts 60 s: nothing may come, or end, only with the next one.
+#
 # Longest time from a send to the model of an idle session, in seconds. (Codex looks into its queue every 10 s.)
-PUSH_LIMIT = 60
+PUSH_LIMIT = 30
 # The same from a send during a turn. (What a turn does not take waits for its end.)
 BUSY_LIMIT = 40
 # Longest time for which our programs may outlive a session, in seconds.
-END_LIMIT = 60
+END_LIMIT = 40
 
 
 def set_up(place, name, folder, **model):

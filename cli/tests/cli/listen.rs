@@ -217,7 +217,7 @@ fn a_command_that_fails_is_tried_again_and_then_passed_over() {
     assert_eq!(ids, ["5", "5", "5", "5", "6"], "one at a time, in order");
     let pauses: Vec<i64> = runs.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
     for (pause, wanted) in pauses.iter().zip([2_000, 5_000, 15_000]) {
-        assert!(*pause >= wanted, "{pauses:?}");
+        assert!((wanted..10 * wanted).contains(pause), "{pauses:?}");
     }
     assert!(done.err.contains("error: message 5 from bob was passed over"), "{done:?}");
     // Passed over is done with: it does not come again.

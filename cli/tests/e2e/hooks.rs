@@ -139,6 +139,7 @@ fn a_hook_is_quiet_while_a_live_session_is_pushed_into() {
     let mut push: Value = serde_json::from_str(&session.next_line()).unwrap();
     assert_eq!(hook(&computer, "claude", "UserPromptSubmit", "{}"), "");
     // A push that fails falls back to the hook, unless that comes so late that it is pushed again.
+    let deadline = Instant::now() + 2 * LIMIT;
     let shown = loop {
         session.write_line(&json!({"failed": push["push"], "why": "gone"}).to_string());
         session.says("a push failed");
@@ -146,6 +147,7 @@ fn a_hook_is_quiet_while_a_live_session_is_pushed_into() {
         if !shown.is_empty() {
             break shown;
         }
+        assert!(Instant::now() < deadline, "the hook never takes over");
         push = serde_json::from_str(&session.next_line()).unwrap();
     };
     assert!(shown.contains(&push["messages"][0].to_string()), "{shown}");

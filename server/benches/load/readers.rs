@@ -84,7 +84,7 @@ impl Poller {
         // The last run's connections may linger.
         socket.set_reuseaddr(true).expect("an option of sockets");
         let source = SocketAddr::from((Ipv4Addr::new(127, 0, 1, host + 1), port));
-        socket.bind(source).expect("the port is free");
+        socket.bind(source).unwrap_or_else(|error| panic!("{source} must be free: {error}"));
         let stream = socket.connect(server.address).await.expect("the server listens");
         let connection = Connection::over(stream);
         Self { connection, world: Rc::clone(world), mesh, agent, cursor: None, refused: 0 }

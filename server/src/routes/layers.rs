@@ -39,7 +39,8 @@ pub(super) struct Around {
 
 /// What is done for every request, whoever answers it. One layer and no more: each further one has a box and a clone of
 /// all that is within it for each request, and each poll that waits would hold them. For the same reason what comes
-/// before the answer is done at once and not in the future, which then has no room for the request.
+/// before the answer is done at once and not in the future, which then has no room for the request. ([`respond`] has: a
+/// refusal needs the id of the request, which is there when the future runs.)
 pub(super) fn around(
     State(Around { app, calls }): State<Around>,
     mut request: Request,

@@ -129,7 +129,8 @@ pub(super) async fn begin(
     let speaker = caller.principal.speaker();
     let begun = app.meshes.reader(caller.mesh(), agent, &speaker, poll).await;
     if begun.as_ref().is_err_and(|error| error.code() == ErrorCode::AgentNotFound) {
-        // It was there a moment ago: gone, perhaps, with the membership or the token, which says more.
+        // It was there a moment ago: gone, perhaps, with the membership or the token, which says more. In a box: what
+        // is rare takes no room in each poll.
         Box::pin(caller.check_again(app, agent)).await?;
     }
     begun

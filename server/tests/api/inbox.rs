@@ -202,11 +202,13 @@ async fn a_poll_is_not_woken_by_what_is_for_others() {
     }
     // Where a poll is over before a slow machine has sent, a longer one is tried.
     for wait in [5, 20] {
+        let began = Instant::now();
         let poll = park(&ada, &mesh, "b", &format!("wait={wait}")).await;
         let last = ada.send(&mesh, "a", "c", "not for b").await;
         ada.send(&mesh, "b", "all", "its own").await;
         let page = poll.await.unwrap().expect(200);
         assert_eq!(contents(&page), [""; 0]);
+        assert!(began.elapsed() >= Duration::from_secs(wait), "it was woken");
         if page["cursor"].as_i64().unwrap() >= last {
             return;
         }

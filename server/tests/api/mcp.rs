@@ -24,12 +24,12 @@ async fn tool(user: &User<'_>, path: &str, name: &str, arguments: Value) -> Valu
     rpc(user, path, "tools/call", params).await["result"].clone()
 }
 
-/// Waits until so many polls of a server wait.
-async fn polls_wait(server: &Server, polls: usize) {
+/// Waits until so many polls of a server are open.
+async fn polls_are_open(server: &Server, polls: usize) {
     let line = format!("\nmeshwire_open_polls {polls}\n");
     let limit = tokio::time::Instant::now() + Duration::from_secs(30);
     while !server.app.metrics.text().contains(&line) {
-        assert!(tokio::time::Instant::now() < limit, "they never wait");
+        assert!(tokio::time::Instant::now() < limit, "they are never open");
         tokio::task::yield_now().await;
     }
 }
@@ -174,8 +174,14 @@ async fn a_wait_ends_with_a_message() {
     let path = format!("/mcp?mesh={mesh}&agent=a");
     let waiting = tool(&ada, &path, "get_messages", json!({"wait_seconds": 50}));
     let sending = async {
-        // Only once it waits.
-        polls_wait(&server, 1).await;
+        // Only once it waits: what has been seen before is long ago, and a poll counts as there.
+        polls_are_open(&server, 1).await;
+        server.clock.shift(31_000_000);
+        let limit = tokio::time::Instant::now() + Duration::from_secs(30);
+        while ada.get(&format!("/mesh/{mesh}/agents/a")).await.expect(200)["active"] != true {
+            assert!(tokio::time::Instant::now() < limit, "it never waits");
+            tokio::task::yield_now().await;
+        }
         ada.send(&mesh, "b", "a", "wake up").await;
     };
     let (got, ()) = tokio::join!(waiting, sending);
@@ -227,7 +233,7 @@ async fn a_call_that_is_called_off_hands_nothing_out() {
     let path = format!("/mcp?mesh={mesh}&agent=a");
     let waiting = tool(&ada, &path, "get_messages", json!({"wait_seconds": 50}));
     let calling_off = async {
-        polls_wait(&server, 1).await;
+        polls_are_open(&server, 1).await;
         // Another one's, another URL's, another call's.
         tell(&ada, "/mcp", "notifications/cancelled", json!({"requestId": 7})).await;
         tell(&ada, &path, "notifications/cancelled", json!({"requestId": "7"})).await;
@@ -251,7 +257,7 @@ async fn a_call_that_may_be_another_clients_goes_on() {
     let path = format!("/mcp?mesh={mesh}&agent=a");
     let wait = || tool(&ada, &path, "get_messages", json!({"wait_seconds": 50}));
     let calling_off = async {
-        polls_wait(&server, 2).await;
+        polls_are_open(&server, 2).await;
         tell(&ada, &path, "notifications/cancelled", json!({"requestId": 7})).await;
         ada.send(&mesh, "b", "a", "for both").await;
     };

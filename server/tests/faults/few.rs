@@ -45,6 +45,7 @@ async fn two_connections_do_for_everything() {
         if story.counts.unavailable == [0, 0] {
             return;
         }
+        eprintln!("refused: {:?}", story.counts.unavailable);
         refused.push(story.counts.unavailable);
     }
     panic!("somebody was refused in each run: {refused:?}");

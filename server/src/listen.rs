@@ -24,7 +24,7 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -44,8 +44,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection that has asked for nothing yet may still do so when the server stops: its client has just
 /// connected, and would take the end of it for a failure.
 const LAST_CALL: Duration = Duration::from_secs(1);
-/// Most connections that the system queues for us: what tokio asks it for.
-const QUEUE: usize = 1_024;
+/// Most connections that the system queues for us; it may have a lower limit of its own.
+const QUEUE: u32 = 4_096;
 
 /// What one connection, and all of them together, may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +109,21 @@ pub struct Peer(pub SocketAddr);
 pub struct Stopped {
     /// Connections that were dropped because their answers took longer than [`Limits::drain_deadline`].
     pub cut_off: usize,
+}
+
+/// Listens at an address, with room for all the agents that come back at once when a server restarts: a client that finds
+/// the queue full tries again only after a second. What tokio asks for by itself is room for 128.
+///
+/// # Errors
+///
+/// The address is in use, or not one of this machine's.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // So that the next server can have the port of one whose connections linger.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 /// Serves every connection until `stop` resolves, then takes no more of them but those that the system has queued, lets
@@ -185,7 +200,7 @@ fn queued(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
         accepted => Some(accepted),
     };
-    iter::from_fn(accept).take(QUEUE).filter_map(|accepted| {
+    iter::from_fn(accept).take(QUEUE as usize).filter_map(|accepted| {
         let (stream, peer) = accepted.ok()?;
         stream.set_nonblocking(true).ok()?;
         Some((TcpStream::from_std(stream).ok()?, peer))

@@ -122,14 +122,12 @@ fn begin(filter: &str, format: LogFormat) -> Result<Runtime> {
 
 async fn run(settings: Settings) -> Result<()> {
     let store = store::open(&settings.store).await?;
-    let listener = TcpListener::bind(settings.bind)
-        .await
+    let listener = listen::bind(settings.bind)
         .with_context(|| format!("MESHWIRE_BIND: cannot listen on {}", settings.bind))?;
     let address = listener.local_addr()?;
     let metrics_listener = match settings.metrics_bind {
         Some(bind) => Some(
-            TcpListener::bind(bind)
-                .await
+            listen::bind(bind)
                 .with_context(|| format!("MESHWIRE_METRICS_BIND: cannot listen on {bind}"))?,
         ),
         None => None,

@@ -1,13 +1,26 @@
 //! How many connections there may be, in all and from one address.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use meshwire_server::client_address::Networks;
-use meshwire_server::listen::{Admission, Limits};
+use meshwire_server::listen::{Admission, Limits, bind};
 use meshwire_server::metrics::ConnectionMetrics;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::fixture::{GOOD, PATIENCE, Server, within};
+
+/// Who finds the queue full comes in only when it tries again, and while nobody accepts never.
+#[tokio::test]
+async fn many_connections_that_come_at_once_are_queued() {
+    let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut connections = Vec::new();
+    for _ in 0..400 {
+        connections.push(within(TcpStream::connect(address)).await.unwrap());
+    }
+}
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_their_turn() {

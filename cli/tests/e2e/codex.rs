@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::hooks::shown;
 use crate::program::{Computer, Running};
 use crate::push::{all_is_read, send, unread, wired};
 use crate::service::{LIMIT, Service, programs};
@@ -121,14 +122,7 @@ fn codex_is_pushed_into_by_what_its_hook_has_left() {
     send(&computer, "hello");
     let hook = "meshwire hook --harness codex SessionStart";
     // What could be a flag is no thread.
-    let deadline = Instant::now() + LIMIT;
-    let first = loop {
-        let first = computer.does_with(hook, r#"{"session_id":"--help"}"#);
-        if !first.is_empty() {
-            break first;
-        }
-        assert!(Instant::now() < deadline, "the hook shows nothing");
-    };
+    let first = shown(&computer, "codex", "SessionStart", r#"{"session_id":"--help"}"#);
     assert!(first.contains("hello"), "{first}");
     send(&computer, "second");
     let second = computer.does_with(hook, r#"{"session_id":"thread-1"}"#);
